@@ -1,0 +1,26 @@
+//! The vocabulary of Ondol and the ports its rooms share.
+//!
+//! Every other room imports this one and this one imports none. It is the only place that reads the clock, draws
+//! random numbers and spawns tasks or threads, so that a whole system can run under one seed (`ondol-testkit`).
+//!
+//! - words: [`id`], [`unit`], [`error`], [`probe`]
+//! - the outside world: [`clock`], [`entropy`], [`task`] (feature `tokio`), [`fault`], [`unix`]
+//! - ports: [`engine`] (the durable store), [`caller`] (calls of services through the proxy)
+//! - the two protocols between roles: [`wire`]
+
+pub mod caller;
+pub mod clock;
+pub mod engine;
+pub mod entropy;
+pub mod error;
+pub mod fault;
+pub mod id;
+pub mod probe;
+#[cfg(feature = "tokio")]
+pub mod task;
+pub mod unit;
+pub mod unix;
+pub mod wire;
+
+/// A future that a port returns: boxed, sendable, without a borrow.
+pub type BoxFuture<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;

@@ -1,0 +1,124 @@
+//! The system as declared, lowered from the manifests: what to build, what to run, who may call whom.
+//!
+//! `ondol-manifest` makes it; `ondol-deploy` turns it into jobs and instance specs for the supervisor, and
+//! `ondol-discovery` into the proxy's snapshot. Nothing here is a template any more, but for the instance variables
+//! `${PORT}`, `${DATABASE_URL}`, `${ONDOL_DATA}`, `${NAME_URL}` … in `run` and `env`.
+
+use ondol_core::id::ServiceName;
+use ondol_core::wire::proxy;
+use ondol_core::wire::supervision::{Readiness, SocketMode};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The whole system.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SystemPlan {
+    /// `system:`.
+    pub system: String,
+    /// The folder of `ondol.yaml`, absolute.
+    pub root: PathBuf,
+    /// `${file:…}` and the manifests themselves: what `--watch` looks at beside the inputs.
+    pub manifests: Vec<PathBuf>,
+    /// By name.
+    pub builds: BTreeMap<String, BuildPlan>,
+    /// In order of dependency: what is depended on comes first.
+    pub services: Vec<ServicePlan>,
+    /// Gateway listeners: name and bind address.
+    pub gateways: Vec<(String, String)>,
+    /// Where the console and the admin API listen.
+    pub console: String,
+    /// `sqlite:/absolute/path` or `postgres://…`.
+    pub store: String,
+    /// CIDRs.
+    pub trusted_proxies: Vec<String>,
+    /// By the name that routes use.
+    pub issuers: BTreeMap<String, proxy::Issuer>,
+    /// Policies of edges of the built-in caller and to the built-in target.
+    pub built_in_policy: proxy::Policy,
+}
+
+/// A build: shared, or of one service (then it has the service's name).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BuildPlan {
+    /// Its name; job `build/NAME`.
+    pub name: String,
+    /// Words, no shell.
+    pub argv: Vec<String>,
+    /// Absolute.
+    pub dir: PathBuf,
+    /// Globs, absolute, whose files' content the cache key covers.
+    pub inputs: Vec<String>,
+    /// A tool that locks its folder, such as `cargo` with the target folder: builds with the same lock run one by one.
+    pub lock: Option<String>,
+}
+
+/// One service.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ServicePlan {
+    /// Its name.
+    pub service: ServiceName,
+    /// The folder of its `service.yaml`, absolute.
+    pub folder: PathBuf,
+    /// Key of [`SystemPlan::builds`].
+    pub build: Option<String>,
+    /// Globs, absolute: what belongs to this service, for services that nothing compiles.
+    pub inputs: Vec<String>,
+    /// Words, with instance variables.
+    pub run: Vec<String>,
+    /// Absolute.
+    pub dir: PathBuf,
+    /// With instance variables.
+    pub env: BTreeMap<String, String>,
+    /// How it listens.
+    pub socket: SocketMode,
+    /// How it speaks.
+    pub protocol: proxy::Protocol,
+    /// How to see that it is ready.
+    pub ready: Readiness,
+    /// Milliseconds.
+    pub ready_interval_ms: u64,
+    /// Milliseconds.
+    pub ready_timeout_ms: u64,
+    /// Milliseconds.
+    pub start_within_ms: u64,
+    /// Active health checks.
+    pub health: Option<proxy::HealthCheck>,
+    /// Milliseconds.
+    pub drain_ms: u64,
+    /// Milliseconds.
+    pub stop_within_ms: u64,
+    /// Instances.
+    pub scale_min: u32,
+    /// Instances.
+    pub scale_max: u32,
+    /// Old and new generation may run together.
+    pub overlap: bool,
+    /// `sqlite:///absolute/path` or `postgres://…`, for `DATABASE_URL`.
+    pub database: Option<String>,
+    /// Edges to open, with their policies.
+    pub depends_on: Vec<Dependency>,
+    /// Gateway routes.
+    pub routes: Vec<proxy::Route>,
+    /// Stream families it owns.
+    pub streams: Vec<String>,
+    /// Sagas it owns.
+    pub sagas: Vec<ondol_core::id::SagaName>,
+    /// `Some`: it cannot run here; the line says what to install.
+    pub skipped: Option<String>,
+    /// Who owns it, for people.
+    pub team: Option<String>,
+    /// What it is, for people.
+    pub about: Option<String>,
+}
+
+/// An edge that a service asked for.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Dependency {
+    /// The target.
+    pub service: ServiceName,
+    /// Its absence skips, its start delays.
+    pub required: bool,
+    /// Of the edge.
+    pub policy: proxy::Policy,
+}

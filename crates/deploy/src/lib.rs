@@ -1,0 +1,3 @@
+//! Builds, releases, desired processes, watch, scaling.
+
+pub mod config;

@@ -1,0 +1,2 @@
+//! ondol.
+fn main() {}

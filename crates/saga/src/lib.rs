@@ -1,0 +1,3 @@
+//! Durable sagas: definition, machine, executor, recovery.
+
+pub mod config;

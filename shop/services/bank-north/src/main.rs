@@ -1,0 +1,2 @@
+//! bank-north.
+fn main() {}

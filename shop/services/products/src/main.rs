@@ -1,0 +1,2 @@
+//! products.
+fn main() {}
