@@ -1,0 +1,199 @@
+//! The control socket: proxies connect, take every snapshot, acknowledge it, and report.
+//!
+//! A slow proxy holds nobody up: it always gets the newest snapshot and skips those between. At most
+//! [`MAX_PROXIES`] connections are served.
+
+use ondol_core::id::InstanceId;
+use ondol_core::task::{Kind, Tasks};
+use ondol_core::wire::asynchronous::{read_frame, write_frame};
+use ondol_core::wire::proxy::{FromProxy, Report, Snapshot, ToProxy};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+
+/// A second proxy is there only while one hands over to the next.
+pub const MAX_PROXIES: usize = 8;
+
+/// A connected proxy.
+#[derive(Clone, Debug, Default)]
+struct Proxy {
+    acked: u64,
+    report: Report,
+}
+
+/// What the connected proxies say.
+#[derive(Clone, Debug)]
+pub struct Proxies {
+    connected: Arc<Mutex<BTreeMap<u64, Proxy>>>,
+    /// Rises with every word of a proxy.
+    changed: watch::Sender<u64>,
+}
+
+impl Default for Proxies {
+    fn default() -> Self {
+        Self { connected: Arc::default(), changed: watch::Sender::new(0) }
+    }
+}
+
+impl Proxies {
+    /// Exact requests in flight at `instance`, over all proxies. `None` when no proxy is connected or one has not yet
+    /// acknowledged `generation`: then nobody knows.
+    pub fn in_flight(&self, instance: &InstanceId, generation: u64) -> Option<u64> {
+        let connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        if connected.is_empty() || connected.values().any(|proxy| proxy.acked < generation) {
+            return None;
+        }
+        let counts = connected.values().flat_map(|proxy| &proxy.report.in_flight);
+        Some(counts.filter(|(id, _)| id == instance).map(|(_, count)| count).sum())
+    }
+
+    /// True once every connected proxy, at least one, serves by `generation` or a newer one.
+    pub fn acked(&self, generation: u64) -> bool {
+        let connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        !connected.is_empty() && connected.values().all(|proxy| proxy.acked >= generation)
+    }
+
+    /// The last report of each connected proxy.
+    pub fn reports(&self) -> Vec<Report> {
+        let connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        connected.values().map(|proxy| proxy.report.clone()).collect()
+    }
+
+    /// Wakes whenever a proxy connects, acknowledges, reports or leaves.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn update(&self, connection: u64, change: impl FnOnce(&mut BTreeMap<u64, Proxy>, u64)) {
+        change(&mut self.connected.lock().unwrap_or_else(PoisonError::into_inner), connection);
+        self.changed.send_modify(|n| *n += 1);
+    }
+}
+
+/// Serves proxies on `listener` until the tasks stop. `on_report` sees every report.
+pub async fn serve(
+    listener: UnixListener,
+    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    proxies: Proxies,
+    tasks: Tasks,
+    on_report: Arc<dyn Fn(&Report) + Send + Sync>,
+) -> io::Result<()> {
+    let mut next = 0u64;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        if proxies.connected.lock().unwrap_or_else(PoisonError::into_inner).len() >= MAX_PROXIES {
+            tracing::warn!(limit = MAX_PROXIES, "too many proxies are connected; refusing one more");
+            continue;
+        }
+        next += 1;
+        let (id, snapshots, proxies, on_report) = (next, snapshots.clone(), proxies.clone(), on_report.clone());
+        tasks.spawn(Kind::Control, async move {
+            proxies.update(id, |all, id| drop(all.insert(id, Proxy::default())));
+            let end = converse(stream, id, snapshots, &proxies, &*on_report).await;
+            proxies.update(id, |all, id| drop(all.remove(&id)));
+            tracing::info!(connection = id, end = ?end.err().map(|e| e.to_string()), "proxy left");
+        });
+    }
+}
+
+/// Both directions of one connection, until either ends.
+async fn converse(
+    stream: UnixStream,
+    id: u64,
+    mut snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    proxies: &Proxies,
+    on_report: &(dyn Fn(&Report) + Send + Sync),
+) -> io::Result<()> {
+    let (mut from, mut to) = stream.into_split();
+    let down = async {
+        loop {
+            let snapshot = snapshots.borrow_and_update().clone();
+            if let Some(snapshot) = snapshot {
+                write_frame(&mut to, &ToProxy::Snapshot(Box::new((*snapshot).clone()))).await?;
+            }
+            if snapshots.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    };
+    let up = async {
+        while let Some(word) = read_frame::<FromProxy>(&mut from).await? {
+            hear(word, id, proxies, on_report);
+        }
+        Ok(())
+    };
+    // Losing the race drops a half-read or half-written frame, and with it the whole connection.
+    tokio::select! { end = down => end, end = up => end }
+}
+
+fn hear(word: FromProxy, id: u64, proxies: &Proxies, on_report: &(dyn Fn(&Report) + Send + Sync)) {
+    match word {
+        FromProxy::Hello { pid, generation } => tracing::info!(pid, ?generation, "proxy connected"),
+        FromProxy::Ack { generation } => proxies.update(id, |all, id| {
+            if let Some(proxy) = all.get_mut(&id) {
+                proxy.acked = proxy.acked.max(generation);
+            }
+        }),
+        FromProxy::Refused { generation, error } => tracing::error!(generation, error, "proxy refused a snapshot"),
+        FromProxy::Report(report) => {
+            on_report(&report);
+            proxies.update(id, |all, id| {
+                if let Some(proxy) = all.get_mut(&id) {
+                    proxy.report = *report;
+                }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ondol_core::clock::Timestamp;
+    use ondol_core::id::BootId;
+
+    fn snapshot() -> Snapshot {
+        let mut registry = crate::Registry::new(BootId { system: "s".into(), boot: "b".into() }, Timestamp(5));
+        registry.changed().expect("first")
+    }
+
+    #[tokio::test]
+    async fn a_proxy_takes_the_snapshot_acknowledges_and_reports() {
+        let dir = tempfile::tempdir().expect("folder");
+        let listener = ondol_core::unix::bind(&dir.path().join("control.sock")).expect("bind");
+        listener.set_nonblocking(true).expect("nonblocking");
+        let (tx, rx) = watch::channel(Some(Arc::new(snapshot())));
+        let (proxies, tasks) = (Proxies::default(), Tasks::new());
+        let serving = serve(
+            UnixListener::from_std(listener).expect("tokio"),
+            rx,
+            proxies.clone(),
+            tasks.clone(),
+            Arc::new(|_| {}),
+        );
+        tasks.spawn(Kind::Control, serving);
+        let orders: InstanceId = "orders.1".parse().expect("valid");
+        assert_eq!(proxies.in_flight(&orders, 0), None, "nobody is connected: nobody knows");
+
+        let mut stream = UnixStream::connect(dir.path().join("control.sock")).await.expect("connect");
+        let Some(ToProxy::Snapshot(got)) = read_frame(&mut stream).await.expect("frame") else { panic!("no snapshot") };
+        assert_eq!(*got, snapshot());
+        let mut changes = proxies.watch();
+        write_frame(&mut stream, &FromProxy::Ack { generation: got.generation }).await.expect("ack");
+        let report = Report { in_flight: vec![(orders.clone(), 3)], ..Report::default() };
+        write_frame(&mut stream, &FromProxy::Report(Box::new(report))).await.expect("report");
+        while proxies.in_flight(&orders, got.generation) != Some(3) {
+            changes.changed().await.expect("open");
+        }
+        assert!(proxies.acked(got.generation));
+        drop(stream);
+        while proxies.acked(0) {
+            changes.changed().await.expect("open");
+        }
+        drop(tx);
+        tasks.stop();
+        tasks.ended().await;
+    }
+}

@@ -1,0 +1,35 @@
+//! The declared half of a snapshot: listeners, routes, edges, clusters without their endpoints.
+
+use ondol_core::id::ServiceName;
+use ondol_core::wire::proxy::{Edge, Gateway, HealthCheck, Issuer, Protocol, Route};
+use std::collections::BTreeMap;
+
+/// What the manifests say about traffic.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Declared {
+    /// Gateway listeners.
+    pub gateways: Vec<Gateway>,
+    /// Gateway routes.
+    pub routes: Vec<Route>,
+    /// Caller → target.
+    pub edges: Vec<Edge>,
+    /// Services that can be called.
+    pub services: Vec<DeclaredService>,
+    /// Token issuers.
+    pub issuers: BTreeMap<String, Issuer>,
+    /// CIDRs.
+    pub trusted_proxies: Vec<String>,
+}
+
+/// A service as a target, before it has instances.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DeclaredService {
+    /// Its name.
+    pub service: ServiceName,
+    /// How to speak to it.
+    pub protocol: Protocol,
+    /// Active health checks.
+    pub health: Option<HealthCheck>,
+    /// Why it can have no instance here.
+    pub unavailable: Option<String>,
+}
