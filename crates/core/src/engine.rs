@@ -204,6 +204,8 @@ pub struct RowFilter {
     pub detail: Option<String>,
     /// Only rows with a `wake_at`.
     pub awake: bool,
+    /// Only rows whose `wake_at` is this moment or an earlier one. Still by key, so that a list can be paged.
+    pub due_by: Option<Timestamp>,
 }
 
 /// In which order a list goes by key.
