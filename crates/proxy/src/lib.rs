@@ -1,1 +1,16 @@
-//! proxy.
+//! The data plane: takes requests from clients and services, decides where they may go, carries them there and back.
+//!
+//! Stateless but for counters and histories; serves with its last snapshot while the controller is away. One thread per
+//! core, each with its own runtime, connections and pools; what the threads share are immutable tables and atomics.
+//!
+//! Where to look
+//! - [`service`]: the role as a whole: sockets, workers, the controller's snapshots
+//! - [`proxy`]: one request from its head to its record, as a straight line
+//! - the wire: [`message`] (what everything else sees), [`h1`], [`h2`], [`path`], [`check`], [`listener`], [`pool`],
+//!   [`tunnel`], [`answer`]
+//! - the decisions: `route`, `filter`, `cluster`, `report`
+//!
+//! Filters and clusters never know which protocol serves them: they see `message` and nothing below it.
+
+pub mod message;
+pub mod path;
