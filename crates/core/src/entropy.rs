@@ -9,7 +9,11 @@ pub trait Entropy: Send + Sync + 'static {
 
     /// A number in `0..bound`; 0 when `bound` is 0. The bias is below 2^-32 for bounds under 2^32.
     fn below(&self, bound: u64) -> u64 {
-        if bound == 0 { 0 } else { ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64 }
+        if bound == 0 {
+            0
+        } else {
+            ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
+        }
     }
 
     /// A span between zero and `cap`: full jitter.

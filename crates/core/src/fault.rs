@@ -32,8 +32,8 @@ pub fn pass(name: &'static str) -> Result<(), Injected> {
 mod armed {
     use super::Injected;
     use std::collections::HashMap;
-    use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     enum Act {
@@ -62,7 +62,14 @@ mod armed {
                 "error" => Act::Error,
                 _ => return None,
             };
-            Some((name.to_owned(), Point { act, at: at.parse().ok()?, passed: AtomicU64::new(0) }))
+            Some((
+                name.to_owned(),
+                Point {
+                    act,
+                    at: at.parse().ok()?,
+                    passed: AtomicU64::new(0),
+                },
+            ))
         };
         text.split(',').filter_map(one).collect()
     }

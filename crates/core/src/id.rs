@@ -68,7 +68,9 @@ pub fn is_dns_label(text: &str) -> bool {
     (1..=63).contains(&bytes.len())
         && bytes[0].is_ascii_lowercase()
         && bytes[bytes.len() - 1] != b'-'
-        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
 }
 
 name!(
@@ -135,9 +137,16 @@ pub struct InstanceId {
 impl FromStr for InstanceId {
     type Err = BadName;
     fn from_str(text: &str) -> Result<Self, BadName> {
-        let bad = || BadName { given: text.chars().take(80).collect(), kind: "instance", rule: "SERVICE.NUMBER" };
+        let bad = || BadName {
+            given: text.chars().take(80).collect(),
+            kind: "instance",
+            rule: "SERVICE.NUMBER",
+        };
         let (service, number) = text.rsplit_once('.').ok_or_else(bad)?;
-        Ok(Self { service: service.parse()?, number: number.parse().map_err(|_| bad())? })
+        Ok(Self {
+            service: service.parse()?,
+            number: number.parse().map_err(|_| bad())?,
+        })
     }
 }
 
@@ -181,7 +190,11 @@ impl SagaId {
 impl FromStr for SagaId {
     type Err = BadName;
     fn from_str(text: &str) -> Result<Self, BadName> {
-        let bad = || BadName { given: text.chars().take(80).collect(), kind: "saga id", rule: "a UUID" };
+        let bad = || BadName {
+            given: text.chars().take(80).collect(),
+            kind: "saga id",
+            rule: "a UUID",
+        };
         text.parse().map(Self).map_err(|_| bad())
     }
 }
@@ -225,9 +238,16 @@ impl fmt::Display for BootId {
 impl FromStr for BootId {
     type Err = BadName;
     fn from_str(text: &str) -> Result<Self, BadName> {
-        let bad = || BadName { given: text.chars().take(80).collect(), kind: "boot id", rule: "SYSTEM:BOOT" };
+        let bad = || BadName {
+            given: text.chars().take(80).collect(),
+            kind: "boot id",
+            rule: "SYSTEM:BOOT",
+        };
         let (system, boot) = text.split_once(':').ok_or_else(bad)?;
-        Ok(Self { system: system.into(), boot: boot.into() })
+        Ok(Self {
+            system: system.into(),
+            boot: boot.into(),
+        })
     }
 }
 
@@ -243,13 +263,19 @@ mod tests {
         for bad in ["", "-a", "a-", "A", "1a", "a_b", "a.b", &"a".repeat(64), "주문"] {
             assert!(ServiceName::new(bad).is_err(), "{bad}");
         }
-        assert_eq!(ServiceName::new("bank-north").expect("valid").in_variables(), "BANK_NORTH");
+        assert_eq!(
+            ServiceName::new("bank-north").expect("valid").in_variables(),
+            "BANK_NORTH"
+        );
     }
 
     #[test]
     fn instances_read_back_as_written() {
         let id: InstanceId = "bank-north.12".parse().expect("valid");
-        assert_eq!((id.service.as_str(), id.number, id.to_string()), ("bank-north", 12, "bank-north.12".into()));
+        assert_eq!(
+            (id.service.as_str(), id.number, id.to_string()),
+            ("bank-north", 12, "bank-north.12".into())
+        );
         assert!("orders".parse::<InstanceId>().is_err());
         assert!("orders.x".parse::<InstanceId>().is_err());
     }

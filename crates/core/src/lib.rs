@@ -4,7 +4,7 @@
 //! random numbers and spawns tasks or threads, so that a whole system can run under one seed (`ondol-testkit`).
 //!
 //! - words: [`id`], [`unit`], [`error`], [`probe`]
-//! - the outside world: [`clock`], [`entropy`], [`task`] (feature `tokio`), [`fault`], [`unix`]
+//! - the outside world: [`clock`], [`entropy`], [`task`] (feature `tokio`), [`thread`], [`fault`], [`unix`]
 //! - ports: [`engine`] (the durable store), [`caller`] (calls of services through the proxy)
 //! - the two protocols between roles: [`wire`]
 
@@ -18,6 +18,7 @@ pub mod id;
 pub mod probe;
 #[cfg(feature = "tokio")]
 pub mod task;
+pub mod thread;
 pub mod unit;
 pub mod unix;
 pub mod wire;

@@ -62,12 +62,20 @@ impl Default for Tasks {
 impl Tasks {
     /// An empty family.
     pub fn new() -> Self {
-        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), counts: Arc::default() }
+        Self {
+            tracker: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            counts: Arc::default(),
+        }
     }
 
     /// A family that stops with this one and can be stopped alone.
     pub fn child(&self) -> Self {
-        Self { tracker: self.tracker.clone(), stop: self.stop.child_token(), counts: self.counts.clone() }
+        Self {
+            tracker: self.tracker.clone(),
+            stop: self.stop.child_token(),
+            counts: self.counts.clone(),
+        }
     }
 
     fn count(&self, kind: Kind) -> Counted {
@@ -109,7 +117,7 @@ impl Tasks {
         name: &str,
         body: impl FnOnce() -> T + Send + 'static,
     ) -> std::io::Result<std::thread::JoinHandle<T>> {
-        std::thread::Builder::new().name(name.to_owned()).spawn(body)
+        crate::thread::spawn(name, body)
     }
 
     /// How many tasks of this kind run.

@@ -17,13 +17,19 @@ pub struct BadUnit {
 }
 
 fn bad(given: &str, kind: &'static str, example: &'static str) -> BadUnit {
-    BadUnit { given: given.chars().take(80).collect(), kind, example }
+    BadUnit {
+        given: given.chars().take(80).collect(),
+        kind,
+        example,
+    }
 }
 
 /// Splits `15s` into 15 and `s`; spaces between them are allowed.
 fn split(text: &str) -> Option<(f64, &str)> {
     let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let number: f64 = text[..end].parse().ok()?;
     number.is_finite().then_some((number, text[end..].trim()))
 }
@@ -44,7 +50,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, BadUnit> {
         "" if number == 0.0 => 0.0,
         _ => return Err(wrong()),
     };
-    if seconds > 315_360_000.0 { Err(wrong()) } else { Ok(Duration::from_millis((seconds * 1e3).round() as u64)) }
+    if seconds > 315_360_000.0 {
+        Err(wrong())
+    } else {
+        Ok(Duration::from_millis((seconds * 1e3).round() as u64))
+    }
 }
 
 /// A duration as `parse_duration` reads it: the largest unit that divides it.
@@ -79,7 +89,11 @@ pub fn parse_size(text: &str) -> Result<u64, BadUnit> {
         _ => return Err(wrong()),
     };
     let bytes = number * scale;
-    if bytes > 1_099_511_627_776.0 { Err(wrong()) } else { Ok(bytes.round() as u64) }
+    if bytes > 1_099_511_627_776.0 {
+        Err(wrong())
+    } else {
+        Ok(bytes.round() as u64)
+    }
 }
 
 /// Events per second.
@@ -102,12 +116,22 @@ pub fn parse_rate(text: &str) -> Result<Rate, BadUnit> {
         Some("h") => 3_600.0,
         _ => return Err(wrong()),
     };
-    if number > 0.0 { Ok(Rate { per_second: number / seconds }) } else { Err(wrong()) }
+    if number > 0.0 {
+        Ok(Rate {
+            per_second: number / seconds,
+        })
+    } else {
+        Err(wrong())
+    }
 }
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.per_second >= 1.0 { write!(f, "{}/s", self.per_second) } else { write!(f, "{}/m", self.per_second * 60.0) }
+        if self.per_second >= 1.0 {
+            write!(f, "{}/s", self.per_second)
+        } else {
+            write!(f, "{}/m", self.per_second * 60.0)
+        }
     }
 }
 
@@ -129,7 +153,14 @@ mod tests {
 
     #[test]
     fn durations_read_and_print() {
-        for (text, ms) in [("500ms", 500), ("15s", 15_000), ("1.5s", 1_500), ("10m", 600_000), ("24h", 86_400_000), ("0", 0)] {
+        for (text, ms) in [
+            ("500ms", 500),
+            ("15s", 15_000),
+            ("1.5s", 1_500),
+            ("10m", 600_000),
+            ("24h", 86_400_000),
+            ("0", 0),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)), "{text}");
         }
         for text in ["", "15", "s", "1x", "-1s", "99999999d", "NaNs", "infs"] {

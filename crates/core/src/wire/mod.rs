@@ -1,10 +1,12 @@
 //! The two protocols between roles, and their frames.
 //!
 //! Both carry JSON in frames of a 4-byte big-endian length and that many bytes, over a Unix socket with mode 0600 in
-//! `.ondol/run/`: [`proxy`] between controller and proxy, [`supervision`] between anyone and the supervisor.
+//! `.ondol/run/`: [`proxy`] between controller and proxy, [`supervision`] between anyone and the supervisor, with its
+//! blocking client in [`supervision_client`].
 
 pub mod proxy;
 pub mod supervision;
+pub mod supervision_client;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -46,7 +48,10 @@ pub fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
     serde_json::to_writer(&mut out, message).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
     let len = out.len() - 4;
     if len > MAX_FRAME {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {len} bytes")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("a frame of {len} bytes"),
+        ));
     }
     out[..4].copy_from_slice(&(len as u32).to_be_bytes());
     Ok(out)
@@ -54,7 +59,10 @@ pub fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
 
 fn checked_len(head: [u8; 4]) -> io::Result<usize> {
     match u32::from_be_bytes(head) as usize {
-        len if len > MAX_FRAME => Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {len} bytes"))),
+        len if len > MAX_FRAME => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("a frame of {len} bytes"),
+        )),
         len => Ok(len),
     }
 }
@@ -103,7 +111,10 @@ mod tests {
         let mut pipe = Vec::new();
         write_frame(&mut pipe, &vec!["a", "b"]).expect("write");
         let mut from = pipe.as_slice();
-        assert_eq!(read_frame::<Vec<String>>(&mut from).expect("read"), Some(vec!["a".into(), "b".into()]));
+        assert_eq!(
+            read_frame::<Vec<String>>(&mut from).expect("read"),
+            Some(vec!["a".into(), "b".into()])
+        );
         assert_eq!(read_frame::<Vec<String>>(&mut from).expect("end"), None);
         assert!(read_frame::<Vec<String>>(&mut [0xff, 0xff, 0xff, 0xff].as_slice()).is_err());
         assert!(read_frame::<Vec<String>>(&mut [0, 0, 0, 9, b'['].as_slice()).is_err());
