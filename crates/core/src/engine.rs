@@ -263,6 +263,14 @@ pub enum StoreError {
         /// The bound.
         limit: usize,
     },
+    /// Something in the write is of a shape that no engine keeps, such as a text with a NUL character.
+    #[error("{what}: {rule}")]
+    Malformed {
+        /// What.
+        what: &'static str,
+        /// What it should be.
+        rule: &'static str,
+    },
     /// The disk is full. Nothing was written; the store goes on when there is space.
     #[error("the store's disk is full")]
     Full,
@@ -298,6 +306,7 @@ impl StoreError {
             Self::Fenced { .. } => ErrorCode::new("ST-007"),
             Self::Unavailable(_) => ErrorCode::new("ST-008"),
             Self::Broken(_) => ErrorCode::new("ST-009"),
+            Self::Malformed { .. } => ErrorCode::new("ST-010"),
         }
     }
 
@@ -312,6 +321,9 @@ impl StoreError {
 }
 
 /// The durable store. Reads see every write that was acknowledged before they began.
+///
+/// A page of a read ends at `limit` (never above 10,000) or once it holds 16 MiB, whichever comes first: only an empty
+/// page says that there is no more.
 pub trait Engine: Send + Sync + 'static {
     /// Makes `write` durable, all or nothing. Waits for a place in the queue's bound no longer than the engine's limit.
     ///
@@ -351,6 +363,12 @@ pub trait Engine: Send + Sync + 'static {
 
     /// This process's epoch: raised at every opening, part of `Ondol-Attempt`.
     fn epoch(&self) -> u64;
+
+    /// Resolves when the store will never acknowledge a write again: broken, or fenced by another controller. The
+    /// process should then end and be started anew. Never resolves for an engine that cannot fail so.
+    fn failed(&self) -> BoxFuture<StoreError> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// An engine that can be handed round.
