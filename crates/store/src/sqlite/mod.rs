@@ -1,0 +1,138 @@
+//! The SQLite engine: one file, one process, one writer thread, a few reading threads.
+//!
+//! - `lock.rs` keeps a second process out; `schema.rs` sets connections and migrates.
+//! - `writer.rs` commits whatever queued during the last fsync, and checkpoints; `apply.rs` holds its statements.
+//! - `reader.rs` runs reads on own connections; `read.rs` holds their queries; `fault.rs` sorts SQLite's errors.
+
+mod apply;
+mod fault;
+mod lock;
+mod read;
+mod reader;
+mod schema;
+mod writer;
+
+use crate::config::Config;
+use crate::error::OpenError;
+use crate::queue::{Health, Queue};
+use ondol_core::BoxFuture;
+use ondol_core::engine::{
+    Committed, Engine, Order, Row, RowFilter, StoreError, StoreSize, StoredEvent, StoredRecord, Table, Write,
+};
+use ondol_core::id::StreamName;
+use ondol_core::task::Tasks;
+use reader::Readers;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+/// An open SQLite store.
+///
+/// # Drop
+/// Takes no more writes, waits until those queued are durable, and gives the file free.
+pub(crate) struct SqliteEngine {
+    queue: Queue,
+    readers: Readers,
+    health: Health,
+    epoch: u64,
+    path: PathBuf,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl SqliteEngine {
+    /// Opens or creates the file, raises its epoch and starts the threads.
+    pub(crate) async fn open(path: PathBuf, config: &Config) -> Result<Self, OpenError> {
+        let threads = |source| OpenError::File {
+            path: path.clone(),
+            source,
+        };
+        let health = Health::new();
+        let (queue, inbox) = Queue::new(config);
+        let (opened, epoch) = oneshot::channel();
+        let start = writer::Start {
+            path: path.clone(),
+            config: config.clone(),
+            health: health.clone(),
+            inbox,
+            opened,
+        };
+        let writer = Tasks::thread("store-writer", move || start.run()).map_err(threads)?;
+        let ended = || OpenError::Unsafe("its writer ended while opening".into());
+        let epoch = epoch.await.unwrap_or_else(|_| Err(ended()))?;
+        let readers = Readers::start(&path, config)?;
+        Ok(Self {
+            queue,
+            readers,
+            health,
+            epoch,
+            path,
+            writer: Some(writer),
+        })
+    }
+}
+
+impl Drop for SqliteEngine {
+    fn drop(&mut self) {
+        self.queue.close();
+        self.readers.close();
+        if let Some(writer) = self.writer.take() {
+            // A panic of the writer was reported where it happened.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Engine for SqliteEngine {
+    fn commit(&self, write: Write) -> BoxFuture<Result<Committed, StoreError>> {
+        self.queue.submit(write)
+    }
+
+    fn row(&self, table: Table, key: String) -> BoxFuture<Result<Option<Row>, StoreError>> {
+        self.readers.run(move |connection| read::row(connection, table, &key))
+    }
+
+    fn rows(
+        &self,
+        table: Table,
+        filter: RowFilter,
+        order: Order,
+        after: Option<String>,
+        limit: u32,
+    ) -> BoxFuture<Result<Vec<Row>, StoreError>> {
+        self.readers
+            .run(move |connection| read::rows(connection, table, &filter, order, after.as_deref(), limit))
+    }
+
+    fn records(&self, subject: String, after: u64, limit: u32) -> BoxFuture<Result<Vec<StoredRecord>, StoreError>> {
+        self.readers
+            .run(move |connection| read::records(connection, &subject, after, limit))
+    }
+
+    fn stream(&self, stream: StreamName, from: u64, limit: u32) -> BoxFuture<Result<Vec<StoredEvent>, StoreError>> {
+        self.readers
+            .run(move |connection| read::stream(connection, &stream, from, limit))
+    }
+
+    fn all(
+        &self,
+        after: u64,
+        families: Option<Vec<String>>,
+        limit: u32,
+    ) -> BoxFuture<Result<Vec<StoredEvent>, StoreError>> {
+        self.readers
+            .run(move |connection| read::all(connection, after, families, limit))
+    }
+
+    fn size(&self) -> BoxFuture<Result<StoreSize, StoreError>> {
+        let path = self.path.clone();
+        self.readers.run(move |connection| read::size(connection, &path))
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn failed(&self) -> BoxFuture<StoreError> {
+        self.health.failed()
+    }
+}

@@ -1,0 +1,47 @@
+-- Schema version 1. Never edited: a change is a new file and a new entry in schema.rs.
+CREATE TABLE meta (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  epoch INTEGER NOT NULL
+) STRICT;
+INSERT INTO meta VALUES (1, 0);
+
+CREATE TABLE record (
+  position INTEGER PRIMARY KEY,
+  subject TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  body BLOB NOT NULL
+) STRICT;
+CREATE INDEX record_subject ON record (subject);
+
+CREATE TABLE state_row (
+  tab INTEGER NOT NULL,
+  key TEXT NOT NULL,
+  state TEXT NOT NULL,
+  name TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  wake_at INTEGER,
+  updated_at INTEGER NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (tab, key)
+) STRICT;
+CREATE INDEX state_row_awake ON state_row (tab, key, wake_at) WHERE wake_at IS NOT NULL;
+-- Only sagas (table 1) are listed by state and by name; the other tables save the upkeep.
+CREATE INDEX state_row_state ON state_row (state, key) WHERE tab = 1;
+CREATE INDEX state_row_name ON state_row (name, key) WHERE tab = 1;
+
+-- rest: how many events follow this one that were appended with it.
+CREATE TABLE event (
+  position INTEGER PRIMARY KEY,
+  stream TEXT NOT NULL,
+  revision INTEGER NOT NULL,
+  rest INTEGER NOT NULL,
+  family TEXT NOT NULL,
+  id TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  body BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX event_stream ON event (stream, revision);
+CREATE UNIQUE INDEX event_id ON event (id);
+CREATE INDEX event_family ON event (family, position);
