@@ -1,3 +1,4 @@
 //! Durable sagas: definition, machine, executor, recovery.
 
 pub mod config;
+pub mod template;
