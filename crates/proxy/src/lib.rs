@@ -14,3 +14,4 @@
 
 pub mod message;
 pub mod path;
+pub mod route;
