@@ -125,11 +125,21 @@ pub async fn compensation(tx: &mut impl Connection, key: &SagaKey) -> Result<Und
     expect(key, Operation::Compensate)?;
     claim(tx, key, Operation::Action).await?;
     if !claim(tx, key, Operation::Compensate).await? {
-        return Ok(Undo::Duplicate(stored(key, read(tx, key, Operation::Compensate).await?)?));
+        return Ok(Undo::Duplicate(stored(
+            key,
+            read(tx, key, Operation::Compensate).await?,
+        )?));
     }
     let row = read(tx, key, Operation::Action).await?;
-    let done = row.answer.as_ref().is_some_and(|(status, _)| (200..300).contains(status));
-    Ok(if row.by_op == Operation::Action.as_str() && done { Undo::Needed } else { Undo::NotNeeded })
+    let done = row
+        .answer
+        .as_ref()
+        .is_some_and(|(status, _)| (200..300).contains(status));
+    Ok(if row.by_op == Operation::Action.as_str() && done {
+        Undo::Needed
+    } else {
+        Undo::NotNeeded
+    })
 }
 
 /// Keeps the answer of the operation that `key` names, in the row that it has entered in this transaction.
@@ -145,7 +155,11 @@ pub async fn store(tx: &mut impl Connection, key: &SagaKey, answer: &Answer) -> 
 }
 
 fn expect(key: &SagaKey, operation: Operation) -> Result<(), BarrierError> {
-    if key.operation() == operation { Ok(()) } else { Err(BarrierError::WrongOperation(key.to_string())) }
+    if key.operation() == operation {
+        Ok(())
+    } else {
+        Err(BarrierError::WrongOperation(key.to_string()))
+    }
 }
 
 async fn claim(tx: &mut impl Connection, key: &SagaKey, slot: Operation) -> Result<bool, sqlx::Error> {
@@ -161,6 +175,12 @@ async fn read(tx: &mut impl Connection, key: &SagaKey, slot: Operation) -> Resul
 
 fn stored(key: &SagaKey, row: Row) -> Result<Answer, BarrierError> {
     let (status, text) = row.answer.ok_or_else(|| BarrierError::NoAnswer(key.to_string()))?;
-    let body = serde_json::from_str(&text).map_err(|source| BarrierError::Unreadable { key: key.to_string(), source })?;
-    Ok(Answer { status: u16::try_from(status).unwrap_or(500), body })
+    let body = serde_json::from_str(&text).map_err(|source| BarrierError::Unreadable {
+        key: key.to_string(),
+        source,
+    })?;
+    Ok(Answer {
+        status: u16::try_from(status).unwrap_or(500),
+        body,
+    })
 }

@@ -50,16 +50,32 @@ macro_rules! connection {
             ) -> Result<bool, sqlx::Error> {
                 let insert = "INSERT INTO ondol_barrier (saga, step, op, by_op, attempt) VALUES ($1, $2, $3, $4, $5) \
                               ON CONFLICT DO NOTHING";
-                let query = sqlx::query(insert).bind(saga.to_owned()).bind(step.to_owned()).bind(op.to_owned());
-                Ok(query.bind(by_op).bind(attempt).execute(self).await?.rows_affected() == 1)
+                let query = sqlx::query(insert)
+                    .bind(saga.to_owned())
+                    .bind(step.to_owned())
+                    .bind(op.to_owned());
+                Ok(query
+                    .bind(by_op)
+                    .bind(attempt)
+                    .execute(self)
+                    .await?
+                    .rows_affected()
+                    == 1)
             }
 
             async fn read(&mut self, [saga, step, op]: [&str; 3]) -> Result<Option<Row>, sqlx::Error> {
-                let select = "SELECT by_op, status, answer FROM ondol_barrier WHERE saga = $1 AND step = $2 AND op = $3";
+                let select =
+                    "SELECT by_op, status, answer FROM ondol_barrier WHERE saga = $1 AND step = $2 AND op = $3";
                 let query = sqlx::query_as::<_, (String, Option<i64>, Option<String>)>(select);
-                let row = query.bind(saga.to_owned()).bind(step.to_owned()).bind(op.to_owned());
+                let row = query
+                    .bind(saga.to_owned())
+                    .bind(step.to_owned())
+                    .bind(op.to_owned());
                 let row = row.fetch_optional(self).await?;
-                Ok(row.map(|(by_op, status, answer)| Row { by_op, answer: status.zip(answer) }))
+                Ok(row.map(|(by_op, status, answer)| Row {
+                    by_op,
+                    answer: status.zip(answer),
+                }))
             }
 
             async fn keep(
@@ -68,9 +84,19 @@ macro_rules! connection {
                 status: i64,
                 answer: String,
             ) -> Result<bool, sqlx::Error> {
-                let update = "UPDATE ondol_barrier SET status = $4, answer = $5 WHERE saga = $1 AND step = $2 AND op = $3";
-                let query = sqlx::query(update).bind(saga.to_owned()).bind(step.to_owned()).bind(op.to_owned());
-                Ok(query.bind(status).bind(answer).execute(self).await?.rows_affected() == 1)
+                let update =
+                    "UPDATE ondol_barrier SET status = $4, answer = $5 WHERE saga = $1 AND step = $2 AND op = $3";
+                let query = sqlx::query(update)
+                    .bind(saga.to_owned())
+                    .bind(step.to_owned())
+                    .bind(op.to_owned());
+                Ok(query
+                    .bind(status)
+                    .bind(answer)
+                    .execute(self)
+                    .await?
+                    .rows_affected()
+                    == 1)
             }
         }
     };

@@ -26,7 +26,9 @@ impl Operation {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Action, Self::Compensate].into_iter().find(|op| op.as_str() == text)
+        [Self::Action, Self::Compensate]
+            .into_iter()
+            .find(|op| op.as_str() == text)
     }
 }
 
@@ -88,13 +90,23 @@ impl SagaKey {
     /// # Errors
     /// [`KeyError`]; nothing may be done without a key.
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, KeyError> {
-        let text = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        let attempt = text("ondol-attempt").and_then(|text| parse_attempt(&text)).unwrap_or_default();
-        let key = Self { attempt, ..Self::parse(&text("idempotency-key").ok_or(KeyError::Missing)?)? };
+        let text = |name: &str| {
+            headers
+                .get(name)
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let attempt = text("ondol-attempt")
+            .and_then(|text| parse_attempt(&text))
+            .unwrap_or_default();
+        let key = Self {
+            attempt,
+            ..Self::parse(&text("idempotency-key").ok_or(KeyError::Missing)?)?
+        };
         match text("ondol-op") {
-            Some(said) if said != key.operation.as_str() => {
-                Err(KeyError::Contradiction { said, key: key.operation.as_str() })
-            }
+            Some(said) if said != key.operation.as_str() => Err(KeyError::Contradiction {
+                said,
+                key: key.operation.as_str(),
+            }),
             _ => Ok(key),
         }
     }
@@ -105,16 +117,22 @@ impl SagaKey {
     /// [`KeyError::Malformed`].
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let malformed = || KeyError::Malformed(text.chars().take(MAX_KEY_LEN).collect());
-        let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+        let bare = text
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+            .unwrap_or(text);
         if bare.len() > MAX_KEY_LEN || !bare.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"') {
             return Err(malformed());
         }
         // From the right: a step's name has no dot, and what is left is the saga's id.
         let mut parts = bare.rsplitn(3, '.');
         match (parts.next().and_then(Operation::parse), parts.next(), parts.next()) {
-            (Some(operation), Some(step), Some(saga)) if !step.is_empty() && !saga.is_empty() => {
-                Ok(Self { saga: saga.to_owned(), step: step.to_owned(), operation, attempt: Attempt::default() })
-            }
+            (Some(operation), Some(step), Some(saga)) if !step.is_empty() && !saga.is_empty() => Ok(Self {
+                saga: saga.to_owned(),
+                step: step.to_owned(),
+                operation,
+                attempt: Attempt::default(),
+            }),
             _ => Err(malformed()),
         }
     }
@@ -127,7 +145,10 @@ impl SagaKey {
         if self.operation == expected {
             return Ok(self);
         }
-        Err(KeyError::WrongOperation { given: self.operation.as_str(), expected: expected.as_str() })
+        Err(KeyError::WrongOperation {
+            given: self.operation.as_str(),
+            expected: expected.as_str(),
+        })
     }
 
     /// The saga's id.
@@ -159,7 +180,10 @@ impl fmt::Display for SagaKey {
 
 fn parse_attempt(text: &str) -> Option<Attempt> {
     let (epoch, number) = text.split_once('.')?;
-    Some(Attempt { epoch: epoch.parse().ok()?, number: number.parse().ok()? })
+    Some(Attempt {
+        epoch: epoch.parse().ok()?,
+        number: number.parse().ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -167,14 +191,20 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
+            .collect()
     }
 
     #[test]
     fn quoted_and_bare_keys_are_the_same_key() {
         for text in ["\"0198-ab.pay.action\"", "0198-ab.pay.action"] {
             let key = SagaKey::parse(text).unwrap();
-            assert_eq!((key.saga(), key.step(), key.operation()), ("0198-ab", "pay", Operation::Action));
+            assert_eq!(
+                (key.saga(), key.step(), key.operation()),
+                ("0198-ab", "pay", Operation::Action)
+            );
             assert_eq!(key.to_string(), "0198-ab.pay.action");
         }
     }
@@ -182,7 +212,17 @@ mod tests {
     #[test]
     fn what_no_saga_sends_is_refused() {
         let long = format!("{}.pay.action", "x".repeat(MAX_KEY_LEN));
-        for text in ["", "pay", "pay.action", ".pay.action", "s..action", "s.pay.undo", "s.pay.action\u{e9}", "\"s.pay.action", &long] {
+        for text in [
+            "",
+            "pay",
+            "pay.action",
+            ".pay.action",
+            "s..action",
+            "s.pay.undo",
+            "s.pay.action\u{e9}",
+            "\"s.pay.action",
+            &long,
+        ] {
             assert!(matches!(SagaKey::parse(text), Err(KeyError::Malformed(_))), "{text:?}");
         }
         assert_eq!(SagaKey::from_headers(&HeaderMap::new()), Err(KeyError::Missing));
@@ -198,12 +238,18 @@ mod tests {
         let key = key.unwrap();
         assert_eq!(key.attempt(), Attempt { epoch: 3, number: 17 });
         assert!(key.clone().expect(Operation::Compensate).is_ok());
-        assert!(matches!(key.expect(Operation::Action), Err(KeyError::WrongOperation { .. })));
+        assert!(matches!(
+            key.expect(Operation::Action),
+            Err(KeyError::WrongOperation { .. })
+        ));
     }
 
     #[test]
     fn an_operation_that_contradicts_the_key_is_refused() {
         let said = headers(&[("idempotency-key", "s.pay.action"), ("ondol-op", "compensate")]);
-        assert!(matches!(SagaKey::from_headers(&said), Err(KeyError::Contradiction { .. })));
+        assert!(matches!(
+            SagaKey::from_headers(&said),
+            Err(KeyError::Contradiction { .. })
+        ));
     }
 }

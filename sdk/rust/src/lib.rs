@@ -34,6 +34,8 @@ mod answer;
 pub mod barrier;
 mod connection;
 mod key;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use answer::Answer;
 pub use connection::Connection;
