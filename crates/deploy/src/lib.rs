@@ -1,3 +1,24 @@
-//! Builds, releases, desired processes, watch, scaling.
+//! Builds, releases, desired processes, watch, scaling: the controller plans, the supervisor runs.
+//!
+//! - [`config`]: the system as declared
+//! - [`machine`]: pure; which instances to start, drain and stop
+//! - [`builds`], [`inputs`]: programs by content
+//! - [`instance`]: sockets, variables, what exactly is run; [`traffic`]: what the proxy is told
+//! - [`service`]: the loop; [`handle`]: what others may ask of it; [`status`]: what people are told
 
+mod build_run;
+pub mod builds;
 pub mod config;
+#[cfg(test)]
+mod fixtures;
+pub mod handle;
+pub mod inputs;
+pub mod instance;
+pub mod machine;
+pub mod service;
+mod settings;
+pub mod status;
+pub mod traffic;
+pub mod watch;
+
+pub use handle::Deploy;

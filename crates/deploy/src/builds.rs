@@ -1,0 +1,404 @@
+//! Builds: run once per content of their inputs, their programs kept by hash, so that a later build never changes what
+//! a running generation restarts.
+//!
+//! `.ondol/builds/BUILD.json` says which inputs were built last and what came of it; `.ondol/builds/SERVICE/HASH/PROGRAM`
+//! is a hard link (a copy where links cannot be) to the program. Both are written after the job ended with success,
+//! the record last and by rename, so a killed controller builds again rather than trusting half a result.
+//!
+//! Not here: which builds may run together (`service.rs`), the job's process (the supervisor's).
+
+use crate::config::{BuildPlan, ServicePlan};
+use crate::inputs::{self, InputError};
+use ondol_core::error::ErrorCode;
+use ondol_core::id::ServiceName;
+use ondol_core::wire::supervision::{Exit, JobSpec};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Longer than any build on a small machine should take.
+const BUILD_TIMEOUT_MS: u64 = 2 * 3_600_000;
+
+/// Programs kept for each service: the running one, the one before, and one more.
+const KEPT: usize = 3;
+
+/// What a service runs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Program {
+    /// Of the program's bytes or, where nothing is compiled, of the service's inputs.
+    pub hash: String,
+    /// The kept program; `None`: the first word of `run` as it stands.
+    pub path: Option<PathBuf>,
+}
+
+/// What came of a build, by service.
+pub type Programs = BTreeMap<ServiceName, Program>;
+
+/// How a build was settled.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Built {
+    /// The same inputs were built before.
+    Cached(Programs),
+    /// The job ran.
+    Ran(Programs),
+}
+
+/// Why there is no program.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Its inputs cannot be hashed.
+    #[error("build {build}")]
+    Inputs {
+        /// Which build.
+        build: String,
+        /// Why.
+        source: InputError,
+    },
+    /// The command failed.
+    #[error("build {build}: `{command}` ended with {exit}; see `ondol logs build/{build}`")]
+    Failed {
+        /// Which build.
+        build: String,
+        /// What was run.
+        command: String,
+        /// How it ended.
+        exit: String,
+    },
+    /// The command succeeded, but a program is not there.
+    #[error("service {service}: there is no program {}{}", path.display(), build.as_ref().map(|b| format!(" after build {b}")).unwrap_or_default())]
+    NoProgram {
+        /// Whose.
+        service: ServiceName,
+        /// What `run:` names.
+        path: PathBuf,
+        /// After which build.
+        build: Option<String>,
+    },
+    /// A program cannot be kept.
+    #[error("keeping {}", path.display())]
+    Keep {
+        /// What was being read or written.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The supervisor could not run the job.
+    #[error("build {build}: {why}")]
+    Job {
+        /// Which build.
+        build: String,
+        /// Its words.
+        why: String,
+    },
+}
+
+impl BuildError {
+    /// Stable code; the page in `docs/errors/` says what to do.
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Inputs { .. } => ErrorCode::new("DP-001"),
+            Self::Failed { .. } => ErrorCode::new("DP-002"),
+            Self::NoProgram { .. } => ErrorCode::new("DP-003"),
+            Self::Keep { .. } => ErrorCode::new("DP-004"),
+            Self::Job { .. } => ErrorCode::new("DP-005"),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    key: String,
+    programs: Programs,
+}
+
+/// The kept results under `.ondol/builds/`.
+#[derive(Clone, Debug)]
+pub struct Builds {
+    folder: PathBuf,
+}
+
+impl Builds {
+    /// For the system whose state is in `state` (`.ondol`).
+    pub fn new(state: &Path) -> Self {
+        Self {
+            folder: state.join("builds"),
+        }
+    }
+
+    /// Builds unless the same inputs were built before. `run` runs a job to its end.
+    ///
+    /// # Errors
+    /// [`BuildError`]; nothing kept before is lost.
+    pub fn ensure(
+        &self,
+        build: &BuildPlan,
+        services: &[&ServicePlan],
+        run: impl FnOnce(JobSpec) -> Result<Exit, String>,
+    ) -> Result<Built, BuildError> {
+        let key = key(build, services)?;
+        if let Some(programs) = self.recorded(&build.name, Some(&key)) {
+            return Ok(Built::Cached(programs));
+        }
+        let exit = run(job(build)).map_err(|why| BuildError::Job {
+            build: build.name.clone(),
+            why,
+        })?;
+        if exit != Exit::Code(0) {
+            let (command, exit) = (build.argv.join(" "), show_exit(&exit));
+            return Err(BuildError::Failed {
+                build: build.name.clone(),
+                command,
+                exit,
+            });
+        }
+        let mut programs = Programs::new();
+        for service in services {
+            programs.insert(service.service.clone(), self.keep(service, Some(&build.name))?);
+        }
+        self.record(
+            &build.name,
+            &Record {
+                key,
+                programs: programs.clone(),
+            },
+        )?;
+        Ok(Built::Ran(programs))
+    }
+
+    /// What the last build of this name gave, if its programs are all still there; with `key` only for these inputs.
+    pub fn recorded(&self, build: &str, key: Option<&str>) -> Option<Programs> {
+        let text = std::fs::read(self.folder.join(format!("{build}.json"))).ok()?;
+        let record: Record = serde_json::from_slice(&text).ok()?;
+        let whole = record
+            .programs
+            .values()
+            .all(|program| program.path.as_ref().is_none_or(|path| path.is_file()));
+        (whole && key.is_none_or(|key| key == record.key)).then_some(record.programs)
+    }
+
+    /// Keeps what the service runs and names it by its content.
+    ///
+    /// # Errors
+    /// [`BuildError`] when `run:` names a program that is not there.
+    pub fn keep(&self, service: &ServicePlan, build: Option<&str>) -> Result<Program, BuildError> {
+        let first = service.run.first().map(String::as_str).unwrap_or_default();
+        if !first.contains('/') || first.contains("${") {
+            let hash =
+                inputs::hash(&[&service.run.join(" ")], &service.inputs).map_err(|source| BuildError::Inputs {
+                    build: service.service.to_string(),
+                    source,
+                })?;
+            return Ok(Program { hash, path: None });
+        }
+        let path = service.dir.join(first);
+        if !path.is_file() {
+            let build = build.map(Into::into);
+            return Err(BuildError::NoProgram {
+                service: service.service.clone(),
+                path,
+                build,
+            });
+        }
+        let failed = |source| BuildError::Keep {
+            path: path.clone(),
+            source,
+        };
+        let hash = inputs::file_hash(&path).map_err(failed)?;
+        let kept = self.link(&service.service, &path, &hash).map_err(failed)?;
+        Ok(Program { hash, path: Some(kept) })
+    }
+
+    fn link(&self, service: &ServiceName, path: &Path, hash: &str) -> io::Result<PathBuf> {
+        let all = self.folder.join(service.as_str());
+        let folder = all.join(&hash[..16]);
+        let kept = folder.join(path.file_name().unwrap_or(path.as_os_str()));
+        if !kept.is_file() {
+            std::fs::create_dir_all(&folder)?;
+            if std::fs::hard_link(path, &kept).is_err() {
+                let half = folder.join(".half");
+                std::fs::copy(path, &half)?;
+                std::fs::rename(&half, &kept)?;
+            }
+        }
+        forget_old(&all, &folder)?;
+        Ok(kept)
+    }
+
+    fn record(&self, build: &str, record: &Record) -> Result<(), BuildError> {
+        let path = self.folder.join(format!("{build}.json"));
+        let write = || {
+            std::fs::create_dir_all(&self.folder)?;
+            let half = path.with_extension("half");
+            std::fs::write(&half, serde_json::to_vec_pretty(record)?)?;
+            std::fs::rename(&half, &path)
+        };
+        write().map_err(|source| BuildError::Keep {
+            path: path.clone(),
+            source,
+        })
+    }
+}
+
+/// Keeps the newest [`KEPT`] folders of a service, `current` among them.
+fn forget_old(all: &Path, current: &Path) -> io::Result<()> {
+    let mut kept = Vec::new();
+    for entry in std::fs::read_dir(all)? {
+        let entry = entry?;
+        if entry.path() != current {
+            kept.push((entry.metadata()?.modified()?, entry.path()));
+        }
+    }
+    kept.sort();
+    let surplus = kept.len().saturating_sub(KEPT - 1);
+    kept.iter()
+        .take(surplus)
+        .try_for_each(|(_, path)| std::fs::remove_dir_all(path))
+}
+
+fn key(build: &BuildPlan, services: &[&ServicePlan]) -> Result<String, BuildError> {
+    let dir = build.dir.to_string_lossy();
+    let mut salt: Vec<&str> = build.argv.iter().map(String::as_str).collect();
+    salt.push(&dir);
+    for service in services {
+        salt.extend([
+            service.service.as_str(),
+            service.run.first().map(String::as_str).unwrap_or_default(),
+        ]);
+    }
+    inputs::hash(&salt, &build.inputs).map_err(|source| BuildError::Inputs {
+        build: build.name.clone(),
+        source,
+    })
+}
+
+/// A build gets the whole environment: compilers find their homes, proxies and caches by it.
+fn job(build: &BuildPlan) -> JobSpec {
+    JobSpec {
+        name: format!("build/{}", build.name),
+        argv: build.argv.clone(),
+        env: std::env::vars()
+            .filter(|(name, _)| !name.starts_with("ONDOL_"))
+            .collect(),
+        dir: build.dir.clone(),
+        timeout_ms: BUILD_TIMEOUT_MS,
+    }
+}
+
+/// An exit in words.
+pub fn show_exit(exit: &Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exit code {code}"),
+        Exit::Signal(signal) => format!("signal {signal}"),
+        Exit::OutOfMemory => "out of memory".into(),
+        Exit::NotReady => "not ready in time".into(),
+        Exit::Told => "stopped as told".into(),
+        Exit::Spawn(why) => why.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::service;
+
+    struct Tree {
+        dir: tempfile::TempDir,
+        build: BuildPlan,
+        plan: ServicePlan,
+    }
+
+    fn tree() -> Tree {
+        let dir = tempfile::tempdir().expect("folder");
+        std::fs::write(dir.path().join("main.rs"), "1").expect("write");
+        let mut plan = service("orders");
+        plan.dir = dir.path().into();
+        plan.run = vec!["out/orders".into()];
+        let build = BuildPlan {
+            name: "rust".into(),
+            argv: vec!["make".into()],
+            dir: dir.path().into(),
+            inputs: vec![format!("{}/*.rs", dir.path().display())],
+            lock: None,
+        };
+        Tree { dir, build, plan }
+    }
+
+    impl Tree {
+        fn ensure(&self, make: impl FnOnce(&Path) -> Exit) -> Result<Built, BuildError> {
+            let builds = Builds::new(&self.dir.path().join(".ondol"));
+            builds.ensure(&self.build, &[&self.plan], |_| Ok(make(self.dir.path())))
+        }
+    }
+
+    fn make(text: &'static str) -> impl FnOnce(&Path) -> Exit {
+        move |dir| {
+            std::fs::create_dir_all(dir.join("out")).expect("folder");
+            // A linker makes a new file; it does not write into the old one.
+            let _ = std::fs::remove_file(dir.join("out/orders"));
+            std::fs::write(dir.join("out/orders"), text).expect("write");
+            Exit::Code(0)
+        }
+    }
+
+    #[test]
+    fn the_same_inputs_build_once_and_a_later_build_keeps_the_old_program() {
+        let tree = tree();
+        let Ok(Built::Ran(first)) = tree.ensure(make("one")) else {
+            panic!("not built")
+        };
+        assert_eq!(
+            tree.ensure(|_| panic!("built twice")).expect("cached"),
+            Built::Cached(first.clone())
+        );
+        std::fs::write(tree.dir.path().join("main.rs"), "2").expect("write");
+        let Ok(Built::Ran(second)) = tree.ensure(make("two")) else {
+            panic!("not built again")
+        };
+        let read = |programs: &Programs| {
+            let path = programs.values().next().and_then(|p| p.path.clone()).expect("kept");
+            std::fs::read_to_string(path).expect("read")
+        };
+        assert_eq!((read(&first).as_str(), read(&second).as_str()), ("one", "two"));
+    }
+
+    #[test]
+    fn a_failed_build_records_nothing() {
+        let tree = tree();
+        assert!(matches!(
+            tree.ensure(|_| Exit::Code(101)),
+            Err(BuildError::Failed { .. })
+        ));
+        assert!(matches!(tree.ensure(make("one")), Ok(Built::Ran(_))));
+    }
+
+    #[test]
+    fn a_build_without_its_program_says_which() {
+        let error = tree().ensure(|_| Exit::Code(0)).expect_err("no program").to_string();
+        assert!(error.contains("out/orders after build rust"), "{error}");
+    }
+
+    #[test]
+    fn a_lost_program_is_built_again() {
+        let tree = tree();
+        let Ok(Built::Ran(programs)) = tree.ensure(make("one")) else {
+            panic!("not built")
+        };
+        let path = programs.values().next().and_then(|p| p.path.clone()).expect("kept");
+        std::fs::remove_file(path).expect("remove");
+        assert!(matches!(tree.ensure(make("one")), Ok(Built::Ran(_))));
+    }
+
+    #[test]
+    fn only_the_newest_programs_are_kept() {
+        let tree = tree();
+        for text in ["1", "2", "3", "4", "5"] {
+            std::fs::write(tree.dir.path().join("main.rs"), text).expect("write");
+            tree.ensure(make(text)).expect("built");
+        }
+        let kept = std::fs::read_dir(tree.dir.path().join(".ondol/builds/orders"))
+            .expect("folder")
+            .count();
+        assert_eq!(kept, KEPT);
+    }
+}

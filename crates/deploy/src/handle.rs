@@ -1,0 +1,103 @@
+//! What others may ask of the loop in `service.rs`.
+
+use crate::status::SystemStatus;
+use ondol_core::error::ErrorCode;
+use ondol_core::id::ServiceName;
+use std::sync::{Arc, mpsc};
+use tokio::sync::{oneshot, watch};
+
+/// Why a command was refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refused {
+    /// No such service.
+    #[error("there is no service {0}")]
+    Unknown(ServiceName),
+    /// It cannot run here.
+    #[error("service {service} is skipped: {why}")]
+    Skipped {
+        /// Which.
+        service: ServiceName,
+        /// What to install.
+        why: String,
+    },
+    /// Outside the manifest's bounds.
+    #[error("service {service} may have {min} to {max} instances by its manifest, not {asked}")]
+    Scale {
+        /// Which.
+        service: ServiceName,
+        /// Smallest.
+        min: u32,
+        /// Largest.
+        max: u32,
+        /// What was asked.
+        asked: u32,
+    },
+    /// The setting could not be stored.
+    #[error("the setting could not be stored: {0}")]
+    Store(String),
+    /// The loop has ended.
+    #[error("the controller is stopping")]
+    Stopping,
+}
+
+impl Refused {
+    /// Stable code; the page in `docs/errors/` says what to do.
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Unknown(_) => ErrorCode::new("DP-010"),
+            Self::Skipped { .. } => ErrorCode::new("DP-011"),
+            Self::Scale { .. } => ErrorCode::new("DP-012"),
+            Self::Store(_) => ErrorCode::new("DP-013"),
+            Self::Stopping => ErrorCode::new("DP-014"),
+        }
+    }
+}
+
+/// A command with the way back.
+pub(crate) enum Command {
+    Restart(ServiceName, oneshot::Sender<Result<(), Refused>>),
+    Scale(ServiceName, u32, oneshot::Sender<Result<(), Refused>>),
+}
+
+/// The handle; cheap to clone.
+#[derive(Clone)]
+pub struct Deploy {
+    pub(crate) commands: mpsc::Sender<crate::service::Wake>,
+    pub(crate) status: watch::Receiver<Arc<SystemStatus>>,
+}
+
+impl Deploy {
+    /// The status now.
+    pub fn status(&self) -> Arc<SystemStatus> {
+        self.status.borrow().clone()
+    }
+
+    /// The status and every change of it.
+    pub fn watch(&self) -> watch::Receiver<Arc<SystemStatus>> {
+        self.status.clone()
+    }
+
+    /// Replaces every instance of a service by a new one, without a failed request where `overlap` allows. Returns when
+    /// it is durable that it will happen.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn restart(&self, service: ServiceName) -> Result<(), Refused> {
+        self.ask(|back| Command::Restart(service, back)).await
+    }
+
+    /// Sets how many instances a service has, within its manifest's bounds; stored.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn scale(&self, service: ServiceName, count: u32) -> Result<(), Refused> {
+        self.ask(|back| Command::Scale(service, count, back)).await
+    }
+
+    async fn ask(&self, command: impl FnOnce(oneshot::Sender<Result<(), Refused>>) -> Command) -> Result<(), Refused> {
+        let (back, answer) = oneshot::channel();
+        let wake = crate::service::Wake::Command(command(back));
+        self.commands.send(wake).map_err(|_| Refused::Stopping)?;
+        answer.await.map_err(|_| Refused::Stopping)?
+    }
+}

@@ -1,0 +1,569 @@
+//! The loop: wake, look, decide, act, publish. One thread, since everything it asks of the supervisor blocks.
+//!
+//! What it decides is in `machine.rs` (instances), `status.rs` (words for people) and `ondol-discovery` (snapshots);
+//! builds run on threads of their own and come back as [`Wake::Build`].
+//!
+//! Invariants
+//! - The supervisor's facts are read again after every action, so nothing is started or stopped twice.
+//! - An instance counts as drained only by counts of a snapshot in which it drains.
+
+use crate::build_run::{BuildEvent, BuildRun};
+use crate::builds::{Builds, Program};
+use crate::config::{ServicePlan, SystemPlan};
+use crate::handle::{Command, Deploy, Refused};
+use crate::instance::{self, Surroundings, TokenKey};
+use crate::machine::{Action, Machine, Want};
+use crate::settings::Settings;
+use crate::status::{self, BuildState, BuildStatus, SystemStatus};
+use crate::traffic;
+use crate::watch::{QUIET, SourceWatch};
+use ondol_core::clock::SharedClock;
+use ondol_core::engine::SharedEngine;
+use ondol_core::id::{BootId, InstanceId, ServiceName};
+use ondol_core::task::Tasks;
+use ondol_core::wire::proxy::Snapshot;
+use ondol_core::wire::supervision::{Facts, JobSpec};
+use ondol_core::wire::supervision_client::SupervisorClient;
+use ondol_discovery::Registry;
+use ondol_discovery::control::Proxies;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// After an instance could not be started, or the sockets not be bound.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Reads the manifests again: the plan, or what is wrong with them.
+pub type Reload = Box<dyn Fn() -> Result<SystemPlan, String> + Send>;
+
+/// What the loop needs.
+pub struct Config {
+    /// The system.
+    pub plan: SystemPlan,
+    /// `.ondol`, absolute.
+    pub state: PathBuf,
+    /// The supervisor's life.
+    pub boot: BootId,
+    /// Whether builds are checked against their inputs; false: what was built last is run as it is.
+    pub build: bool,
+    /// Rebuild and replace what changes; how to read the manifests again.
+    pub watch: Option<Reload>,
+    /// Makes service tokens.
+    pub tokens: TokenKey,
+}
+
+/// What the loop talks to.
+pub struct Ports {
+    /// The supervisor.
+    pub supervisor: SupervisorClient,
+    /// Settings are kept there.
+    pub engine: SharedEngine,
+    /// What proxies say.
+    pub proxies: Proxies,
+    /// Snapshots go there.
+    pub snapshots: watch::Sender<Option<Arc<Snapshot>>>,
+    /// Time.
+    pub clock: SharedClock,
+    /// The runtime on which the engine is awaited.
+    pub runtime: tokio::runtime::Handle,
+    /// Ends the loop.
+    pub tasks: Tasks,
+}
+
+/// Why the loop woke.
+pub(crate) enum Wake {
+    Facts(Box<Facts>),
+    SupervisorLost(String),
+    Build(BuildEvent),
+    Command(Command),
+}
+
+/// Starts the loop and the threads that wake it.
+///
+/// # Errors
+/// When the operating system gives no thread.
+pub fn start(config: Config, ports: Ports) -> io::Result<Deploy> {
+    let (wakes, woken) = mpsc::channel();
+    let (status, status_seen) = watch::channel(Arc::new(status::blank(&config.plan)));
+    let (supervisor, to_loop, tasks) = (ports.supervisor.clone(), wakes.clone(), ports.tasks.clone());
+    Tasks::thread("deploy-facts", move || follow_facts(&supervisor, &to_loop, &tasks))?;
+    let deploy = Deploy {
+        commands: wakes.clone(),
+        status: status_seen,
+    };
+    Tasks::thread("deploy", move || Loop::new(config, ports, wakes, status).run(&woken))?;
+    Ok(deploy)
+}
+
+fn follow_facts(supervisor: &SupervisorClient, to_loop: &mpsc::Sender<Wake>, tasks: &Tasks) {
+    while !tasks.is_stopping() {
+        let end = match supervisor.watch() {
+            Ok(stream) => stream.into_iter().find_map(|facts| match facts {
+                Ok(facts) => to_loop
+                    .send(Wake::Facts(Box::new(facts)))
+                    .err()
+                    .map(|_| "the loop has ended".to_owned()),
+                Err(error) => Some(error.to_string()),
+            }),
+            Err(error) => Some(error.to_string()),
+        };
+        if to_loop
+            .send(Wake::SupervisorLost(end.unwrap_or_else(|| "it ended".into())))
+            .is_err()
+        {
+            return;
+        }
+        std::thread::sleep(RETRY);
+    }
+}
+
+struct Loop {
+    config: Config,
+    ports: Ports,
+    wakes: mpsc::Sender<Wake>,
+    status: watch::Sender<Arc<SystemStatus>>,
+    builds: Builds,
+    settings: Settings,
+    machine: Machine,
+    registry: Registry,
+    generation: u64,
+    /// Instances that drain in the snapshot published last.
+    published_draining: BTreeSet<InstanceId>,
+    facts: Option<Facts>,
+    around: Option<Surroundings>,
+    programs: BTreeMap<ServiceName, Program>,
+    build_status: BTreeMap<String, BuildStatus>,
+    build_run: Option<BuildRun>,
+    /// Sources changed at this moment; a build run is due after [`QUIET`].
+    changed_at: Option<Duration>,
+    sources: Option<(SourceWatch, mpsc::Receiver<PathBuf>)>,
+    /// Starts that were refused: not before, and why.
+    refused: BTreeMap<InstanceId, (Duration, String)>,
+    problems: Problems,
+}
+
+/// What keeps the whole from working; each is cleared by what mends it.
+#[derive(Default)]
+struct Problems {
+    supervisor: Option<String>,
+    /// Tried again from this moment.
+    sockets: Option<(Duration, String)>,
+    manifests: Option<String>,
+    watch: Option<String>,
+}
+
+impl Problems {
+    fn first(&self) -> Option<String> {
+        let sockets = self.sockets.as_ref().map(|(_, why)| why.clone());
+        self.supervisor
+            .clone()
+            .or(sockets)
+            .or(self.manifests.clone())
+            .or(self.watch.clone())
+    }
+}
+
+impl Loop {
+    fn new(config: Config, ports: Ports, wakes: mpsc::Sender<Wake>, status: watch::Sender<Arc<SystemStatus>>) -> Self {
+        let settings = Settings::new(ports.engine.clone(), ports.clock.clone(), ports.runtime.clone());
+        let registry = Registry::new(config.boot.clone(), ports.clock.wall());
+        Self {
+            builds: Builds::new(&config.state),
+            settings,
+            machine: Machine::default(),
+            registry,
+            generation: 0,
+            published_draining: BTreeSet::new(),
+            facts: None,
+            around: None,
+            programs: BTreeMap::new(),
+            build_status: BTreeMap::new(),
+            build_run: None,
+            changed_at: None,
+            sources: None,
+            refused: BTreeMap::new(),
+            problems: Problems::default(),
+            config,
+            ports,
+            wakes,
+            status,
+        }
+    }
+
+    fn run(mut self, woken: &mpsc::Receiver<Wake>) {
+        self.settings.load(&self.config.plan);
+        self.start_builds(!self.config.build);
+        self.watch_sources();
+        while !self.ports.tasks.is_stopping() {
+            match woken.recv_timeout(self.patience()) {
+                Ok(wake) => self.take(wake),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+            woken.try_iter().for_each(|wake| self.take(wake));
+            self.look_at_sources();
+            self.turn();
+        }
+    }
+
+    /// How long nothing may happen before the loop looks again.
+    fn patience(&self) -> Duration {
+        let drains = !self.machine.draining().is_empty();
+        Duration::from_millis(if drains || self.changed_at.is_some() || self.sources.is_some() {
+            50
+        } else {
+            500
+        })
+    }
+
+    fn take(&mut self, wake: Wake) {
+        match wake {
+            Wake::Facts(facts) => {
+                self.problems.supervisor = None;
+                self.facts = Some(*facts);
+            }
+            Wake::SupervisorLost(why) => self.supervisor_lost(&why),
+            Wake::Build(event) => self.built(event),
+            Wake::Command(command) => self.command(command),
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        // Whoever asked may have gone; what was asked is done all the same.
+        match command {
+            Command::Restart(service, back) => {
+                let known = self.known(&service).map(drop);
+                let _ = back.send(known.and_then(|()| self.settings.next_turn(&service)));
+            }
+            Command::Scale(service, count, back) => {
+                let _ = back.send(self.scale(&service, count));
+            }
+        }
+    }
+
+    fn known(&self, name: &ServiceName) -> Result<&ServicePlan, Refused> {
+        let plan = self.config.plan.services.iter().find(|plan| &plan.service == name);
+        let plan = plan.ok_or_else(|| Refused::Unknown(name.clone()))?;
+        match &plan.skipped {
+            Some(why) => Err(Refused::Skipped {
+                service: name.clone(),
+                why: why.clone(),
+            }),
+            None => Ok(plan),
+        }
+    }
+
+    fn scale(&mut self, name: &ServiceName, asked: u32) -> Result<(), Refused> {
+        let (min, max) = self.known(name).map(|plan| (plan.scale_min, plan.scale_max))?;
+        if !(min..=max).contains(&asked) {
+            return Err(Refused::Scale {
+                service: name.clone(),
+                min,
+                max,
+                asked,
+            });
+        }
+        self.settings.set_scale(name, asked)
+    }
+
+    fn turn(&mut self) {
+        let now = self.ports.clock.mono();
+        if self.around.is_none() && self.problems.sockets.as_ref().is_none_or(|(until, _)| *until <= now) {
+            self.bind_sockets(now);
+        }
+        let (Some(mut facts), true) = (self.facts.clone(), self.around.is_some()) else {
+            return self.publish_status();
+        };
+        let wants = self.wants(now);
+        let (published, proxies, generation) = (&self.published_draining, &self.ports.proxies, self.generation);
+        let in_flight = |id: &InstanceId| {
+            published
+                .contains(id)
+                .then(|| proxies.in_flight(id, generation))
+                .flatten()
+        };
+        let actions = self.machine.step(&wants, &facts, &in_flight, now);
+        if self.act(actions, now) {
+            match self.ports.supervisor.facts() {
+                Ok(fresh) => facts = fresh,
+                Err(error) => self.supervisor_lost(&error.to_string()),
+            }
+        }
+        self.registry.observe(&facts);
+        self.registry.drain(self.machine.draining());
+        self.facts = Some(facts);
+        if let Some(snapshot) = self.registry.changed() {
+            self.generation = snapshot.generation;
+            self.ports.snapshots.send_replace(Some(Arc::new(snapshot)));
+        }
+        self.published_draining = self.machine.draining();
+        self.publish_status();
+    }
+
+    fn bind_sockets(&mut self, now: Duration) {
+        match self.ports.supervisor.listen(instance::sockets(&self.config.plan)) {
+            Ok(bound) => {
+                let around = Surroundings {
+                    bound: bound.into_iter().collect(),
+                    state: self.config.state.clone(),
+                    tokens: self.config.tokens.clone(),
+                    environment: instance::inherited(),
+                };
+                self.registry.declare(traffic::declared(&self.config.plan));
+                self.around = Some(around);
+                self.problems.sockets = None;
+            }
+            Err(error) => self.problems.sockets = Some((now + RETRY, error.to_string())),
+        }
+    }
+
+    fn wants(&self, now: Duration) -> Vec<Want> {
+        let want = |plan: &ServicePlan| {
+            let program = self.programs.get(&plan.service);
+            let release = program.map(|p| instance::release(plan, p, self.settings.turn(&plan.service)));
+            let held = self
+                .refused
+                .iter()
+                .any(|(id, (until, _))| id.service == plan.service && *until > now);
+            Want {
+                service: plan.service.clone(),
+                release: release.filter(|_| !held),
+                count: if plan.skipped.is_some() {
+                    0
+                } else {
+                    self.settings.scale(plan)
+                },
+                requires: plan
+                    .depends_on
+                    .iter()
+                    .filter(|d| d.required)
+                    .map(|d| d.service.clone())
+                    .collect(),
+                overlap: plan.overlap,
+                drain: Duration::from_millis(plan.drain_ms),
+                start_within: Duration::from_millis(plan.start_within_ms),
+            }
+        };
+        self.config.plan.services.iter().map(want).collect()
+    }
+
+    /// Carries out what was decided; true when anything was done.
+    fn act(&mut self, actions: Vec<Action>, now: Duration) -> bool {
+        let any = !actions.is_empty();
+        for action in actions {
+            match action {
+                Action::Start(id, release) => {
+                    self.refused.remove(&id);
+                    if let Err(why) = self.start_instance(&id, release) {
+                        tracing::error!(instance = %id, why, "could not start");
+                        self.refused.insert(id, (now + RETRY, why));
+                    }
+                }
+                Action::Stop(id) => self.stop_instance(id),
+            }
+        }
+        any
+    }
+
+    fn start_instance(&self, id: &InstanceId, release: String) -> Result<(), String> {
+        let plan = self.config.plan.services.iter().find(|plan| plan.service == id.service);
+        let (Some(plan), Some(program), Some(around)) = (plan, self.programs.get(&id.service), &self.around) else {
+            return Err("its plan is gone".into());
+        };
+        std::fs::create_dir_all(around.data(&id.service)).map_err(|error| format!("its data folder: {error}"))?;
+        let ports = self
+            .ports
+            .supervisor
+            .ports(vec![id.clone()])
+            .map_err(|error| error.to_string())?;
+        let port = ports.first().map_or(0, |(_, port)| *port);
+        let spec = instance::spec(&self.config.plan, plan, id.clone(), port, program, release, around);
+        let spec = spec.map_err(|error| error.to_string())?;
+        self.ports.supervisor.start(spec).map_err(|error| error.to_string())
+    }
+
+    /// On a thread of its own: it blocks until the whole tree is gone.
+    fn stop_instance(&self, id: InstanceId) {
+        let supervisor = self.ports.supervisor.clone();
+        let stop = move || {
+            if let Err(error) = supervisor.stop(&id) {
+                tracing::error!(instance = %id, %error, "could not stop");
+            }
+        };
+        if let Err(error) = Tasks::thread("deploy-stop", stop) {
+            tracing::error!(%error, "no thread to stop an instance with");
+        }
+    }
+
+    /// Starts a run of all builds. With `as_recorded` what was built last is taken without a look at its inputs.
+    fn start_builds(&mut self, as_recorded: bool) {
+        let mut left = Vec::new();
+        for build in self.config.plan.builds.clone().into_values() {
+            match as_recorded.then(|| self.builds.recorded(&build.name, None)).flatten() {
+                Some(programs) => self.built(BuildEvent::Done(build.name, true, programs)),
+                None => left.push(build),
+            }
+        }
+        let supervisor = self.ports.supervisor.clone();
+        let job = move |spec: JobSpec, on_line: &mut dyn FnMut(String)| {
+            supervisor
+                .run_job(spec, |line| on_line(line.text))
+                .map_err(|error| error.to_string())
+        };
+        self.changed_at = None;
+        let wakes = self.wakes.clone();
+        // An error means that the loop has ended.
+        let tell = move |event| drop(wakes.send(Wake::Build(event)));
+        let run = BuildRun::start(
+            self.builds.clone(),
+            &self.config.plan,
+            left,
+            Arc::new(job),
+            Arc::new(tell),
+        );
+        self.build_run = Some(run);
+    }
+
+    fn built(&mut self, event: BuildEvent) {
+        let since = self.ports.clock.wall();
+        let mut set = |build: String, state, line: String| {
+            let since = self
+                .build_status
+                .get(&build)
+                .filter(|old| old.state == state)
+                .map_or(since, |old| old.since);
+            self.build_status.insert(
+                build.clone(),
+                BuildStatus {
+                    build,
+                    state,
+                    since,
+                    line,
+                },
+            );
+        };
+        match event {
+            BuildEvent::Waiting(build) => set(build, BuildState::Waiting, String::new()),
+            BuildEvent::Running(build, line) => set(build, BuildState::Running, line),
+            BuildEvent::Failed(build, why) => {
+                tracing::error!(build, why, "build failed");
+                set(build, BuildState::Failed, why);
+            }
+            BuildEvent::Done(build, cached, programs) => {
+                set(
+                    build,
+                    if cached { BuildState::Cached } else { BuildState::Done },
+                    String::new(),
+                );
+                self.programs.extend(programs);
+            }
+            BuildEvent::AllEnded => self.build_run = None,
+        }
+    }
+
+    fn watch_sources(&mut self) {
+        if self.config.watch.is_none() {
+            return;
+        }
+        let (changed, seen) = mpsc::channel();
+        match SourceWatch::start(&self.config.plan, changed) {
+            Ok(watch) => self.sources = Some((watch, seen)),
+            Err(error) => self.problems.watch = Some(format!("sources cannot be watched: {error}")),
+        }
+    }
+
+    fn look_at_sources(&mut self) {
+        let now = self.ports.clock.mono();
+        let paths: Vec<PathBuf> = self.sources.iter().flat_map(|(_, seen)| seen.try_iter()).collect();
+        if !paths.is_empty() {
+            self.changed_at = Some(now);
+        }
+        if paths.iter().any(|path| self.config.plan.manifests.contains(path)) {
+            self.reload();
+        }
+        let due = self.changed_at.is_some_and(|at| now.saturating_sub(at) >= QUIET);
+        if due && self.build_run.is_none() {
+            self.start_builds(false);
+        }
+    }
+
+    /// Takes over changed manifests; broken ones change nothing.
+    fn reload(&mut self) {
+        let Some(reload) = &self.config.watch else { return };
+        match reload() {
+            Ok(plan) => {
+                self.config.plan = plan;
+                self.around = None; // Bound again: what is bound stays, what is new is added.
+                self.problems.manifests = None;
+                self.settings.load(&self.config.plan);
+                self.watch_sources();
+            }
+            Err(why) => {
+                tracing::error!(why, "the changed manifests are not taken over");
+                self.problems.manifests = Some(format!("the changed manifests are not taken over: {why}"));
+            }
+        }
+    }
+
+    fn supervisor_lost(&mut self, why: &str) {
+        self.problems.supervisor = Some(format!("the supervisor does not answer: {why}"));
+    }
+
+    fn publish_status(&self) {
+        let now = self.ports.clock.mono();
+        let blank = Facts {
+            boot: self.config.boot.clone(),
+            pid: 0,
+            roles: vec![],
+            instances: vec![],
+            jobs: vec![],
+            stopping: false,
+        };
+        let facts = self.facts.as_ref().unwrap_or(&blank);
+        let wants = self.wants(now);
+        let one = |(plan, want): (&ServicePlan, &Want)| {
+            let known = status::Known {
+                release: want.release.as_deref(),
+                wanted: want.count,
+                build: plan.build.as_ref().and_then(|build| self.build_status.get(build)),
+                waits_for: self.machine.waits_for(want, &wants, facts, now),
+            };
+            let mut status = status::of(plan, facts, known);
+            let refusal = self.refused.iter().find(|(id, _)| id.service == plan.service);
+            if let (Some((_, (_, why))), true) = (refusal, status.instances.is_empty()) {
+                status.state = status::ServiceState::Failing;
+                status.reason = Some(why.clone());
+            }
+            status
+        };
+        let url = |name: &str| {
+            self.around
+                .as_ref()
+                .and_then(|around| around.url(&instance::gateway_socket(name)))
+        };
+        let acked = self.generation > 0 && self.ports.proxies.acked(self.generation);
+        let status = SystemStatus {
+            system: self.config.plan.system.clone(),
+            gateways: self
+                .config
+                .plan
+                .gateways
+                .iter()
+                .filter_map(|(n, _)| Some((n.clone(), url(n)?)))
+                .collect(),
+            services: self.config.plan.services.iter().zip(&wants).map(one).collect(),
+            problem: self.problems.first(),
+            generation: acked.then_some(self.generation),
+        };
+        self.status.send_if_modified(|old| {
+            let changed = **old != status;
+            if changed {
+                *old = Arc::new(status);
+            }
+            changed
+        });
+    }
+}

@@ -1,0 +1,203 @@
+//! What people are told about each service: one word, the reason, the instances. Pure.
+
+use crate::config::{ServicePlan, SystemPlan};
+use ondol_core::clock::Timestamp;
+use ondol_core::id::ServiceName;
+use ondol_core::wire::supervision::{Facts, InstanceFact, Phase};
+use serde::{Deserialize, Serialize};
+
+/// One word for a service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceState {
+    /// Cannot run here; the reason says what to install.
+    Skipped,
+    /// Its build runs or waits.
+    Building,
+    /// Its build failed and nothing runs.
+    BuildFailed,
+    /// Waits for a required service.
+    Waiting,
+    /// Runs, not ready yet.
+    Starting,
+    /// As many as wanted are ready.
+    Ready,
+    /// The next generation comes while the old one serves.
+    Replacing,
+    /// Some are ready, fewer than wanted.
+    Degraded,
+    /// None is ready: it crashes, fails or cannot be started.
+    Failing,
+    /// Told to stop.
+    Stopped,
+}
+
+/// What a build is doing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BuildStatus {
+    /// Which build.
+    pub build: String,
+    /// How far.
+    pub state: BuildState,
+    /// Since when.
+    pub since: Timestamp,
+    /// The last line it wrote, or why it failed.
+    pub line: String,
+}
+
+/// How far a build is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BuildState {
+    /// For another that holds the same lock.
+    Waiting,
+    /// Now.
+    Running,
+    /// The inputs were built before.
+    Cached,
+    /// With success.
+    Done,
+    /// The line says why.
+    Failed,
+}
+
+/// A service, declared and observed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Which.
+    pub service: ServiceName,
+    /// One word.
+    pub state: ServiceState,
+    /// Why, where it is not plainly ready.
+    pub reason: Option<String>,
+    /// What should run.
+    pub release: Option<String>,
+    /// How many should run.
+    pub wanted: u32,
+    /// How many are ready.
+    pub ready: u32,
+    /// What runs.
+    pub instances: Vec<InstanceFact>,
+    /// Its build.
+    pub build: Option<BuildStatus>,
+    /// Whom it calls.
+    pub depends_on: Vec<ServiceName>,
+    /// Who owns it.
+    pub team: Option<String>,
+    /// What it is.
+    pub about: Option<String>,
+}
+
+/// The whole system.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct SystemStatus {
+    /// `system:`.
+    pub system: String,
+    /// Gateway listeners: name and URL.
+    pub gateways: Vec<(String, String)>,
+    /// Services in order of dependency.
+    pub services: Vec<ServiceStatus>,
+    /// What keeps the whole from working, such as a port that somebody else holds.
+    pub problem: Option<String>,
+    /// The generation that the proxy serves by, once it has acknowledged one.
+    pub generation: Option<u64>,
+}
+
+impl SystemStatus {
+    /// True when every service is ready or skipped, the proxy serves, and nothing is wrong.
+    pub fn is_up(&self) -> bool {
+        let settled = |s: &ServiceStatus| matches!(s.state, ServiceState::Ready | ServiceState::Skipped);
+        self.problem.is_none()
+            && self.generation.is_some()
+            && !self.services.is_empty()
+            && self.services.iter().all(settled)
+    }
+}
+
+/// What else is known about one service.
+pub(crate) struct Known<'a> {
+    pub(crate) release: Option<&'a str>,
+    pub(crate) wanted: u32,
+    pub(crate) build: Option<&'a BuildStatus>,
+    pub(crate) waits_for: Vec<&'a ServiceName>,
+}
+
+/// A service's status.
+pub(crate) fn of(plan: &ServicePlan, facts: &Facts, known: Known<'_>) -> ServiceStatus {
+    let instances: Vec<_> = facts
+        .of(&plan.service)
+        .filter(|fact| fact.phase != Phase::Stopped)
+        .cloned()
+        .collect();
+    let current = |fact: &&InstanceFact| Some(fact.release.as_str()) == known.release;
+    let ready = instances
+        .iter()
+        .filter(current)
+        .filter(|fact| fact.phase == Phase::Ready)
+        .count();
+    let (state, reason) = judge(plan, &instances, ready, &known);
+    ServiceStatus {
+        service: plan.service.clone(),
+        state,
+        reason,
+        release: known.release.map(Into::into),
+        wanted: known.wanted,
+        ready: u32::try_from(ready).unwrap_or(u32::MAX),
+        instances,
+        build: known.build.cloned(),
+        depends_on: plan.depends_on.iter().map(|edge| edge.service.clone()).collect(),
+        team: plan.team.clone(),
+        about: plan.about.clone(),
+    }
+}
+
+fn judge(
+    plan: &ServicePlan,
+    instances: &[InstanceFact],
+    ready: usize,
+    known: &Known<'_>,
+) -> (ServiceState, Option<String>) {
+    use ServiceState::*;
+    if let Some(why) = &plan.skipped {
+        return (Skipped, Some(why.clone()));
+    }
+    let serving = instances.iter().any(|fact| fact.phase == Phase::Ready);
+    let failed_build = known.build.filter(|build| build.state == BuildState::Failed);
+    match (known.release, failed_build) {
+        (_, Some(build)) if !serving => return (BuildFailed, Some(build.line.clone())),
+        (None, None) if !serving => return (Building, known.build.map(|build| build.line.clone())),
+        (None, None) => return (Replacing, Some("building".into())),
+        _ => {}
+    }
+    let build_note = failed_build.map(|build| format!("the last build failed, the one before serves: {}", build.line));
+    if known.wanted == 0 {
+        return (if instances.is_empty() { Stopped } else { Replacing }, None);
+    }
+    if ready >= known.wanted as usize {
+        return (Ready, build_note);
+    }
+    let why = instances.iter().find_map(|fact| fact.reason.clone());
+    let old_serves = instances
+        .iter()
+        .any(|f| f.phase == Phase::Ready && Some(f.release.as_str()) != known.release);
+    let failing = |fact: &InstanceFact| matches!(fact.phase, Phase::BackingOff | Phase::CrashLoop | Phase::Failed);
+    if instances.is_empty() {
+        let names: Vec<_> = known.waits_for.iter().map(|name| name.as_str()).collect();
+        let reason = (!names.is_empty()).then(|| format!("waits for {}", names.join(", ")));
+        return (Waiting, reason);
+    }
+    match (old_serves, ready, instances.iter().any(failing)) {
+        (true, ..) => (Replacing, build_note.or(why)),
+        (false, 0, true) => (Failing, why),
+        (false, 0, false) => (Starting, why),
+        (false, _, _) => (Degraded, why),
+    }
+}
+
+/// The status before anything is known.
+pub(crate) fn blank(plan: &SystemPlan) -> SystemStatus {
+    SystemStatus {
+        system: plan.system.clone(),
+        ..SystemStatus::default()
+    }
+}

@@ -1,0 +1,75 @@
+//! Which source files changed: one inotify watcher over the folders of all inputs, joined over a quarter of a second.
+//!
+//! It only says *something changed*; the content hash of the inputs decides whether anything is built, so a touched file
+//! or a lost event in an overflow costs one hash and nothing else.
+
+use crate::config::SystemPlan;
+use crate::inputs::in_ignored_folder;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Quiet for so long after the last change: an editor saves in several steps.
+pub const QUIET: Duration = Duration::from_millis(250);
+
+/// Watches until it is dropped.
+pub struct SourceWatch {
+    _watcher: RecommendedWatcher,
+}
+
+impl SourceWatch {
+    /// Watches every input and manifest of `plan`; `changed` gets a word for every relevant event.
+    ///
+    /// # Errors
+    /// When the kernel gives no watcher or a folder cannot be watched.
+    pub fn start(plan: &SystemPlan, changed: mpsc::Sender<PathBuf>) -> notify::Result<Self> {
+        let manifests: BTreeSet<PathBuf> = plan.manifests.iter().cloned().collect();
+        let handler = move |event: notify::Result<notify::Event>| match event {
+            Ok(event) if matches!(event.kind, EventKind::Access(_)) => {}
+            Ok(event) => {
+                // An overflow carries no path: everything may have changed.
+                let path = event.paths.iter().find(|path| !in_ignored_folder(path)).cloned();
+                if event.need_rescan() || path.is_some() {
+                    let _ = changed.send(path.unwrap_or_default()); // The loop has ended: nobody cares.
+                }
+            }
+            Err(error) => tracing::warn!(%error, "watching sources"),
+        };
+        let mut watcher = notify::recommended_watcher(handler)?;
+        for folder in folders(plan, &manifests) {
+            watcher.watch(&folder, RecursiveMode::Recursive)?;
+        }
+        Ok(Self { _watcher: watcher })
+    }
+}
+
+/// The topmost existing folders that hold all inputs.
+fn folders(plan: &SystemPlan, manifests: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
+    let globs = plan.builds.values().flat_map(|build| &build.inputs);
+    let globs = globs.chain(plan.services.iter().flat_map(|service| &service.inputs));
+    let mut all: BTreeSet<PathBuf> = globs.map(|glob| fixed_part(glob)).collect();
+    all.extend(manifests.iter().filter_map(|path| path.parent().map(Path::to_path_buf)));
+    let mut kept: Vec<PathBuf> = Vec::new();
+    for folder in all.into_iter().filter(|folder| folder.is_dir()) {
+        // Sorted: a parent comes before what lies in it.
+        if !kept.iter().any(|parent| folder.starts_with(parent)) {
+            kept.push(folder);
+        }
+    }
+    kept
+}
+
+/// The part of a glob before its first wildcard, as a folder.
+fn fixed_part(glob: &str) -> PathBuf {
+    let fixed: PathBuf = Path::new(glob)
+        .components()
+        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
+        .collect();
+    if fixed.is_dir() {
+        fixed
+    } else {
+        fixed.parent().map(Path::to_path_buf).unwrap_or(fixed)
+    }
+}
