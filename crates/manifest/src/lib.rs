@@ -1,1 +1,36 @@
-//! manifest.
+//! The three files that users write: read with places, checked whole, explained, and lowered to the rooms' configs.
+//!
+//! A line through: [`load`] reads `ondol.yaml`, each `service.yaml`, the saga files and the contracts into trees
+//! (`tree.rs`), decodes them (`read.rs`, `doc/`), checks them against each other (`check/`) and gives a [`Loaded`];
+//! [`Loaded::lower`] turns that into what `ondol-deploy` and `ondol-saga` run. Every error is a [`Diagnostic`] with a place,
+//! and all of them come at once.
+//!
+//! Invariants
+//! - Reading is all the outside this room touches: files below the system's folder and what [`Env`] tells. No clock, no
+//!   state; loading again is how a change is taken in.
+//! - A [`Loaded`] has no errors left in it, so lowering cannot fail.
+//!
+//! Not here: running anything. Tests: beside each file, and `conformance/manifests/` as data.
+
+pub mod diagnostic;
+pub mod doc;
+mod env;
+mod graph;
+mod kind;
+mod load;
+mod lower;
+mod openapi;
+mod policy;
+mod read;
+mod reference;
+pub mod source;
+mod tree;
+pub mod value;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use env::{Env, OsEnv};
+pub use load::{Loaded, Saga, Service, load};
+pub use lower::Lowered;
+
+#[cfg(test)]
+mod testing;

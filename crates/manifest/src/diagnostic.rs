@@ -1,0 +1,367 @@
+//! What is wrong, where, and what to do: as text with the source and a caret, and as JSON.
+//!
+//! All findings of one `load` come together, at most [`MAX_SHOWN`]; the rest is counted. Each has a [`Code`] with a page
+//! in `docs/errors/`.
+
+use crate::source::{Sources, Span};
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use ondol_core::error::ErrorCode;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Findings kept; beyond it they are only counted.
+pub const MAX_SHOWN: usize = 100;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+        /// What kind of finding.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+        pub enum Code { $($(#[$doc])* $name,)* }
+
+        impl Code {
+            /// The stable code, with a page of its own.
+            pub fn code(self) -> ErrorCode {
+                match self { $(Self::$name => ErrorCode::new($code),)* }
+            }
+
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+codes! {
+    /// A file is missing, unreadable or not UTF-8.
+    File = "MF-001",
+    /// Not YAML.
+    Syntax = "MF-002",
+    /// Anchors, aliases, tags, merge keys, several documents.
+    Banned = "MF-003",
+    /// A key twice in one map.
+    DoubleKey = "MF-004",
+    /// A key that is not known there.
+    UnknownKey = "MF-005",
+    /// A key that must be there.
+    MissingKey = "MF-006",
+    /// A list where text is meant, and so on.
+    Shape = "MF-007",
+    /// A value outside what its key takes.
+    Value = "MF-008",
+    /// `${env:…}` or `${file:…}` that gives nothing.
+    Reference = "MF-009",
+    /// A `${…}` that nothing fills in.
+    Variable = "MF-010",
+    /// A name that Ondol keeps for itself.
+    Reserved = "MF-011",
+    /// One name for two things.
+    DoubleName = "MF-012",
+    /// A service that is not there.
+    UnknownService = "MF-013",
+    /// An issuer, saga, build or step that is not there.
+    UnknownName = "MF-014",
+    /// Two routes for the same requests.
+    SameRoute = "MF-015",
+    /// Services that require each other.
+    Cycle = "MF-016",
+    /// A port twice.
+    Port = "MF-017",
+    /// A program that is not there and that nothing builds.
+    Program = "MF-018",
+    /// A step calls what the service's contract does not have.
+    NoOperation = "MF-019",
+    /// A template that no schema gives.
+    Template = "MF-020",
+    /// An output used before its step has certainly ended.
+    TooEarly = "MF-021",
+    /// A compensation that uses its own step's answer.
+    OwnAnswer = "MF-022",
+    /// Pivots and retriable steps in an order that cannot be kept.
+    Order = "MF-023",
+    /// Keys that exclude or need each other.
+    Conflict = "MF-024",
+    /// A contract that cannot be used.
+    Contract = "MF-025",
+    /// Larger than is taken.
+    Limit = "MF-026",
+    /// Warning: a service without a contract.
+    NoContract = "MF-030",
+    /// Warning: a service that cannot run here.
+    Skipped = "MF-031",
+    /// Warning: a field that may be missing at run time.
+    MaybeMissing = "MF-032",
+    /// Warning: a route to nothing that the contract has.
+    RouteOutsideContract = "MF-033",
+    /// Warning: a step before the pivot that cannot be undone.
+    NotUndone = "MF-034",
+    /// Warning: a value that is raised to the least that works.
+    Raised = "MF-035",
+}
+
+/// How bad.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Severity {
+    /// The manifests are not taken.
+    Error,
+    /// They are taken.
+    Warning,
+}
+
+/// One finding.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Diagnostic {
+    /// What kind.
+    pub code: Code,
+    /// How bad.
+    pub severity: Severity,
+    /// What is wrong; lower case, no full stop.
+    pub message: String,
+    /// Where. `None`: no file could be read.
+    pub at: Option<Span>,
+    /// A file that is not among the sources.
+    pub path: Option<PathBuf>,
+    /// Other places, with a word each.
+    pub notes: Vec<(Span, String)>,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Diagnostic {
+    /// An error at a place.
+    pub fn error(code: Code, at: Span, message: impl Into<String>) -> Self {
+        let (message, at) = (message.into(), Some(at));
+        Self {
+            code,
+            severity: Severity::Error,
+            message,
+            at,
+            path: None,
+            notes: Vec::new(),
+            hint: None,
+        }
+    }
+
+    /// A warning at a place.
+    pub fn warning(code: Code, at: Span, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(code, at, message)
+        }
+    }
+
+    /// An error about a file that could not be read.
+    pub fn unread(path: PathBuf, message: impl Into<String>) -> Self {
+        Self {
+            at: None,
+            path: Some(path),
+            ..Self::error(Code::File, Span::BUILT_IN, message)
+        }
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says what to do, where there is something to say.
+    #[must_use]
+    pub fn maybe_hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint.or(self.hint);
+        self
+    }
+
+    /// Points at another place.
+    #[must_use]
+    pub fn note(mut self, at: Span, what: impl Into<String>) -> Self {
+        self.notes.push((at, what.into()));
+        self
+    }
+}
+
+/// All findings of one `load`, with the sources they point into.
+#[derive(Clone, Debug)]
+pub struct Diagnostics {
+    /// Errors first, each kind in the order of files and places; at most [`MAX_SHOWN`].
+    pub items: Vec<Diagnostic>,
+    /// How many more there were.
+    pub more: usize,
+    sources: Arc<Sources>,
+}
+
+impl Diagnostics {
+    /// Sorts, drops what is said twice, and keeps the first [`MAX_SHOWN`].
+    pub fn new(mut items: Vec<Diagnostic>, sources: Arc<Sources>) -> Self {
+        items.sort_by(|a, b| (a.severity, a.at, a.code).cmp(&(b.severity, b.at, b.code)));
+        items.dedup();
+        let more = items.len().saturating_sub(MAX_SHOWN);
+        items.truncate(MAX_SHOWN);
+        Self { items, more, sources }
+    }
+
+    /// True when nothing stands in the way.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The files that the findings point into.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// For people: each finding with its source, a caret and a hint. `colour` adds ANSI sequences.
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let renderer = renderer.decor_style(DecorStyle::Ascii);
+        let mut out = String::new();
+        for item in &self.items {
+            out.push_str(&self.render_one(item, &renderer));
+            out.push_str("\n\n");
+        }
+        if self.more > 0 {
+            out.push_str(&format!("and {} more\n", self.more));
+        }
+        out
+    }
+
+    fn render_one(&self, item: &Diagnostic, renderer: &Renderer) -> String {
+        let level = match item.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let code = item.code.code();
+        let mut title = item.message.clone();
+        if let (None, Some(path)) = (item.at, &item.path) {
+            title = format!("{}: {title}", path.display());
+        }
+        let mut group = level
+            .primary_title(title)
+            .id(code.as_str().to_owned())
+            .elements(self.snippets(item));
+        if let Some(hint) = &item.hint {
+            group = group.element(Level::HELP.message(hint.clone()));
+        }
+        renderer.render(&[group])
+    }
+
+    /// One snippet per file, the finding's own first.
+    fn snippets<'a>(&'a self, item: &'a Diagnostic) -> Vec<Snippet<'a, annotate_snippets::Annotation<'a>>> {
+        let places = item.at.iter().map(|at| (*at, "", AnnotationKind::Primary));
+        let notes = item
+            .notes
+            .iter()
+            .map(|(at, what)| (*at, what.as_str(), AnnotationKind::Context));
+        let mut by_file: Vec<(crate::source::FileId, Vec<annotate_snippets::Annotation<'a>>)> = Vec::new();
+        for (at, label, kind) in places.chain(notes) {
+            let Some(source) = self.sources.get(at.file) else {
+                continue;
+            };
+            let range = visible(&source.text, at);
+            let annotation = if label.is_empty() {
+                kind.span(range)
+            } else {
+                kind.span(range).label(label)
+            };
+            match by_file.iter_mut().find(|(file, _)| *file == at.file) {
+                Some((_, list)) => list.push(annotation),
+                None => by_file.push((at.file, vec![annotation])),
+            }
+        }
+        let files = by_file
+            .into_iter()
+            .filter_map(|(file, list)| Some((self.sources.get(file)?, list)));
+        files
+            .map(|(source, list)| {
+                Snippet::source(&*source.text)
+                    .path(source.shown.as_str())
+                    .annotations(list)
+            })
+            .collect()
+    }
+
+    /// For tools: a list of findings with file, line and column from 1.
+    pub fn json(&self) -> Value {
+        json!({ "findings": self.items.iter().map(|item| self.json_one(item)).collect::<Vec<_>>(), "more": self.more })
+    }
+
+    fn json_one(&self, item: &Diagnostic) -> Value {
+        let place = |at: Span| {
+            let start = self.sources.place(at)?;
+            let end = self.sources.place_at(at.file, at.end)?;
+            Some(json!({
+                "file": start.file, "line": start.line, "column": start.column,
+                "end_line": end.line, "end_column": end.column,
+            }))
+        };
+        let mut out = item.at.and_then(place).unwrap_or_else(|| json!({}));
+        if let (None, Some(path)) = (item.at, &item.path) {
+            out["file"] = json!(path.display().to_string());
+        }
+        out["code"] = json!(item.code.code().as_str());
+        out["severity"] = json!(if item.severity == Severity::Error {
+            "error"
+        } else {
+            "warning"
+        });
+        out["message"] = json!(item.message);
+        if let Some(hint) = &item.hint {
+            out["hint"] = json!(hint);
+        }
+        let notes: Vec<Value> = item
+            .notes
+            .iter()
+            .filter_map(|(at, what)| {
+                let mut note = place(*at)?;
+                note["message"] = json!(what);
+                Some(note)
+            })
+            .collect();
+        if !notes.is_empty() {
+            out["notes"] = json!(notes);
+        }
+        out
+    }
+}
+
+impl std::fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.render(false).trim_end())
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+/// What is underlined: the first line of the span, at least one byte wide where the file has one.
+fn visible(text: &str, at: Span) -> std::ops::Range<usize> {
+    let start = (at.start as usize).min(text.len());
+    let end = (at.end as usize).clamp(start, text.len());
+    let first_line = text[start..end].find('\n').map_or(end, |offset| start + offset);
+    let wide = text[start..]
+        .chars()
+        .next()
+        .filter(|c| *c != '\n')
+        .map_or(0, char::len_utf8);
+    start..first_line.max(start + wide)
+}
+
+/// The nearest of `known` to `given`, if it is near enough to be meant.
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = known
+        .into_iter()
+        .map(|word| (strsim::damerau_levenshtein(given, word), word));
+    let (distance, word) = scored.min_by_key(|(distance, word)| (*distance, word.len()))?;
+    (distance <= 1 + given.chars().count() / 4).then_some(word)
+}
+
+/// `did you mean …?`, else the list of what is known, if that is short.
+pub fn suggest<'a>(given: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
+    if let Some(word) = nearest(given, known.clone()) {
+        return Some(format!("did you mean `{word}`?"));
+    }
+    let all: Vec<&str> = known.into_iter().collect();
+    (1..=24)
+        .contains(&all.len())
+        .then(|| format!("known here: {}", all.join(", ")))
+}

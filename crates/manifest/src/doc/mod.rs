@@ -1,0 +1,8 @@
+//! The three files as types: every key, its meaning, its default. The schema, the reference page and the readers come from
+//! these lists.
+
+pub mod policy;
+pub mod route;
+pub mod saga;
+pub mod service;
+pub mod system;

@@ -1,0 +1,112 @@
+//! Policies: the same keys at the system, at a service and at a route.
+
+use crate::read::document;
+use crate::source::At;
+use crate::value::{Bytes, Millis, PerSecond, Share};
+use ondol_core::wire::proxy::LimitBy;
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+document! {
+    /// Policies of routes and edges; what is nearer to the route wins, key by key.
+    "a policy" struct PolicyDoc {
+        /// Deadline of the whole request. Built in: `15s`.
+        timeout: Option<At<Millis>>,
+        /// For SSE, WebSocket and gRPC streams: no deadline, but an idle limit of 60 s. Built in: `false`.
+        stream: Option<At<bool>>,
+        /// Extra attempts, of safe or keyed requests only. Built in: `2`.
+        retries: Option<At<u32>>,
+        /// A token bucket for a route. Built in: no limit.
+        limit: Option<LimitDoc>,
+        /// When calls to a service stop for a while.
+        breaker: Option<BreakerDoc>,
+        /// The largest request body. Built in: `10MiB`.
+        body_limit: Option<At<Bytes>>,
+    }
+}
+
+document! {
+    /// A token bucket.
+    "a limit" struct LimitDoc {
+        /// How fast it fills. Without it at any level there is no limit.
+        rate: Option<At<PerSecond>>,
+        /// How much it holds. Built in: one second of the rate, at least 1.
+        burst: Option<At<u32>>,
+        /// Whose requests share a bucket: `subject`, `ip` or `header NAME`. Built in: `subject`, and the address where there is none.
+        by: Option<At<LimitBy>>,
+    }
+}
+
+document! {
+    /// A circuit breaker over a window of 10 s.
+    "a breaker" struct BreakerDoc {
+        /// The share of failed or slow calls that opens it. Built in: `50 %`.
+        failures: Option<At<Share>>,
+        /// Calls in the window before it may open. Built in: `20`.
+        minimum: Option<At<u32>>,
+        /// How long it stays open first; doubles up to 60 s. Built in: `5s`.
+        open: Option<At<Millis>>,
+    }
+}
+
+impl crate::read::Read for LimitBy {
+    fn read(node: &crate::tree::Node, cx: &mut crate::read::Reader<'_>) -> Option<Self> {
+        let text = cx.scalar(node)?;
+        let name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        match &*text {
+            "subject" => Some(Self::Subject),
+            "ip" => Some(Self::Ip),
+            other => match other.strip_prefix("header ").map(str::trim) {
+                Some(header) if !header.is_empty() && header.chars().all(name) => {
+                    Some(Self::Header(header.to_ascii_lowercase()))
+                }
+                _ => {
+                    let message = format!("`{text}` is not subject, ip or header NAME");
+                    cx.error(crate::diagnostic::Code::Value, node.at, message);
+                    None
+                }
+            },
+        }
+    }
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^(subject|ip|header [A-Za-z0-9-]+)$" })
+    }
+}
+
+/// One level of policies, wherever it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer<'a> {
+    /// Deadline.
+    pub timeout: Option<At<Millis>>,
+    /// Stream.
+    pub stream: Option<At<bool>>,
+    /// Extra attempts.
+    pub retries: Option<At<u32>>,
+    /// Token bucket.
+    pub limit: Option<&'a LimitDoc>,
+    /// Breaker.
+    pub breaker: Option<&'a BreakerDoc>,
+    /// Largest body.
+    pub body_limit: Option<At<Bytes>>,
+}
+
+/// Makes a [`Layer`] of a document that has the policy keys.
+macro_rules! layer {
+    ($doc:expr) => {
+        $crate::doc::policy::Layer {
+            timeout: $doc.timeout,
+            stream: $doc.stream,
+            retries: $doc.retries,
+            limit: $doc.limit.as_ref(),
+            breaker: $doc.breaker.as_ref(),
+            body_limit: $doc.body_limit,
+        }
+    };
+}
+pub(crate) use layer;
+
+impl PolicyDoc {
+    /// As a level.
+    pub fn layer(&self) -> Layer<'_> {
+        layer!(self)
+    }
+}

@@ -1,0 +1,73 @@
+//! `ondol.yaml`.
+
+use super::policy::PolicyDoc;
+use crate::read::{Named, document};
+use crate::source::At;
+use crate::value::{Algorithm, Bind, Cidr, Words};
+
+document! {
+    /// ondol.yaml: the system.
+    "ondol.yaml" struct SystemDoc {
+        /// The system's name.
+        system: At<String>,
+        /// Folders that hold a service.yaml, relative to this file; `*` stands for any name.
+        services: At<Vec<At<String>>>,
+        /// Builds shared by several services, run once.
+        builds: Named<BuildDoc>,
+        /// What listens for clients.
+        gateway: Option<GatewayDoc>,
+        /// Where the console and the admin API listen.
+        console: Option<ListenerDoc>,
+        /// Where Ondol keeps its own state: `sqlite:FILE`, under `.ondol/`, or `postgres://…`.
+        store: At<String> = "sqlite:ondol.db",
+        /// Policies of all routes and edges.
+        defaults: Option<PolicyDoc>,
+    }
+}
+
+document! {
+    /// A shared build.
+    "a build" struct BuildDoc {
+        /// The command: words as a shell would split them, no shell.
+        run: At<Words>,
+        /// Where it runs, relative to this file.
+        dir: At<String> = ".",
+        /// Files that the build's hash covers: globs relative to this file. Known for cargo, npm, python, go and maven.
+        inputs: Vec<At<String>>,
+    }
+}
+
+document! {
+    /// The way in from outside.
+    "the gateway" struct GatewayDoc {
+        /// Listening addresses by name. Built in: `web` at `127.0.0.1:8080`.
+        listeners: Named<ListenerDoc>,
+        /// Networks whose `X-Forwarded-*` headers are believed.
+        trusted_proxies: Vec<At<Cidr>>,
+        /// Issuers of tokens by the name that routes use.
+        issuers: Named<IssuerDoc>,
+    }
+}
+
+document! {
+    /// A listening address.
+    "a listener" struct ListenerDoc {
+        /// Address and port.
+        bind: At<Bind>,
+    }
+    later: "tls";
+}
+
+document! {
+    /// An issuer of tokens.
+    "an issuer" struct IssuerDoc {
+        /// The claim `iss`.
+        issuer: At<String>,
+        /// Where its keys are: `svc://SERVICE/PATH`, fetched inside the system.
+        jwks: At<String>,
+        /// Signature algorithms that are taken.
+        algorithms: At<Vec<At<Algorithm>>>,
+        /// The claim `aud`.
+        audience: At<String>,
+    }
+}

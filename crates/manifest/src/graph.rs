@@ -1,0 +1,40 @@
+//! Who needs whom: the order of starts, and cycles.
+
+use crate::load::Service;
+use crate::value::Need;
+use std::collections::BTreeMap;
+
+/// For each service, the places of those it requires. Names that are not there are left out.
+fn required(services: &[Service]) -> Vec<Vec<usize>> {
+    let by_name: BTreeMap<&str, usize> = services
+        .iter()
+        .enumerate()
+        .map(|(at, s)| (s.name.as_str(), at))
+        .collect();
+    let needs = |service: &Service| {
+        let required = service
+            .doc
+            .depends_on
+            .iter()
+            .filter(|(_, need)| need.value == Need::Required);
+        required
+            .filter_map(|(name, _)| by_name.get(&*name.value).copied())
+            .collect()
+    };
+    services.iter().map(needs).collect()
+}
+
+/// Places of services such that what is required comes before what requires it; by name where that leaves a choice.
+/// Services of a cycle, which a check refuses, come last.
+pub fn start_order(services: &[Service]) -> Vec<usize> {
+    let required = required(services);
+    let mut order: Vec<usize> = Vec::with_capacity(services.len());
+    let mut placed = vec![false; services.len()];
+    while let Some(next) = (0..services.len()).find(|at| !placed[*at] && required[*at].iter().all(|need| placed[*need]))
+    {
+        placed[next] = true;
+        order.push(next);
+    }
+    order.extend((0..services.len()).filter(|at| !placed[*at]));
+    order
+}

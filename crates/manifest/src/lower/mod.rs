@@ -1,0 +1,183 @@
+//! A checked system → what the rooms run: `ondol_deploy`'s plan and `ondol_saga`'s definitions.
+//!
+//! Nothing is decided here that a check could refuse; defaults are already in the documents, so this only renames,
+//! makes paths absolute and merges policies.
+
+mod route;
+mod saga;
+mod service;
+
+pub use route::{route_name, route_policy};
+
+use crate::doc::system::{BuildDoc, SystemDoc};
+use crate::load::Loaded;
+use crate::policy::{Effective, merge};
+use crate::source::join;
+use ondol_core::id::ServiceName;
+use ondol_core::wire::proxy::Issuer;
+use ondol_deploy::config::{BuildPlan, SystemPlan};
+use ondol_saga::config::Definition;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Where the gateway listens when nothing says otherwise.
+pub const DEFAULT_GATEWAY: &str = "127.0.0.1:8080";
+/// Where the console listens when nothing says otherwise.
+pub const DEFAULT_CONSOLE: &str = "127.0.0.1:7070";
+
+/// The system as the rooms run it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Lowered {
+    /// What to build and to run, and who may call whom.
+    pub plan: SystemPlan,
+    /// By name.
+    pub sagas: Vec<Definition>,
+}
+
+impl Loaded {
+    /// The rooms' configs. Pure.
+    pub fn lower(&self) -> Lowered {
+        let mut builds: BTreeMap<String, BuildPlan> = BTreeMap::new();
+        for (name, build) in self.system.builds.iter() {
+            builds.insert(name.value.clone(), shared_build(&self.root, &name.value, build));
+        }
+        let mut services = Vec::with_capacity(self.services.len());
+        for at in crate::graph::start_order(&self.services) {
+            let service = &self.services[at];
+            builds.extend(self.own_build(service).map(|build| (build.name.clone(), build)));
+            services.push(self.service_plan(service));
+        }
+        let mut built_in_policy = system_policy(&self.system).policy();
+        // Sagas, pushes and key fetches try again on their own; two layers of retries would multiply.
+        built_in_policy.retries = 0;
+        let plan = SystemPlan {
+            system: self.system.system.value.clone(),
+            root: self.root.clone(),
+            manifests: self.files.clone(),
+            builds,
+            services,
+            gateways: gateways(&self.system),
+            console: self
+                .system
+                .console
+                .as_ref()
+                .map_or(DEFAULT_CONSOLE.into(), |console| console.bind.value.0.to_string()),
+            store: store(&self.root, &self.system.store.value),
+            trusted_proxies: self.gateway_list(|gateway| {
+                gateway
+                    .trusted_proxies
+                    .iter()
+                    .map(|cidr| cidr.value.0.clone())
+                    .collect()
+            }),
+            issuers: self.issuers(),
+            built_in_policy,
+        };
+        Lowered {
+            plan,
+            sagas: self.sagas.iter().map(saga::definition).collect(),
+        }
+    }
+
+    fn gateway_list(&self, get: impl Fn(&crate::doc::system::GatewayDoc) -> Vec<String>) -> Vec<String> {
+        self.system.gateway.as_ref().map(get).unwrap_or_default()
+    }
+
+    fn issuers(&self) -> BTreeMap<String, Issuer> {
+        let issuers = self.system.gateway.iter().flat_map(|gateway| gateway.issuers.iter());
+        issuers
+            .filter_map(|(name, doc)| {
+                let (jwks_service, jwks_path) = svc(&doc.jwks.value)?;
+                let issuer = Issuer {
+                    issuer: doc.issuer.value.clone(),
+                    audience: doc.audience.value.clone(),
+                    algorithms: doc
+                        .algorithms
+                        .value
+                        .iter()
+                        .map(|algorithm| algorithm.value.name().to_owned())
+                        .collect(),
+                    jwks_service,
+                    jwks_path,
+                };
+                Some((name.value.clone(), issuer))
+            })
+            .collect()
+    }
+}
+
+/// Policies of the system alone.
+pub fn system_policy(system: &SystemDoc) -> Effective {
+    let layers: Vec<_> = system.defaults.iter().map(|defaults| defaults.layer()).collect();
+    merge(&layers)
+}
+
+/// Listeners by name; one at the usual port when none is written.
+pub fn gateways(system: &SystemDoc) -> Vec<(String, String)> {
+    let listeners = system.gateway.iter().flat_map(|gateway| gateway.listeners.iter());
+    let mut out: Vec<_> = listeners
+        .map(|(name, doc)| (name.value.clone(), doc.bind.value.0.to_string()))
+        .collect();
+    if out.is_empty() {
+        out.push(("web".into(), DEFAULT_GATEWAY.into()));
+    }
+    out
+}
+
+/// `svc://users/keys` as a service and a path. `None`: not of that form.
+pub fn svc(text: &str) -> Option<(ServiceName, String)> {
+    let (service, path) = text.strip_prefix("svc://")?.split_once('/')?;
+    Some((service.parse().ok()?, format!("/{path}")))
+}
+
+/// `sqlite:FILE` below `.ondol/`, or what is written.
+fn store(root: &Path, written: &str) -> String {
+    match written.strip_prefix("sqlite:") {
+        Some(file) => format!("sqlite:{}", join(&root.join(".ondol"), file).display()),
+        None => written.into(),
+    }
+}
+
+fn shared_build(root: &Path, name: &str, doc: &BuildDoc) -> BuildPlan {
+    let dir = join(root, &doc.dir.value);
+    let globs: Vec<String> = doc.inputs.iter().map(|glob| glob.value.clone()).collect();
+    build(
+        name.into(),
+        doc.run.value.words.clone(),
+        dir.clone(),
+        inputs(root, &dir, &globs),
+    )
+}
+
+fn build(name: String, argv: Vec<String>, dir: std::path::PathBuf, inputs: Vec<String>) -> BuildPlan {
+    let tool = argv
+        .first()
+        .map(|program| program.rsplit('/').next().unwrap_or(program));
+    let lock = match tool {
+        // Services of one workspace share a target folder that cargo locks; two builds at once would only wait there.
+        Some("cargo") => Some("cargo".to_owned()),
+        Some(tool @ ("npm" | "pnpm" | "yarn" | "mvn" | "gradle")) => Some(format!("{tool}:{}", dir.display())),
+        _ => None,
+    };
+    BuildPlan {
+        name,
+        argv,
+        dir,
+        inputs,
+        lock,
+    }
+}
+
+/// Globs made absolute: what is written, else what the tool's own file in `base` or `dir` tells.
+fn inputs(base: &Path, dir: &Path, written: &[String]) -> Vec<String> {
+    let absolute = |folder: &Path, glob: &str| join(folder, glob).display().to_string();
+    if !written.is_empty() {
+        return written.iter().map(|glob| absolute(base, glob)).collect();
+    }
+    let folder = [base, dir]
+        .into_iter()
+        .find(|folder| crate::kind::of(folder).is_some())
+        .unwrap_or(base);
+    let globs = crate::kind::of(folder).map(|kind| kind.inputs()).unwrap_or_default();
+    globs.iter().map(|glob| absolute(folder, glob)).collect()
+}

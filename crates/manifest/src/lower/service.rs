@@ -1,0 +1,168 @@
+//! One `service.yaml` → its plan.
+
+use super::{build, inputs, route};
+use crate::doc::service::{ReadyDoc, ServiceDoc};
+use crate::load::{Loaded, Service};
+use crate::policy::merge;
+use crate::source::join;
+use crate::value::{Need, Protocol, Socket};
+use ondol_core::wire::proxy;
+use ondol_core::wire::supervision::{Readiness, SocketMode};
+use ondol_deploy::config::{BuildPlan, Dependency, ServicePlan};
+
+/// Between two health checks of an instance, and for one: a dead instance is seen by its next request anyway.
+const HEALTH_MS: u64 = 1_000;
+
+/// How `ready` reads when nothing is written; the same as the defaults of [`ReadyDoc`].
+const READY_MS: (u64, u64, u64) = (1_000, 1_000, 30_000);
+
+impl Loaded {
+    /// The build of a service that shares none.
+    pub(super) fn own_build(&self, service: &Service) -> Option<BuildPlan> {
+        let doc = &service.doc;
+        let written = doc.build.as_ref()?;
+        if self.shared_build_of(doc).is_some() {
+            return None;
+        }
+        let dir = join(&service.folder, &doc.dir.value);
+        let inputs = inputs(&service.folder, &dir, &globs(doc));
+        Some(build(
+            service.name.to_string(),
+            written.value.words.clone(),
+            dir,
+            inputs,
+        ))
+    }
+
+    /// The shared build that a service names.
+    pub(crate) fn shared_build_of<'d>(&self, doc: &'d ServiceDoc) -> Option<&'d str> {
+        match doc.build.as_ref()?.value.words.as_slice() {
+            [name] if self.system.builds.get(name).is_some() => Some(name),
+            _ => None,
+        }
+    }
+
+    pub(super) fn service_plan(&self, service: &Service) -> ServicePlan {
+        let doc = &service.doc;
+        let dir = join(&service.folder, &doc.dir.value);
+        let (ready, ready_interval_ms, ready_timeout_ms, start_within_ms) = readiness(doc.ready.as_ref());
+        let build = doc.build.as_ref().map(|_| {
+            self.shared_build_of(doc)
+                .map_or(service.name.to_string(), str::to_owned)
+        });
+        let scale_min = doc.scale.as_ref().map_or(1, |scale| scale.min.value);
+        ServicePlan {
+            service: service.name.clone(),
+            folder: service.folder.clone(),
+            build,
+            inputs: inputs(&service.folder, &dir, &globs(doc)),
+            run: doc.run.value.words.clone(),
+            dir,
+            env: doc
+                .env
+                .iter()
+                .map(|(name, value)| (name.value.clone(), value.value.text.clone()))
+                .collect(),
+            socket: match doc.socket.value {
+                Socket::Port => SocketMode::Port,
+                Socket::Fds => SocketMode::Fds,
+            },
+            protocol: match doc.protocol.value {
+                Protocol::Http1 => proxy::Protocol::Http1,
+                Protocol::H2c => proxy::Protocol::H2c,
+            },
+            ready,
+            ready_interval_ms,
+            ready_timeout_ms,
+            start_within_ms,
+            health: doc.health.as_ref().map(|path| proxy::HealthCheck {
+                path: path.value.0.clone(),
+                interval_ms: HEALTH_MS,
+                timeout_ms: HEALTH_MS,
+            }),
+            drain_ms: doc.drain.value.0.max(route::longest_timeout_ms(&self.system, doc)),
+            stop_within_ms: doc.stop_within.value.0,
+            scale_min,
+            scale_max: doc
+                .scale
+                .as_ref()
+                .and_then(|scale| scale.max)
+                .map_or(scale_min, |max| max.value),
+            overlap: doc.overlap.value,
+            database: self.database(service),
+            depends_on: self.dependencies(doc),
+            routes: route::routes(&self.system, service),
+            streams: doc.streams.iter().map(|family| family.value.0.clone()).collect(),
+            sagas: self
+                .sagas
+                .iter()
+                .filter(|saga| saga.owner == service.name)
+                .map(|saga| saga.doc.saga.value.clone())
+                .collect(),
+            skipped: service.skipped.clone(),
+            team: owner(doc),
+            about: doc.about.as_ref().map(|about| about.value.clone()),
+        }
+    }
+
+    /// `sqlite:///absolute/path`, or what is written.
+    fn database(&self, service: &Service) -> Option<String> {
+        let written = &service.doc.database.as_ref()?.value;
+        let Some(file) = written.strip_prefix("sqlite:") else {
+            return Some(written.clone());
+        };
+        let folder = self.root.join(".ondol/data").join(service.name.as_str());
+        Some(format!("sqlite://{}", join(&folder, file).display()))
+    }
+
+    /// Edges with their policies: the system's, then those of the service that is called.
+    fn dependencies(&self, doc: &ServiceDoc) -> Vec<Dependency> {
+        let find = |name: &str| self.services.iter().find(|service| service.name.as_str() == name);
+        let edges = doc
+            .depends_on
+            .iter()
+            .filter_map(|(name, need)| Some((find(&name.value)?, need)));
+        edges
+            .map(|(target, need)| {
+                let levels = [self.system.defaults.as_ref(), target.doc.defaults.as_ref()];
+                let layers: Vec<_> = levels.into_iter().flatten().map(|level| level.layer()).collect();
+                Dependency {
+                    service: target.name.clone(),
+                    required: need.value == Need::Required,
+                    policy: merge(&layers).policy(),
+                }
+            })
+            .collect()
+    }
+}
+
+fn globs(doc: &ServiceDoc) -> Vec<String> {
+    doc.inputs.iter().map(|glob| glob.value.clone()).collect()
+}
+
+fn owner(doc: &ServiceDoc) -> Option<String> {
+    let owner = doc.owner.as_ref()?;
+    match (&owner.team, &owner.contact) {
+        (Some(team), Some(contact)) => Some(format!("{} ({})", team.value, contact.value)),
+        (Some(one), None) | (None, Some(one)) => Some(one.value.clone()),
+        (None, None) => None,
+    }
+}
+
+fn readiness(doc: Option<&ReadyDoc>) -> (Readiness, u64, u64, u64) {
+    let Some(doc) = doc else {
+        return (Readiness::Tcp, READY_MS.0, READY_MS.1, READY_MS.2);
+    };
+    let ready = match (&doc.http, &doc.log, &doc.exec) {
+        (Some(path), _, _) => Readiness::Http(path.value.0.clone()),
+        (_, Some(pattern), _) => Readiness::Log(pattern.value.0.clone()),
+        (_, _, Some(command)) => Readiness::Exec(command.value.words.clone()),
+        _ => Readiness::Tcp,
+    };
+    (
+        ready,
+        doc.interval.value.0,
+        doc.timeout.value.0,
+        doc.start_within.value.0,
+    )
+}

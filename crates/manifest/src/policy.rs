@@ -1,0 +1,97 @@
+//! Policies of several levels as one, key by key, with the place that each value came from.
+
+use crate::doc::policy::{BreakerDoc, Layer, LimitDoc};
+use crate::source::{At, Span};
+use crate::value::{Bytes, Millis, PerSecond, Share};
+use ondol_core::wire::proxy::{self, LimitBy};
+
+/// What holds in the end. Places of [`Span::BUILT_IN`] are built in.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Effective {
+    pub timeout: At<Millis>,
+    pub stream: At<bool>,
+    pub retries: At<u32>,
+    pub limit: Option<EffectiveLimit>,
+    pub failures: At<Share>,
+    pub minimum: At<u32>,
+    pub open: At<Millis>,
+    pub body_limit: At<Bytes>,
+}
+
+/// A limit that has a rate.
+#[derive(Clone, PartialEq, Debug)]
+pub struct EffectiveLimit {
+    pub rate: At<PerSecond>,
+    pub burst: At<u32>,
+    pub by: At<LimitBy>,
+}
+
+const fn built_in<T>(value: T) -> At<T> {
+    At {
+        value,
+        at: Span::BUILT_IN,
+    }
+}
+
+/// Merges levels, the outermost first: system, service, route.
+pub fn merge(layers: &[Layer<'_>]) -> Effective {
+    let breaker = |get: fn(&BreakerDoc) -> bool| layers.iter().rev().filter_map(|l| l.breaker).find(|b| get(b));
+    fn last<T>(layers: &[Layer<'_>], get: impl Fn(&Layer<'_>) -> Option<T>, default: T) -> T {
+        layers.iter().rev().find_map(get).unwrap_or(default)
+    }
+    Effective {
+        timeout: last(layers, |l| l.timeout, built_in(Millis(15_000))),
+        stream: last(layers, |l| l.stream, built_in(false)),
+        retries: last(layers, |l| l.retries, built_in(2)),
+        limit: merge_limit(layers),
+        failures: breaker(|b| b.failures.is_some())
+            .and_then(|b| b.failures)
+            .unwrap_or(built_in(Share(0.5))),
+        minimum: breaker(|b| b.minimum.is_some())
+            .and_then(|b| b.minimum)
+            .unwrap_or(built_in(20)),
+        open: breaker(|b| b.open.is_some())
+            .and_then(|b| b.open)
+            .unwrap_or(built_in(Millis(5_000))),
+        body_limit: last(layers, |l| l.body_limit, built_in(Bytes(10 << 20))),
+    }
+}
+
+fn merge_limit(layers: &[Layer<'_>]) -> Option<EffectiveLimit> {
+    fn last<T>(layers: &[Layer<'_>], get: impl Fn(&LimitDoc) -> Option<T>) -> Option<T> {
+        layers.iter().rev().filter_map(|layer| layer.limit).find_map(get)
+    }
+    let rate = last(layers, |l| l.rate)?;
+    // A second's worth, so that a client at exactly the rate is never refused.
+    let second = rate.value.0.ceil().clamp(1.0, f64::from(u32::MAX)) as u32;
+    let burst = last(layers, |l| l.burst).unwrap_or(built_in(second));
+    let by = last(layers, |l| l.by.clone()).unwrap_or(built_in(LimitBy::Subject));
+    Some(EffectiveLimit { rate, burst, by })
+}
+
+impl Effective {
+    /// As the proxy takes it.
+    pub fn policy(&self) -> proxy::Policy {
+        proxy::Policy {
+            timeout_ms: self.timeout.value.0,
+            stream: self.stream.value,
+            retries: self.retries.value,
+            breaker: proxy::Breaker {
+                failure_ratio: self.failures.value.0,
+                minimum: self.minimum.value,
+                open_ms: self.open.value.0,
+            },
+            body_limit: self.body_limit.value.0,
+        }
+    }
+
+    /// The token bucket, as the proxy takes it.
+    pub fn limit(&self) -> Option<proxy::Limit> {
+        let limit = self.limit.as_ref()?;
+        Some(proxy::Limit {
+            per_second: limit.rate.value.0,
+            burst: limit.burst.value,
+            by: limit.by.value.clone(),
+        })
+    }
+}

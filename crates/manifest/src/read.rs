@@ -1,0 +1,437 @@
+//! Tree → typed documents, collecting every error instead of stopping at the first.
+//!
+//! [`document!`] declares a document's keys once: the struct, the reader, the JSON Schema and the reference page all come
+//! from that one list, so they cannot disagree. A field's type says how it is read:
+//! `At<T>` must be there (or has a default, written after `=`), `Option<T>` may be, `Vec<T>` and [`Named<T>`] may be empty.
+//!
+//! A reader returns `None` only when it has reported why.
+
+use crate::Env;
+use crate::diagnostic::{Code, Diagnostic, suggest};
+use crate::reference::{self, Mode, Use};
+use crate::source::{At, Span};
+use crate::tree::{Node, Value};
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// What a reader needs beside the node, and where it leaves what it found.
+pub struct Reader<'a> {
+    /// The world outside the files.
+    pub env: &'a dyn Env,
+    /// The folder of the file that is being read; `${file:…}` is relative to it.
+    pub folder: PathBuf,
+    /// The text of the file that is being read.
+    pub text: &'a str,
+    /// Whether `${env:…}` and `${file:…}` are resolved. Saga files take none: definitions are stored.
+    pub references: bool,
+    /// Errors so far.
+    pub found: Vec<Diagnostic>,
+    /// Files that `${file:…}` named.
+    pub named_files: Vec<PathBuf>,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of one file with this text.
+    pub fn new(env: &'a dyn Env, file: &Path, text: &'a str, references: bool) -> Self {
+        let folder = file.parent().unwrap_or(Path::new("/")).to_path_buf();
+        Self {
+            env,
+            folder,
+            text,
+            references,
+            found: Vec::new(),
+            named_files: Vec::new(),
+        }
+    }
+
+    /// Reports an error.
+    pub fn error(&mut self, code: Code, at: Span, message: impl Into<String>) {
+        self.found.push(Diagnostic::error(code, at, message));
+    }
+
+    /// The text of a scalar with its references resolved.
+    pub fn scalar(&mut self, node: &Node) -> Option<String> {
+        let (text, uses) = self.resolve(node)?;
+        for used in &uses {
+            let what = format!("nothing fills in `${{{}}}` here", used.name);
+            let hint = "only `run`, `env` and `ready.exec` take an instance's variables; `${env:NAME}` reads Ondol's environment";
+            self.found
+                .push(Diagnostic::error(Code::Variable, used.at, what).hint(hint));
+        }
+        uses.is_empty().then_some(text)
+    }
+
+    /// The text of a scalar, its references resolved, its instance variables left in place and listed.
+    pub fn resolve(&mut self, node: &Node) -> Option<(String, Vec<Use>)> {
+        let Value::Scalar { text, .. } = &node.value else {
+            self.error(Code::Shape, node.at, format!("expected text, found {}", node.kind()));
+            return None;
+        };
+        if node.is_null() {
+            self.error(Code::Shape, node.at, "expected a value, found nothing");
+            return None;
+        }
+        let mode = if self.references { Mode::Resolve } else { Mode::Refuse };
+        let inner = inner_offset(self.text, node);
+        match reference::resolve(text, mode, self.env, &self.folder) {
+            Ok(resolved) => {
+                self.named_files.extend(resolved.files);
+                let place = |used: &Use| Use {
+                    at: inner.map_or(node.at, |o| node.at.part(o + used.from, o + used.to)),
+                    ..used.clone()
+                };
+                Some((resolved.text, resolved.uses.iter().map(place).collect()))
+            }
+            Err(bad) => {
+                let at = inner.map_or(node.at, |offset| node.at.part(offset + bad.from, offset + bad.to));
+                self.found
+                    .push(Diagnostic::error(bad.code, at, bad.message).hint(bad.hint));
+                self.named_files.extend(bad.file);
+                None
+            }
+        }
+    }
+
+    /// The map of a document, its unknown keys reported.
+    pub fn map<'n>(&mut self, node: &'n Node, what: &'static str, keys: &[&str], later: &[&str]) -> Option<Map<'n>> {
+        let Value::Map(entries) = &node.value else {
+            let found = Diagnostic::error(Code::Shape, node.at, format!("{what} is a map, found {}", node.kind()));
+            self.found.push(found.hint(format!("keys: {}", keys.join(", "))));
+            return None;
+        };
+        for (key, _) in entries.iter().filter(|(key, _)| !keys.contains(&&*key.value)) {
+            let message = format!("{what} has no key `{}`", key.value);
+            let found = Diagnostic::error(Code::UnknownKey, key.at, message);
+            self.found.push(if later.contains(&&*key.value) {
+                found.hint("this key is planned, but not in this version: take it out")
+            } else {
+                found.maybe_hint(suggest(&key.value, keys.iter().copied()))
+            });
+        }
+        Some(Map {
+            at: node.at,
+            what,
+            entries,
+        })
+    }
+}
+
+/// How far into the node's source its text starts, if the text stands there as it is, without escapes or folding.
+pub fn inner_offset(source: &str, node: &Node) -> Option<usize> {
+    let (Value::Scalar { text, plain }, range) = (&node.value, node.at.start as usize..node.at.end as usize) else {
+        return None;
+    };
+    let raw = source.get(range)?;
+    let offset = usize::from(!plain);
+    (raw.get(offset..offset + text.len()) == Some(text)).then_some(offset)
+}
+
+/// A map whose keys were checked.
+pub struct Map<'n> {
+    /// Where.
+    pub at: Span,
+    what: &'static str,
+    entries: &'n [(At<String>, Node)],
+}
+
+impl<'n> Map<'n> {
+    fn get(&self, key: &str) -> Option<&'n Node> {
+        self.entries
+            .iter()
+            .find(|(name, _)| name.value == key)
+            .map(|(_, node)| node)
+    }
+}
+
+/// Something that a value can be read as.
+pub trait Read: Sized {
+    /// Reads a value; `None` when the reason is reported.
+    fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self>;
+
+    /// The JSON Schema of what is taken.
+    fn schema(generator: &mut SchemaGenerator) -> Schema;
+}
+
+/// Something that a key of a document can hold.
+pub trait Field: Sized {
+    /// Whether the key must be there when it has no default.
+    const REQUIRED: bool;
+
+    /// Reads the key of a map. `default` is read in place of a key that is absent.
+    fn field(map: &Map<'_>, key: &'static str, default: Option<&str>, cx: &mut Reader<'_>) -> Option<Self>;
+
+    /// The JSON Schema of the key's value.
+    fn schema(generator: &mut SchemaGenerator) -> Schema;
+}
+
+impl<T: Read> Read for At<T> {
+    fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            value: T::read(node, cx)?,
+            at: node.at,
+        })
+    }
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        T::schema(generator)
+    }
+}
+
+impl<T: Read> Field for At<T> {
+    const REQUIRED: bool = true;
+    fn field(map: &Map<'_>, key: &'static str, default: Option<&str>, cx: &mut Reader<'_>) -> Option<Self> {
+        match (map.get(key), default) {
+            (Some(node), _) => Self::read(node, cx),
+            (None, Some(text)) => {
+                let value = Value::Scalar {
+                    text: text.into(),
+                    plain: true,
+                };
+                Self::read(
+                    &Node {
+                        at: Span::BUILT_IN,
+                        value,
+                    },
+                    cx,
+                )
+            }
+            (None, None) => {
+                cx.error(Code::MissingKey, map.at, format!("{} needs the key `{key}`", map.what));
+                None
+            }
+        }
+    }
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        T::schema(generator)
+    }
+}
+
+impl<T: Read> Field for Option<T> {
+    const REQUIRED: bool = false;
+    fn field(map: &Map<'_>, key: &'static str, _: Option<&str>, cx: &mut Reader<'_>) -> Option<Self> {
+        // A value that cannot be read is reported; the document goes on without it, so that the rest is looked at too.
+        Some(map.get(key).and_then(|node| T::read(node, cx)))
+    }
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        T::schema(generator)
+    }
+}
+
+impl<T: Read> Read for Vec<T> {
+    fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
+        let Value::List(items) = &node.value else {
+            let found = Diagnostic::error(Code::Shape, node.at, format!("expected a list, found {}", node.kind()));
+            cx.found
+                .push(found.hint("write `[a, b]`, or a line with `- ` for each"));
+            return None;
+        };
+        Some(items.iter().filter_map(|item| T::read(item, cx)).collect())
+    }
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        let items = T::schema(generator);
+        json_schema!({ "type": "array", "items": items })
+    }
+}
+
+impl<T: Read> Field for Vec<T> {
+    const REQUIRED: bool = false;
+    fn field(map: &Map<'_>, key: &'static str, _: Option<&str>, cx: &mut Reader<'_>) -> Option<Self> {
+        Some(map.get(key).and_then(|node| Self::read(node, cx)).unwrap_or_default())
+    }
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        <Self as Read>::schema(generator)
+    }
+}
+
+/// A map from names that the user chooses.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Named<T>(pub Vec<(At<String>, T)>);
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Named<T> {
+    /// Names and values in the file's order.
+    pub fn iter(&self) -> impl Iterator<Item = (&At<String>, &T)> {
+        self.0.iter().map(|(name, value)| (name, value))
+    }
+
+    /// The value of a name.
+    pub fn get(&self, name: &str) -> Option<&T> {
+        self.iter().find(|(key, _)| key.value == name).map(|(_, value)| value)
+    }
+}
+
+impl<T: Read> Read for Named<T> {
+    fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
+        let Value::Map(entries) = &node.value else {
+            cx.error(
+                Code::Shape,
+                node.at,
+                format!("expected a map of names, found {}", node.kind()),
+            );
+            return None;
+        };
+        Some(Self(
+            entries
+                .iter()
+                .filter_map(|(key, value)| Some((key.clone(), T::read(value, cx)?)))
+                .collect(),
+        ))
+    }
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        let values = T::schema(generator);
+        json_schema!({ "type": "object", "additionalProperties": values })
+    }
+}
+
+impl<T: Read> Field for Named<T> {
+    const REQUIRED: bool = false;
+    fn field(map: &Map<'_>, key: &'static str, _: Option<&str>, cx: &mut Reader<'_>) -> Option<Self> {
+        Some(map.get(key).and_then(|node| Self::read(node, cx)).unwrap_or_default())
+    }
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        <Self as Read>::schema(generator)
+    }
+}
+
+/// One key of a document, for the schema and the reference page.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// As written in the file.
+    pub name: &'static str,
+    /// What it means.
+    pub about: String,
+    /// Must be there.
+    pub required: bool,
+    /// What holds when it is absent.
+    pub default: Option<&'static str>,
+    /// What it takes.
+    pub schema: Schema,
+}
+
+/// The JSON Schema of a document with these keys.
+pub fn object_schema(about: &str, keys: Vec<Key>) -> Schema {
+    let mut properties = serde_json::Map::new();
+    let mut required = Vec::new();
+    for key in keys {
+        let mut schema = key.schema;
+        schema.insert("description".into(), json!(key.about));
+        if let Some(default) = key.default {
+            schema.insert(
+                "default".into(),
+                Node {
+                    at: Span::BUILT_IN,
+                    value: Value::Scalar {
+                        text: default.into(),
+                        plain: true,
+                    },
+                }
+                .json(),
+            );
+        }
+        if key.required {
+            required.push(key.name);
+        }
+        properties.insert(key.name.into(), schema.into());
+    }
+    let mut schema = json_schema!({ "type": "object", "description": about, "properties": properties, "additionalProperties": false });
+    if !required.is_empty() {
+        schema.insert("required".into(), json!(required));
+    }
+    schema
+}
+
+/// The key of a field: `r#match` is written `match`.
+pub const fn key_of(field: &'static str) -> &'static str {
+    match field.as_bytes() {
+        [b'r', b'#', rest @ ..] => match std::str::from_utf8(rest) {
+            Ok(key) => key,
+            Err(_) => field,
+        },
+        _ => field,
+    }
+}
+
+/// Doc comments as one text.
+pub fn about(lines: &[&str]) -> String {
+    lines
+        .iter()
+        .map(|line| line.trim())
+        .collect::<Vec<_>>()
+        .join(" ")
+        .trim()
+        .to_owned()
+}
+
+/// Declares a document: the struct, its reader and its schema from one list of keys.
+macro_rules! document {
+    (
+        $(#[doc = $about:literal])*
+        $what:literal struct $name:ident {
+            $($(#[doc = $doc:literal])* $field:ident: $type:ty $(= $default:literal)?,)*
+        }
+        $(later: $($later:literal),+;)?
+    ) => {
+        $(#[doc = $about])*
+        #[derive(Clone, PartialEq, Debug)]
+        pub struct $name {
+            /// Where the document stands.
+            pub at: $crate::source::Span,
+            $($(#[doc = $doc])* pub $field: $type,)*
+        }
+
+        impl $name {
+            /// Its keys.
+            pub const KEYS: &[&str] = &[$($crate::read::key_of(stringify!($field)),)*];
+            /// Keys that are refused with a word about later.
+            pub const LATER: &[&str] = &[$($($later,)+)?];
+        }
+
+        impl $crate::read::Read for $name {
+            fn read(node: &$crate::tree::Node, cx: &mut $crate::read::Reader<'_>) -> Option<Self> {
+                let map = cx.map(node, $what, Self::KEYS, Self::LATER)?;
+                $(let $field = <$type as $crate::read::Field>::field(
+                    &map, $crate::read::key_of(stringify!($field)), $crate::read::default_of!($($default)?), cx);)*
+                Some(Self { at: node.at, $($field: $field?,)* })
+            }
+
+            fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                generator.subschema_for::<Self>()
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).trim_end_matches("Doc").into()
+            }
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let keys = vec![$({
+                    let default: Option<&'static str> = $crate::read::default_of!($($default)?);
+                    $crate::read::Key {
+                        name: $crate::read::key_of(stringify!($field)),
+                        about: $crate::read::about(&[$($doc),*]),
+                        required: <$type as $crate::read::Field>::REQUIRED && default.is_none(),
+                        default,
+                        schema: <$type as $crate::read::Field>::schema(generator),
+                    }
+                },)*];
+                $crate::read::object_schema(&$crate::read::about(&[$($about),*]), keys)
+            }
+        }
+    };
+}
+pub(crate) use document;
+
+macro_rules! default_of {
+    () => {
+        None
+    };
+    ($default:literal) => {
+        Some($default)
+    };
+}
+pub(crate) use default_of;

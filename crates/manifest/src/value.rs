@@ -1,0 +1,446 @@
+//! The small values of manifests: what text each takes and what it becomes.
+
+use crate::diagnostic::{Code, Diagnostic, suggest};
+use crate::read::{Read, Reader};
+use crate::reference::Use;
+use crate::tree::{Node, Value};
+use ondol_core::id::{RouteName, SagaName, ServiceName, StepName};
+use ondol_core::unit;
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+/// Declares how a type is read from text.
+macro_rules! leaf {
+    ($($type:ty: $parse:expr, $schema:tt;)*) => { $(
+        impl Read for $type {
+            fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
+                let text = cx.scalar(node)?;
+                let parse: fn(&str) -> Result<$type, String> = $parse;
+                match parse(&text) {
+                    Ok(value) => Some(value),
+                    Err(why) => {
+                        cx.error(Code::Value, node.at, why);
+                        None
+                    }
+                }
+            }
+            fn schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    )* };
+}
+
+/// A span of time, in milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Millis(pub u64);
+/// A size in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bytes(pub u64);
+/// A share, 0 to 1.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Share(pub f64);
+/// Events per second.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct PerSecond(pub f64);
+/// `IP:PORT`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bind(pub std::net::SocketAddr);
+/// `10.0.0.0/8`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cidr(pub String);
+/// A path of a URL that starts with `/`, without query or fragment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UrlPath(pub String);
+/// A regular expression that compiles.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pattern(pub String);
+/// A method such as `POST`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Method(pub String);
+/// A host, or `*.` and a host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Host(pub String);
+/// An event stream family, such as `order`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Family(pub String);
+/// A status of an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Status(pub u16);
+
+leaf! {
+    String: |text| if text.is_empty() { Err("is empty".into()) } else { Ok(text.into()) }, { "type": ["string", "number", "boolean"] };
+    bool: |text| match text { "true" => Ok(true), "false" => Ok(false), _ => Err(format!("`{text}` is neither true nor false")) }, { "type": "boolean" };
+    u32: |text| text.parse().map_err(|_| format!("`{text}` is not a whole number")), { "type": "integer", "minimum": 0, "maximum": u32::MAX };
+    Millis: |text| millis(text), { "type": ["string", "integer"], "pattern": r"^[0-9.]+ *(ms|s|m|min|h|d)$|^0$", "examples": ["500ms", "15s", "10m"] };
+    Bytes: |text| unit::parse_size(text).map(Bytes).map_err(|e| e.to_string()), { "type": ["string", "integer"], "examples": ["64KiB", "10MiB"] };
+    Share: |text| unit::parse_percent(text).map(Share).map_err(|e| e.to_string()), { "type": "string", "pattern": r"^[0-9.]+ *%$", "examples": ["50 %"] };
+    PerSecond: |text| unit::parse_rate(text).map(|r| PerSecond(r.per_second)).map_err(|e| e.to_string()), { "type": "string", "examples": ["50/s", "300/m"] };
+    Bind: |text| text.parse().map(Bind).map_err(|_| format!("`{text}` is not an address with a port; write it like 127.0.0.1:8080 or [::1]:8080")), { "type": "string", "examples": ["127.0.0.1:8080"] };
+    Cidr: |text| cidr(text), { "type": "string", "examples": ["10.0.0.0/8"] };
+    UrlPath: |text| url_path(text).map(UrlPath), { "type": "string", "pattern": "^/" };
+    Pattern: |text| pattern(text), { "type": "string", "format": "regex" };
+    Method: |text| method(text).map(Method), { "type": "string", "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] };
+    Host: |text| host(text), { "type": "string", "examples": ["shop.example", "*.shop.example"] };
+    Family: |text| family(text), { "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_.]*$" };
+    Status: |text| status(text), { "type": "integer", "minimum": 200, "maximum": 599 };
+    ServiceName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "type": "string", "pattern": "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$" };
+    SagaName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "type": "string", "pattern": "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$" };
+    StepName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,62}$" };
+    RouteName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "type": "string", "pattern": "^[a-z][a-z0-9.-]{0,126}$" };
+}
+
+fn millis(text: &str) -> Result<Millis, String> {
+    let span = unit::parse_duration(text).map_err(|error| error.to_string())?;
+    Ok(Millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+}
+
+fn cidr(text: &str) -> Result<Cidr, String> {
+    let wrong = || format!("`{text}` is not a network; write it like 10.0.0.0/8 or fd00::/8");
+    let (address, bits) = text.split_once('/').ok_or_else(wrong)?;
+    let address: std::net::IpAddr = address.parse().map_err(|_| wrong())?;
+    let bits: u8 = bits.parse().map_err(|_| wrong())?;
+    if bits > if address.is_ipv4() { 32 } else { 128 } {
+        Err(wrong())
+    } else {
+        Ok(Cidr(text.into()))
+    }
+}
+
+fn url_path(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') {
+        return Err(format!("`{text}` does not start with `/`"));
+    }
+    match text
+        .chars()
+        .find(|c| matches!(c, '?' | '#' | '\\') || c.is_whitespace() || c.is_control())
+    {
+        Some(bad) => Err(format!("a path has no `{}`", bad.escape_default())),
+        None => Ok(text.into()),
+    }
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    let built = regex::RegexBuilder::new(text).size_limit(1 << 20).build();
+    built.map(|_| Pattern(text.into())).map_err(|error| {
+        let last = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
+        format!("not a regular expression: {}", last.trim_start_matches("error: "))
+    })
+}
+
+/// Checks a method's name.
+pub fn method(text: &str) -> Result<String, String> {
+    const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    match METHODS.contains(&text) {
+        true => Ok(text.into()),
+        false => Err(format!("`{text}` is not a method; known are {}", METHODS.join(", "))),
+    }
+}
+
+fn host(text: &str) -> Result<Host, String> {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let label = |l: &str| {
+        !l.is_empty()
+            && l.len() <= 63
+            && l.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    match !name.is_empty() && name.split('.').all(label) {
+        true => Ok(Host(text.into())),
+        false => Err(format!(
+            "`{text}` is not a host; write it in lower case, without a port, like shop.example or *.shop.example"
+        )),
+    }
+}
+
+fn family(text: &str) -> Result<Family, String> {
+    let good = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.len() <= 63
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'));
+    if good {
+        Ok(Family(text.into()))
+    } else {
+        Err(format!(
+            "`{text}` is not a stream family: letters, digits, _ and ., a letter first, no -"
+        ))
+    }
+}
+
+fn status(text: &str) -> Result<Status, String> {
+    match text.parse() {
+        Ok(status @ 200..=599) => Ok(Status(status)),
+        _ => Err(format!("`{text}` is not a status from 200 to 599")),
+    }
+}
+
+/// Text that may hold an instance's variables, `${PORT}`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Variables {
+    /// With the variables in place.
+    pub text: String,
+    /// Which they are.
+    pub uses: Vec<Use>,
+}
+
+impl Read for Variables {
+    fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
+        let (text, uses) = cx.resolve(node)?;
+        Some(Self { text, uses })
+    }
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}
+
+/// A command: words as a shell would split them, but no shell.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Words {
+    /// At least one.
+    pub words: Vec<String>,
+    /// Instance variables in them.
+    pub uses: Vec<Use>,
+}
+
+impl Read for Words {
+    fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
+        let (text, uses) = cx.resolve(node)?;
+        match split_words(&text) {
+            Ok(words) => Some(Self { words, uses }),
+            Err(why) => {
+                let hint = "there is no shell; where one is wanted write `sh -c '…'`";
+                cx.found.push(Diagnostic::error(Code::Value, node.at, why).hint(hint));
+                None
+            }
+        }
+    }
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": ["node server.js --port ${PORT}"] })
+    }
+}
+
+/// Splits as a POSIX shell does: blanks, single and double quotes, backslash. Operators of a shell outside quotes are
+/// refused, since nobody would carry them out.
+///
+/// # Errors
+/// A sentence about an open quote, an operator, or no word at all.
+pub fn split_words(text: &str) -> Result<Vec<String>, String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            ' ' | '\t' | '\n' => words.extend(word.take()),
+            '\'' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match chars.next() {
+                        Some('\'') => break,
+                        Some(c) => word.push(c),
+                        None => return Err("a single quote is open at the end".into()),
+                    }
+                }
+            }
+            '"' => quoted(&mut chars, word.get_or_insert_default())?,
+            '\\' => match chars.next() {
+                Some(c) => word.get_or_insert_default().push(c),
+                None => return Err("a backslash stands at the end".into()),
+            },
+            '|' | '&' | ';' | '<' | '>' | '`' => {
+                return Err(format!("`{c}` is a shell's word, and there is no shell here"));
+            }
+            '$' if chars.peek() != Some(&'{') => {
+                return Err("`$` is a shell's word; variables are written `${NAME}`".into());
+            }
+            '$' => {
+                // A variable is one piece, whatever is in it.
+                let word = word.get_or_insert_default();
+                word.push('$');
+                for c in chars.by_ref() {
+                    word.push(c);
+                    if c == '}' {
+                        break;
+                    }
+                }
+            }
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    if words.is_empty() {
+        Err("a command needs at least one word".into())
+    } else {
+        Ok(words)
+    }
+}
+
+fn quoted(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, word: &mut String) -> Result<(), String> {
+    loop {
+        match chars.next() {
+            Some('"') => return Ok(()),
+            Some('\\') => match chars.next() {
+                Some(c @ ('"' | '\\' | '$' | '`')) => word.push(c),
+                Some(c) => word.extend(['\\', c]),
+                None => return Err("a double quote is open at the end".into()),
+            },
+            Some(c) => word.push(c),
+            None => return Err("a double quote is open at the end".into()),
+        }
+    }
+}
+
+/// Any value, kept as it stands.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Tree(pub Node);
+
+impl Read for Tree {
+    fn read(node: &Node, _: &mut Reader<'_>) -> Option<Self> {
+        Some(Self(node.clone()))
+    }
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({})
+    }
+}
+
+/// Text as it stands, with nothing filled in: saga files' calls and locations.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Raw(pub Node, pub String);
+
+impl Read for Raw {
+    fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
+        cx.scalar(node).map(|text| Self(node.clone(), text))
+    }
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+/// Declares an enum that is written as one of a few words.
+macro_rules! words {
+    ($(#[$doc:meta])* $type:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum $type { $($(#[$vdoc])* $variant,)* }
+
+        impl Read for $type {
+            fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
+                let text = cx.scalar(node)?;
+                match &*text {
+                    $($word => return Some(Self::$variant),)*
+                    _ => {}
+                }
+                let known = [$($word),*];
+                let found = Diagnostic::error(Code::Value, node.at, format!("`{text}` is not one of {}", known.join(", ")));
+                cx.found.push(found.maybe_hint(suggest(&text, known)));
+                None
+            }
+            fn schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "enum": [$($word),*] })
+            }
+        }
+    };
+}
+
+words! {
+    /// `socket:`.
+    Socket { /// `PORT`.
+        Port = "port", /// `LISTEN_FDS`.
+        Fds = "fds", }
+}
+words! {
+    /// `protocol:`.
+    Protocol { /// HTTP/1.1.
+        Http1 = "http1", /// HTTP/2 without TLS.
+        H2c = "h2c", }
+}
+words! {
+    /// How much a dependency is needed.
+    Need { /// Its absence skips, its start delays.
+        Required = "required", /// It may be away.
+        Optional = "optional", }
+}
+words! {
+    /// A signature algorithm.
+    Algorithm { /// Ed25519.
+        EdDsa = "EdDSA", /// P-256.
+        Es256 = "ES256", /// RSA.
+        Rs256 = "RS256", }
+}
+
+impl Algorithm {
+    /// As JOSE writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EdDsa => "EdDSA",
+            Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
+        }
+    }
+}
+
+/// A text, or a map: the short and the long form of one thing.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Short<S, L> {
+    /// The text.
+    Short(S),
+    /// The map.
+    Long(L),
+}
+
+impl<S: Read, L: Read> Read for Short<S, L> {
+    fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
+        match node.value {
+            Value::Scalar { .. } => S::read(node, cx).map(Self::Short),
+            _ => L::read(node, cx).map(Self::Long),
+        }
+    }
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        let forms = [S::schema(generator), L::schema(generator)];
+        json_schema!({ "anyOf": forms })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_split_as_a_shell_would() {
+        for (text, want) in [
+            ("a b  c", vec!["a", "b", "c"]),
+            ("sh -c 'a; b | c'", vec!["sh", "-c", "a; b | c"]),
+            (r#"x "a \"b\" \n" y\ z"#, vec!["x", r#"a "b" \n"#, "y z"]),
+            ("run --port=${PORT} ''", vec!["run", "--port=${PORT}", ""]),
+        ] {
+            assert_eq!(
+                split_words(text).as_deref(),
+                Ok(&*want.iter().map(|w| w.to_string()).collect::<Vec<_>>()),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "  ",
+            "a 'b",
+            "a \"b",
+            "a \\",
+            "a | b",
+            "a && b",
+            "a > b",
+            "echo $HOME",
+        ] {
+            assert!(split_words(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn small_values_take_what_they_say() {
+        assert!(cidr("10.0.0.0/8").is_ok() && cidr("fd00::/8").is_ok());
+        assert!(cidr("10.0.0.0").is_err() && cidr("10.0.0.0/33").is_err() && cidr("x/8").is_err());
+        assert!(host("shop.example").is_ok() && host("*.shop.example").is_ok());
+        assert!(host("Shop.example").is_err() && host("a:80").is_err() && host("*").is_err() && host("a..b").is_err());
+        assert!(url_path("/a/b").is_ok() && url_path("a").is_err() && url_path("/a?b").is_err());
+        assert!(family("order").is_ok() && family("order-1").is_err());
+        assert!(pattern("a+").is_ok() && pattern("a(").is_err());
+    }
+}
