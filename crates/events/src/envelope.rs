@@ -1,0 +1,248 @@
+//! CloudEvents 1.0, JSON format: the envelope and its rules.
+//!
+//! `data` is kept as the producer wrote it and never parsed. What is stored is the envelope's own JSON, so the stored
+//! form is a public standard and its version is `specversion`.
+//!
+//! Source: CloudEvents 1.0.2, core specification and JSON event format.
+
+use crate::error::EventsError;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+const SINGLE: &str = "application/cloudevents+json";
+const BATCH: &str = "application/cloudevents-batch+json";
+/// Attributes that the platform adds when it gives an event out.
+const RESERVED: [&str; 3] = ["stream", "revision", "position"];
+/// Longest id, source, type and other attribute, in bytes.
+const LONGEST: usize = 512;
+/// Longest `type`; the store lists by it.
+const LONGEST_TYPE: usize = 256;
+/// Attributes beyond those named in [`CloudEvent`].
+const EXTENSIONS: usize = 32;
+
+/// One event.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CloudEvent {
+    /// Always `1.0`.
+    pub specversion: String,
+    /// Unique in the whole store. In the shop: the `Idempotency-Key` of the call that made the event.
+    pub id: String,
+    /// Who says so: a URI reference such as `/services/orders`.
+    pub source: String,
+    /// What happened: `order.placed.v1`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// About what, within the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// When, RFC 3339; set at the append where the producer left it out. For people, never for ordering.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// Media type of `data`; JSON where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datacontenttype: Option<String>,
+    /// URI of the schema that `data` follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataschema: Option<String>,
+    /// Events with one key keep their order where a transport has partitions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitionkey: Option<String>,
+    /// The flow that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlationid: Option<String>,
+    /// Id of the event or call that caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causationid: Option<String>,
+    /// W3C trace context of the call that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// The content, as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Box<RawValue>>,
+    /// The content, as base64 of bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_base64: Option<String>,
+    /// Every other attribute: strings, booleans and whole numbers.
+    #[serde(flatten)]
+    pub extensions: BTreeMap<String, Value>,
+}
+
+impl CloudEvent {
+    /// Reads the body of an append by its media type, and checks every event.
+    ///
+    /// # Errors
+    /// [`EventsError::MediaType`], [`EventsError::Unreadable`], or [`EventsError::Invalid`] with the first rule broken.
+    pub fn read_body(media_type: &str, body: &[u8]) -> Result<Vec<Self>, EventsError> {
+        let essence = media_type.split(';').next().unwrap_or_default().trim();
+        let unreadable = |error: serde_json::Error| EventsError::Unreadable(error.to_string());
+        let events = match essence {
+            _ if essence.eq_ignore_ascii_case(BATCH) => serde_json::from_slice(body).map_err(unreadable)?,
+            _ if essence.eq_ignore_ascii_case(SINGLE) => vec![serde_json::from_slice(body).map_err(unreadable)?],
+            _ => return Err(EventsError::MediaType(media_type.chars().take(80).collect())),
+        };
+        check_all(&events)?;
+        Ok(events)
+    }
+
+    fn check(&self) -> Result<(), (&str, &'static str)> {
+        if self.specversion != "1.0" {
+            return Err(("specversion", "is not 1.0"));
+        }
+        for (name, text) in [("id", &self.id), ("source", &self.source), ("type", &self.kind)] {
+            if text.is_empty() {
+                return Err((name, "is empty"));
+            }
+        }
+        if self.kind.len() > LONGEST_TYPE {
+            return Err(("type", "is longer than 256 bytes"));
+        }
+        let optional = [
+            ("subject", &self.subject),
+            ("time", &self.time),
+            ("datacontenttype", &self.datacontenttype),
+            ("dataschema", &self.dataschema),
+            ("partitionkey", &self.partitionkey),
+            ("correlationid", &self.correlationid),
+            ("causationid", &self.causationid),
+            ("traceparent", &self.traceparent),
+        ];
+        let given = optional
+            .iter()
+            .filter_map(|(name, text)| Some((*name, text.as_deref()?)));
+        for (name, text) in [("id", &*self.id), ("source", &*self.source), ("type", &*self.kind)]
+            .into_iter()
+            .chain(given)
+        {
+            check_text(text).map_err(|rule| (name, rule))?;
+        }
+        if self
+            .time
+            .as_ref()
+            .is_some_and(|time| time.parse::<jiff::Timestamp>().is_err())
+        {
+            return Err(("time", "is not a moment as RFC 3339 writes it"));
+        }
+        if self.data.is_some() && self.data_base64.is_some() {
+            return Err(("data_base64", "stands beside data; only one of them may"));
+        }
+        self.check_extensions()
+    }
+
+    fn check_extensions(&self) -> Result<(), (&str, &'static str)> {
+        if self.extensions.len() > EXTENSIONS {
+            return Err(("extensions", "number more than 32"));
+        }
+        for (name, value) in &self.extensions {
+            if RESERVED.contains(&name.as_str()) {
+                return Err((name, "is set by the platform"));
+            }
+            let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+            if !(1..=20).contains(&name.len()) || !name.bytes().all(plain) {
+                return Err((name, "has a name that is not 1 to 20 of a-z and 0-9"));
+            }
+            match value {
+                Value::String(text) => check_text(text).map_err(|rule| (name.as_str(), rule))?,
+                Value::Bool(_) => {}
+                Value::Number(number) if number.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) => {}
+                _ => return Err((name, "is neither a string, a boolean nor a whole number of 32 bits")),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks every event of a batch against the rules.
+pub(crate) fn check_all(events: &[CloudEvent]) -> Result<(), EventsError> {
+    for (index, event) in events.iter().enumerate() {
+        if let Err((attribute, rule)) = event.check() {
+            let attribute = attribute.chars().take(80).collect();
+            return Err(EventsError::Invalid { index, attribute, rule });
+        }
+    }
+    Ok(())
+}
+
+fn check_text(text: &str) -> Result<(), &'static str> {
+    if text.len() > LONGEST {
+        return Err("is longer than 512 bytes");
+    }
+    if text.chars().any(char::is_control) {
+        return Err("holds a control character");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = r#"{"specversion":"1.0","id":"a","source":"/s","type":"t""#;
+
+    fn check(more: &str, claim: Result<(), &str>) {
+        let body = format!("{LEAST}{more}}}");
+        let outcome = CloudEvent::read_body("application/cloudevents+json; charset=utf-8", body.as_bytes());
+        match (outcome, claim) {
+            (Ok(events), Ok(())) => assert_eq!(serde_json::to_string(&events[0]).expect("JSON"), body),
+            (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{body}: {error}"),
+            (outcome, claim) => panic!("{body}: {outcome:?}, not {claim:?}"),
+        }
+    }
+
+    #[test]
+    fn a_valid_event_is_written_as_it_was_read() {
+        check("", Ok(()));
+        check(
+            r#","subject":"x","time":"2026-11-21T18:00:00.5+01:00","data":{"a":[1.50,1e3],  "b":null}"#,
+            Ok(()),
+        );
+        check(
+            r#","partitionkey":"k","correlationid":"c","causationid":"d","traceparent":"00-0-0-01""#,
+            Ok(()),
+        );
+        check(r#","data_base64":"AAEC""#, Ok(()));
+        check(r#","flag":true,"number":-7,"text":"주문""#, Ok(()));
+    }
+
+    #[test]
+    fn an_event_that_breaks_a_rule_is_refused_with_the_rule() {
+        check(r#","time":"yesterday""#, Err("attribute time is not a moment"));
+        check(r#","data":1,"data_base64":"AA==""#, Err("only one of them"));
+        check(r#","position":7"#, Err("attribute position is set by the platform"));
+        check(r#","Upper":"x""#, Err("1 to 20 of a-z"));
+        check(r#","big":4294967296"#, Err("32 bits"));
+        check(r#","object":{}"#, Err("neither a string"));
+        check(r#","subject":"a\u0000b""#, Err("control character"));
+        check(&format!(r#","subject":"{}""#, "x".repeat(513)), Err("longer than 512"));
+        check(r#","id":"again""#, Err("duplicate field"));
+    }
+
+    #[test]
+    fn the_required_attributes_are_required() {
+        let read = |body: &str| CloudEvent::read_body(BATCH, body.as_bytes()).map(|events| events.len());
+        for missing in ["specversion", "id", "source", "type"] {
+            let mut event: Value = serde_json::from_str(&format!("{LEAST}}}")).expect("JSON");
+            event.as_object_mut().expect("object").remove(missing);
+            assert!(
+                matches!(read(&format!("[{event}]")), Err(EventsError::Unreadable(_))),
+                "{missing}"
+            );
+        }
+        let empty = LEAST.replace(r#""id":"a""#, r#""id":"""#);
+        assert!(matches!(
+            read(&format!("[{LEAST}}},{empty}}}]")),
+            Err(EventsError::Invalid { index: 1, .. })
+        ));
+        let old = LEAST.replace("1.0", "0.3");
+        assert!(matches!(
+            read(&format!("[{old}}}]")),
+            Err(EventsError::Invalid { index: 0, .. })
+        ));
+        assert!(matches!(
+            CloudEvent::read_body("application/json", b"[]"),
+            Err(EventsError::MediaType(_))
+        ));
+        assert_eq!(read("[]").expect("an empty batch reads"), 0);
+    }
+}
