@@ -1,0 +1,179 @@
+//! Prometheus text (version 0.0.4). A [`Page`] keeps each family's lines together, as the format demands.
+
+use crate::red::{Counts, Red, Series};
+use std::fmt::Write;
+
+/// Upper bounds of the duration histogram, seconds.
+const BOUNDS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// A page of metrics being written.
+#[derive(Debug, Default)]
+pub struct Page(String);
+
+impl Page {
+    /// Starts a family. `kind` is `counter`, `gauge` or `histogram`.
+    pub fn family(&mut self, name: &str, kind: &str, help: &str) -> &mut Self {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}"); // Writing to a String cannot fail.
+        self
+    }
+
+    /// One sample of the family that was started last.
+    pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) -> &mut Self {
+        self.0.push_str(name);
+        for (n, (label, text)) in labels.iter().enumerate() {
+            let open = if n == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{open}{label}=\"{}\"", escape(text));
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        let _ = writeln!(self.0, " {value}");
+        self
+    }
+
+    /// The text.
+    pub fn finish(self) -> String {
+        self.0
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// Writes what the proxies counted.
+pub fn traffic(page: &mut Page, red: &Red) {
+    let totals = red.totals();
+    page.family(
+        "ondol_requests_total",
+        "counter",
+        "Requests answered, by route or edge and status class.",
+    );
+    for (series, counts) in &totals {
+        for (class, count) in counts.by_class.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let class = format!("{}xx", class + 1);
+            page.sample("ondol_requests_total", &labels(series, &[("class", &class)]), count);
+        }
+    }
+    page.family(
+        "ondol_proxy_answers_total",
+        "counter",
+        "Answers that the proxy made itself, by Proxy-Status error.",
+    );
+    for (series, counts) in &totals {
+        for (word, count) in &counts.own_answers {
+            page.sample("ondol_proxy_answers_total", &labels(series, &[("error", word)]), count);
+        }
+    }
+    page.family("ondol_retries_total", "counter", "Attempts beyond the first.");
+    for (series, counts) in &totals {
+        page.sample("ondol_retries_total", &labels(series, &[]), counts.retries);
+    }
+    page.family(
+        "ondol_request_duration_seconds",
+        "histogram",
+        "Time from the request's head to its answer's end.",
+    );
+    totals
+        .iter()
+        .for_each(|(series, counts)| histogram(page, series, counts));
+    page.family("ondol_connections", "gauge", "Open client connections.");
+    for report in red.proxies() {
+        page.sample(
+            "ondol_connections",
+            &[("pid", &report.pid.to_string())],
+            report.connections,
+        );
+    }
+    page.family(
+        "ondol_access_log_dropped_total",
+        "counter",
+        "Access log lines that were dropped under load.",
+    );
+    for report in red.proxies() {
+        let pid = report.pid.to_string();
+        page.sample(
+            "ondol_access_log_dropped_total",
+            &[("pid", &pid)],
+            report.access_log_dropped,
+        );
+    }
+}
+
+fn histogram(page: &mut Page, series: &Series, counts: &Counts) {
+    const NAME: &str = "ondol_request_duration_seconds";
+    let bucket = |bound: f64| -> u64 {
+        let fits = |bucket: &u16| ondol_core::wire::proxy::bucket_end(*bucket) as f64 / 1e6 <= bound;
+        counts
+            .buckets
+            .iter()
+            .filter(|(bucket, _)| fits(bucket))
+            .map(|(_, n)| n)
+            .sum()
+    };
+    for bound in BOUNDS {
+        let le = bound.to_string();
+        page.sample(
+            &format!("{NAME}_bucket"),
+            &labels(series, &[("le", &le)]),
+            bucket(bound),
+        );
+    }
+    let total: u64 = counts.buckets.values().sum();
+    page.sample(&format!("{NAME}_bucket"), &labels(series, &[("le", "+Inf")]), total);
+    page.sample(&format!("{NAME}_sum"), &labels(series, &[]), counts.sum_us as f64 / 1e6);
+    page.sample(&format!("{NAME}_count"), &labels(series, &[]), total);
+}
+
+fn labels<'a>(series: &'a Series, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut all = vec![
+        ("route", series.route.as_ref().map_or("", |route| route.as_str())),
+        ("caller", series.caller.as_ref().map_or("", |caller| caller.as_str())),
+        ("target", series.target.as_str()),
+    ];
+    all.extend_from_slice(more);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ondol_core::wire::proxy::{Report, Traffic, bucket_of};
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_page_holds_families_with_escaped_labels_and_cumulative_buckets() {
+        let mut red = Red::default();
+        let traffic = Traffic {
+            route: Some("place-order".parse().expect("valid")),
+            caller: None,
+            target: "orders".parse().expect("valid"),
+            by_class: [0, 3, 0, 0, 1],
+            own_answers: BTreeMap::from([("connection_refused".into(), 1)]),
+            retries: 2,
+            buckets: vec![(bucket_of(400), 3), (bucket_of(40_000), 1)],
+            sum_us: 41_200,
+        };
+        red.observe(&Report {
+            pid: 9,
+            traffic: vec![traffic],
+            ..Report::default()
+        });
+        let mut page = Page::default();
+        super::traffic(&mut page, &red);
+        page.family("x", "gauge", "Test.")
+            .sample("x", &[("l", "a\"b\\c\nd")], 1);
+        let text = page.finish();
+        for line in [
+            "ondol_requests_total{route=\"place-order\",caller=\"\",target=\"orders\",class=\"2xx\"} 3",
+            "ondol_request_duration_seconds_bucket{route=\"place-order\",caller=\"\",target=\"orders\",le=\"0.0005\"} 3",
+            "ondol_request_duration_seconds_bucket{route=\"place-order\",caller=\"\",target=\"orders\",le=\"0.05\"} 4",
+            "ondol_request_duration_seconds_sum{route=\"place-order\",caller=\"\",target=\"orders\"} 0.0412",
+            "x{l=\"a\\\"b\\\\c\\nd\"} 1",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line}\nin\n{text}");
+        }
+    }
+}

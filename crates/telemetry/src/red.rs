@@ -1,0 +1,314 @@
+//! Requests, errors, durations of every route and edge.
+//!
+//! Invariants
+//! - A counter never falls: when a proxy's `pid` changes, what its predecessor counted is kept as a base.
+//! - Quantiles come from merged buckets, never from averaged quantiles.
+//! - Bounded: at most [`MAX_SERIES`] series; further ones are counted under the target `overflow`.
+
+use ondol_core::clock::Timestamp;
+use ondol_core::id::{RouteName, ServiceName};
+use ondol_core::wire::proxy::{Report, Traffic, bucket_end};
+use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Series kept at most.
+pub const MAX_SERIES: usize = 10_000;
+
+/// The window of rates and quantiles, and how often it is cut.
+const WINDOW_MS: i64 = 60_000;
+const CUT_MS: i64 = 5_000;
+
+/// One route or one edge.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Series {
+    /// The gateway route, or `None` for an edge.
+    pub route: Option<RouteName>,
+    /// The edge's caller.
+    pub caller: Option<ServiceName>,
+    /// The target's name, or `overflow`.
+    pub target: String,
+}
+
+/// Sums of one series since the first proxy started.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// 1xx to 5xx.
+    pub by_class: [u64; 5],
+    /// By `Proxy-Status` error word.
+    pub own_answers: BTreeMap<String, u64>,
+    /// Attempts beyond the first.
+    pub retries: u64,
+    /// By [`ondol_core::wire::proxy::bucket_of`].
+    pub buckets: BTreeMap<u16, u64>,
+    /// Microseconds.
+    pub sum_us: u64,
+}
+
+impl Counts {
+    /// All requests.
+    pub fn requests(&self) -> u64 {
+        self.by_class.iter().sum()
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.by_class
+            .iter_mut()
+            .zip(other.by_class)
+            .for_each(|(mine, theirs)| *mine += theirs);
+        other
+            .own_answers
+            .iter()
+            .for_each(|(word, n)| *self.own_answers.entry(word.clone()).or_default() += n);
+        other
+            .buckets
+            .iter()
+            .for_each(|(bucket, n)| *self.buckets.entry(*bucket).or_default() += n);
+        self.retries += other.retries;
+        self.sum_us += other.sum_us;
+    }
+
+    /// What came since `earlier`, which is an older state of the same counts.
+    fn since(&self, earlier: &Self) -> Self {
+        let mut out = self.clone();
+        out.by_class
+            .iter_mut()
+            .zip(earlier.by_class)
+            .for_each(|(mine, old)| *mine = mine.saturating_sub(old));
+        for (bucket, n) in &mut out.buckets {
+            *n = n.saturating_sub(earlier.buckets.get(bucket).copied().unwrap_or(0));
+        }
+        out.sum_us = out.sum_us.saturating_sub(earlier.sum_us);
+        out.retries = out.retries.saturating_sub(earlier.retries);
+        out
+    }
+
+    /// The duration, microseconds, that a share `q` of requests stayed under; `None` without requests.
+    pub fn quantile_us(&self, q: f64) -> Option<u64> {
+        let total: u64 = self.buckets.values().sum();
+        let rank = ((total as f64 * q).ceil() as u64).max(1);
+        let mut seen = 0;
+        let at = |(bucket, n): (&u16, &u64)| {
+            seen += n;
+            (seen >= rank).then(|| bucket_end(*bucket))
+        };
+        if total == 0 {
+            None
+        } else {
+            self.buckets.iter().find_map(at)
+        }
+    }
+}
+
+impl From<&Traffic> for Counts {
+    fn from(traffic: &Traffic) -> Self {
+        Self {
+            by_class: traffic.by_class,
+            own_answers: traffic.own_answers.clone(),
+            retries: traffic.retries,
+            buckets: traffic.buckets.iter().copied().collect(),
+            sum_us: traffic.sum_us,
+        }
+    }
+}
+
+/// The last minute of a service, as a target.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
+pub struct Summary {
+    /// Requests per second.
+    pub rate: f64,
+    /// Share of 5xx answers, 0 to 1; `None` without requests.
+    pub errors: Option<f64>,
+    /// Microseconds; `None` without requests.
+    pub p50_us: Option<u64>,
+    /// Microseconds.
+    pub p95_us: Option<u64>,
+    /// Microseconds.
+    pub p99_us: Option<u64>,
+}
+
+type Totals = BTreeMap<Series, Counts>;
+
+/// Everything that was counted.
+#[derive(Debug, Default)]
+pub struct Red {
+    /// Of proxies that are gone.
+    base: Totals,
+    /// Of each proxy that lives, by pid.
+    current: BTreeMap<u32, (Totals, Report)>,
+    /// Totals at cuts within the window, oldest first.
+    cuts: VecDeque<(Timestamp, Totals)>,
+}
+
+impl Red {
+    /// Takes a proxy's report. A new pid while an older one is silent for 10 s makes the older one part of the base.
+    pub fn observe(&mut self, report: &Report) {
+        let gone: Vec<u32> = self
+            .current
+            .iter()
+            .filter(|(pid, (_, last))| **pid != report.pid && report.at.since(last.at).as_secs() >= 10)
+            .map(|(pid, _)| *pid)
+            .collect();
+        for pid in gone {
+            if let Some((totals, _)) = self.current.remove(&pid) {
+                merge(&mut self.base, &totals);
+            }
+        }
+        let mut totals = Totals::new();
+        for traffic in &report.traffic {
+            let series = Series {
+                route: traffic.route.clone(),
+                caller: traffic.caller.clone(),
+                target: traffic.target.to_string(),
+            };
+            add(&mut totals, series, &Counts::from(traffic));
+        }
+        self.current.insert(
+            report.pid,
+            (
+                totals,
+                Report {
+                    traffic: vec![],
+                    ..report.clone()
+                },
+            ),
+        );
+        self.cut(report.at);
+    }
+
+    fn cut(&mut self, now: Timestamp) {
+        if self.cuts.back().is_some_and(|(at, _)| now.0 - at.0 < CUT_MS) {
+            return;
+        }
+        self.cuts.push_back((now, self.totals()));
+        while self.cuts.front().is_some_and(|(at, _)| now.0 - at.0 > WINDOW_MS) && self.cuts.len() > 1 {
+            self.cuts.pop_front();
+        }
+    }
+
+    /// Sums since the first proxy started.
+    pub fn totals(&self) -> Totals {
+        let mut all = self.base.clone();
+        self.current.values().for_each(|(totals, _)| merge(&mut all, totals));
+        all
+    }
+
+    /// The last report of each proxy, without its traffic.
+    pub fn proxies(&self) -> impl Iterator<Item = &Report> {
+        self.current.values().map(|(_, report)| report)
+    }
+
+    /// The last minute of every service that was called: gateway routes and edges together.
+    pub fn summaries(&self) -> BTreeMap<String, Summary> {
+        let newest = self.current.values().map(|(_, report)| report.at).max();
+        let (Some(now), Some((from, then))) = (newest, self.cuts.front()) else {
+            return BTreeMap::new();
+        };
+        let seconds = (now.0 - from.0).max(1_000) as f64 / 1e3;
+        let mut by_target: BTreeMap<String, Counts> = BTreeMap::new();
+        for (series, counts) in self.totals() {
+            let fresh = then
+                .get(&series)
+                .map_or_else(|| counts.clone(), |old| counts.since(old));
+            by_target.entry(series.target).or_default().add(&fresh);
+        }
+        let summary = |counts: &Counts| Summary {
+            rate: counts.requests() as f64 / seconds,
+            errors: (counts.requests() > 0).then(|| counts.by_class[4] as f64 / counts.requests() as f64),
+            p50_us: counts.quantile_us(0.5),
+            p95_us: counts.quantile_us(0.95),
+            p99_us: counts.quantile_us(0.99),
+        };
+        by_target
+            .iter()
+            .map(|(target, counts)| (target.clone(), summary(counts)))
+            .collect()
+    }
+}
+
+fn merge(into: &mut Totals, from: &Totals) {
+    from.iter()
+        .for_each(|(series, counts)| add(into, series.clone(), counts));
+}
+
+fn add(into: &mut Totals, series: Series, counts: &Counts) {
+    let full = into.len() >= MAX_SERIES && !into.contains_key(&series);
+    let series = if full {
+        Series {
+            route: None,
+            caller: None,
+            target: "overflow".into(),
+        }
+    } else {
+        series
+    };
+    into.entry(series).or_default().add(counts);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ondol_core::wire::proxy::bucket_of;
+
+    fn report(pid: u32, at: i64, ok: u64, failed: u64) -> Report {
+        let traffic = Traffic {
+            route: None,
+            caller: Some("orders".parse().expect("valid")),
+            target: "products".parse().expect("valid"),
+            by_class: [0, ok, 0, 0, failed],
+            own_answers: BTreeMap::new(),
+            retries: 0,
+            buckets: vec![(bucket_of(900), ok + failed)],
+            sum_us: 900 * (ok + failed),
+        };
+        Report {
+            pid,
+            at: Timestamp(at),
+            traffic: vec![traffic],
+            ..Report::default()
+        }
+    }
+
+    fn requests(red: &Red) -> u64 {
+        red.totals().values().map(Counts::requests).sum()
+    }
+
+    #[test]
+    fn counters_never_fall_when_a_proxy_starts_anew() {
+        let mut red = Red::default();
+        red.observe(&report(1, 0, 100, 0));
+        red.observe(&report(2, 1_000, 5, 0));
+        assert_eq!(requests(&red), 105);
+        red.observe(&report(2, 20_000, 7, 0));
+        assert_eq!(requests(&red), 107, "the old proxy's counts stay as a base");
+    }
+
+    #[test]
+    fn the_last_minute_gives_rate_errors_and_quantiles() {
+        let mut red = Red::default();
+        red.observe(&report(1, 0, 1_000, 0));
+        for second in 1..=10 {
+            red.observe(&report(1, second * 1_000, 1_000 + second as u64 * 9, second as u64));
+        }
+        let summary = red.summaries()["products"];
+        assert_eq!(summary.rate, 10.0);
+        assert_eq!(summary.errors, Some(0.1));
+        assert_eq!(summary.p99_us, Some(bucket_end(bucket_of(900))));
+    }
+
+    #[test]
+    fn series_are_bounded() {
+        let mut totals = Totals::new();
+        for n in 0..MAX_SERIES + 5 {
+            add(
+                &mut totals,
+                Series {
+                    route: None,
+                    caller: None,
+                    target: format!("s{n}"),
+                },
+                &Counts::default(),
+            );
+        }
+        assert_eq!(totals.len(), MAX_SERIES + 1);
+    }
+}
