@@ -2,7 +2,7 @@
 //!
 //! - [`main`]: logs, socket, accept loop, SIGTERM. A service is a `Router` and this one call.
 //! - [`Problem`]: every refusal, as RFC 9457 with a `reason` that programs read. [`reply`]: every other answer.
-//! - [`JsonBody`], [`Caller`], [`SagaCall`]: what handlers take from a request.
+//! - [`JsonBody`], [`Params`], [`Caller`], [`SagaCall`]: what handlers take from a request.
 //! - [`Database`]: SQLite or PostgreSQL behind one type; writes in [`Tx`], reads beside them.
 //! - [`Keys`]: a client's `Idempotency-Key`, kept in the transaction of the effect. A *saga's* key is another thing: see
 //!   the barrier in `ondol_sdk`.
@@ -19,6 +19,7 @@ mod identity;
 mod listen;
 mod logs;
 mod money;
+mod params;
 mod participant;
 mod problem;
 mod server;
@@ -34,6 +35,7 @@ pub use idempotency::{Claim, Keys};
 pub use identity::Caller;
 pub use money::{CURRENCY, MAX_AMOUNT, positive_amount};
 pub use ondol_sdk::{Answer, barrier};
+pub use params::{Params, page, page_size};
 pub use participant::SagaCall;
 pub use problem::{Problem, reply};
 pub use server::{data_folder, main, serve, variable};
