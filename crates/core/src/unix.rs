@@ -13,8 +13,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// The short name of `path` and the open folder that it is valid with.
-fn short(path: &Path) -> io::Result<(PathBuf, File)> {
+/// The short name of `path` and the open folder that it is valid with: for those who connect without blocking.
+///
+/// # Errors
+/// Those of the folder; `InvalidInput` for a path without a name.
+pub fn short(path: &Path) -> io::Result<(PathBuf, File)> {
     let folder = path
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
