@@ -1,0 +1,139 @@
+//! The listening sockets that the supervisor holds for the proxy and the controller, so that their addresses outlive both.
+
+use crate::error::Refusal;
+use crate::ports::{Ports, listen_at, listen_or_say, loopback};
+use ondol_core::unix;
+use ondol_core::wire::supervision::{Bind, Bound, SocketName};
+use rustix::io::fcntl_dupfd_cloexec;
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+const LIMIT: usize = 4_096;
+
+/// Sockets by name.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    run: PathBuf,
+    held: BTreeMap<SocketName, Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    asked: Bind,
+    bound: Bound,
+    socket: OwnedFd,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Bound::Unix(path) = &self.bound {
+            // A path that stays behind refuses connections, as it should.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Sockets {
+    pub(crate) fn new(run: PathBuf) -> Self {
+        Self {
+            run,
+            held: BTreeMap::new(),
+        }
+    }
+
+    /// Binds what is not bound yet. A name asked for with another address moves there. All or nothing.
+    pub(crate) fn listen(
+        &mut self,
+        asked: Vec<(SocketName, Bind)>,
+        ports: &mut Ports,
+    ) -> Result<Vec<(SocketName, Bound)>, Refusal> {
+        let mut new = BTreeMap::new();
+        for (name, bind) in &asked {
+            if self.held.get(name).is_none_or(|held| held.asked != *bind) && !new.contains_key(name) {
+                if self.held.len() + new.len() >= LIMIT {
+                    return Err(Refusal::TooMany {
+                        what: "sockets",
+                        limit: LIMIT,
+                    });
+                }
+                new.insert(name.clone(), self.bind(name, bind, ports)?);
+            }
+        }
+        self.held.extend(new);
+        Ok(asked
+            .into_iter()
+            .filter_map(|(name, _)| Some((name.clone(), self.held.get(&name)?.bound.clone())))
+            .collect())
+    }
+
+    pub(crate) fn unlisten(&mut self, names: &[SocketName]) {
+        self.held.retain(|name, _| !names.contains(name));
+    }
+
+    /// A copy for whoever asked.
+    pub(crate) fn take(&self, name: &SocketName) -> Result<OwnedFd, Refusal> {
+        let held = self.held.get(name).ok_or_else(|| Refusal::NoSocket(name.clone()))?;
+        fcntl_dupfd_cloexec(&held.socket, 3).map_err(|error| Refusal::Bind {
+            what: name.0.clone(),
+            why: error.to_string(),
+        })
+    }
+
+    fn bind(&self, name: &SocketName, asked: &Bind, ports: &mut Ports) -> Result<Held, Refusal> {
+        let failed = |why: String| Refusal::Bind {
+            what: name.0.clone(),
+            why,
+        };
+        let (socket, bound) = match asked {
+            Bind::Address(text) => {
+                let socket = listen_or_say(resolve(text)?)?;
+                let bound = Bound::Address(address_of(&socket).map_err(|error| failed(error.to_string()))?);
+                (socket, bound)
+            }
+            Bind::Loopback => {
+                let port = ports.of(&format!("socket {}", name.0), |_| false)?;
+                let socket = listen_at(loopback(port)).map_err(|error| failed(error.to_string()))?;
+                (socket, Bound::Address(loopback(port)))
+            }
+            Bind::Unix(file) => {
+                let path = self.unix_path(file)?;
+                let socket = unix::bind(&path).map_err(|error| failed(error.to_string()))?;
+                (socket.into(), Bound::Unix(path))
+            }
+        };
+        // The takers are event loops, and the flag is shared with them.
+        rustix::io::ioctl_fionbio(&socket, true).map_err(|error| failed(error.to_string()))?;
+        Ok(Held {
+            asked: asked.clone(),
+            bound,
+            socket,
+        })
+    }
+
+    fn unix_path(&self, file: &str) -> Result<PathBuf, Refusal> {
+        let path = self.run.join(file);
+        let taken = file == "supervisor.sock" || self.held.values().any(|held| held.bound == Bound::Unix(path.clone()));
+        if file.is_empty() || file.contains(['/', '\0']) || file.starts_with('.') || taken {
+            return Err(Refusal::Bind {
+                what: file.to_owned(),
+                why: "not a free file name in .ondol/run".into(),
+            });
+        }
+        Ok(path)
+    }
+}
+
+fn resolve(text: &str) -> Result<SocketAddr, Refusal> {
+    let why = "write it like 127.0.0.1:8080".to_owned();
+    let found = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    found.ok_or_else(|| Refusal::Bind {
+        what: text.to_owned(),
+        why,
+    })
+}
+
+fn address_of(socket: &OwnedFd) -> std::io::Result<SocketAddr> {
+    Ok(rustix::net::getsockname(socket)?.try_into()?)
+}
