@@ -3,8 +3,9 @@
 //! Only its Unix socket is open, so there is no port to collide on. As root the server runs as the user `postgres`,
 //! since it refuses root.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 /// A running server with an empty database.
 #[derive(Debug)]
@@ -41,44 +42,24 @@ impl Postgres {
             "initdb: {}",
             String::from_utf8_lossy(&made.stderr)
         );
-        let log = std::fs::File::create(folder.join("log")).expect("a log file");
-        let server = as_server(&tools.join("postgres"))
+        let mut server = as_server(&tools.join("postgres"))
             .arg("-D")
             .arg(&data)
             .args(["-c", "listen_addresses=", "-c", "max_connections=60", "-c"])
             .arg(format!("unix_socket_directories={}", folder.display()))
+            .env("LC_ALL", "C")
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(Stdio::piped())
             .spawn()
             .expect("postgres runs");
-        let mut postgres = Self { server, folder };
-        postgres.wait_until_ready(&tools);
-        Some(postgres)
+        wait_until_ready(BufReader::new(server.stderr.take().expect("its log")));
+        Some(Self { server, folder })
     }
 
     /// Of its empty database.
     pub fn url(&self) -> String {
         let host = self.folder.display().to_string().replace('/', "%2F");
         format!("postgres://test@{host}/postgres")
-    }
-
-    /// Asks `pg_isready` until it says yes; a server that has ended is a failure at once.
-    fn wait_until_ready(&mut self, tools: &Path) {
-        loop {
-            let ask = Command::new(tools.join("pg_isready"))
-                .args(["-q", "-t", "5", "-h"])
-                .arg(&self.folder)
-                .status();
-            if ask.expect("pg_isready runs").success() {
-                return;
-            }
-            let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-            assert!(
-                self.server.try_wait().expect("its state").is_none(),
-                "postgres ended: {}",
-                log()
-            );
-        }
     }
 }
 
@@ -88,6 +69,16 @@ impl Drop for Postgres {
         let _ = self.server.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Reads the server's log until it says so; a log that ends before is a server that has ended. The rest of the log is
+/// read on a thread of its own, so that the server never waits for a reader.
+fn wait_until_ready(mut log: BufReader<ChildStderr>) {
+    let mut said = String::new();
+    while !said.contains("ready to accept connections") {
+        assert!(log.read_line(&mut said).expect("its log") > 0, "postgres ended: {said}");
+    }
+    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
 }
 
 /// The newest installed server's programs: on PATH, or where Debian puts them.

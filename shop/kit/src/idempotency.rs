@@ -25,7 +25,7 @@
 //! tx.commit().await?;
 //! ```
 //!
-//! Rows are not purged; at 200 bytes each that is a matter of years.
+//! Rows are not purged: a key can be repeated for as long as the service lives.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -20,7 +20,9 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = Query::try_from_uri(&parts.uri);
-        query.map(|Query(value)| Self(value)).map_err(|error| Problem::bad_request("bad_query", error.body_text()))
+        query
+            .map(|Query(value)| Self(value))
+            .map_err(|error| Problem::bad_request("bad_query", error.body_text()))
     }
 }
 
@@ -33,7 +35,10 @@ pub fn page_size(limit: Option<u32>) -> Result<u32, Problem> {
     if (1..=LARGEST_PAGE).contains(&limit) {
         return Ok(limit);
     }
-    Err(Problem::bad_request("bad_query", format!("limit is a number from 1 to {LARGEST_PAGE}")))
+    Err(Problem::bad_request(
+        "bad_query",
+        format!("limit is a number from 1 to {LARGEST_PAGE}"),
+    ))
 }
 
 /// The items of one page and the cursor of the next, from up to `limit + 1` items: the one too many says that there is more.
@@ -52,7 +57,11 @@ mod tests {
     fn check(count: usize, limit: u32, expected: (usize, Option<&str>)) {
         let items: Vec<String> = (0..count).map(|number| number.to_string()).collect();
         let (items, next) = page(items, limit, |item| item);
-        assert_eq!((items.len(), next.as_deref()), expected, "{count} items, {limit} wanted");
+        assert_eq!(
+            (items.len(), next.as_deref()),
+            expected,
+            "{count} items, {limit} wanted"
+        );
     }
 
     #[test]

@@ -1,2 +1,5 @@
-//! payments.
-fn main() {}
+//! The payments service.
+
+fn main() -> std::process::ExitCode {
+    shop_kit::main(shop_payments::start())
+}
