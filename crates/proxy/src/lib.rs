@@ -12,6 +12,20 @@
 //!
 //! Filters and clusters never know which protocol serves them: they see `message` and nothing below it.
 
+pub mod answer;
+pub mod check;
+pub mod exchange;
+pub mod h1;
+pub mod io;
+pub mod listener;
 pub mod message;
 pub mod path;
+pub mod pool;
+pub mod cluster;
 pub mod route;
+
+#[cfg(test)]
+mod testing;
+pub mod timer;
+pub mod tunnel;
+pub mod upstream;

@@ -1,0 +1,72 @@
+//! The seam between a protocol and the proxy: a server hands a [`Service`] each request with a [`Reply`] to answer it.
+
+use crate::check::HeadError;
+use crate::h1::client::Conn;
+use crate::message::{Body, BodyError, RequestHead, ResponseHead};
+use crate::timer::Timer;
+use std::net::IpAddr;
+use std::task::{Context, Poll};
+
+/// A request as it came in. Its body borrows the connection.
+pub struct Request<'c> {
+    /// Its head, without hop-by-hop fields and framing. Filters change it in place.
+    pub head: &'c mut RequestHead,
+    /// Its body.
+    pub body: Body<'c>,
+    /// The client asks for a WebSocket.
+    pub websocket: bool,
+    /// The address at the other end of the connection; `None` over a Unix socket.
+    pub peer: Option<IpAddr>,
+}
+
+/// The answer to a request.
+#[derive(Default)]
+pub struct Response<'b> {
+    /// Its head.
+    pub head: ResponseHead,
+    /// Its body.
+    pub body: Body<'b>,
+    /// After a 101: the upstream connection that the client is joined with.
+    pub tunnel: Option<Conn>,
+}
+
+/// What became of an answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sent {
+    /// Body bytes written.
+    pub bytes: u64,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How an answer ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum End {
+    /// All of it was written.
+    Complete,
+    /// The client went away or did not read.
+    ClientGone,
+    /// The body broke off; the client sees a broken connection or stream, never a shorter body.
+    Broken(BodyError),
+}
+
+/// Where an answer goes.
+pub trait Reply {
+    /// Ready once the client has gone away; may stay pending for ever.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// A timer for the request, kept by the connection.
+    fn timer(&mut self) -> &mut Timer;
+
+    /// Sends the answer; at most once. A body that gives nothing for `idle` is broken off.
+    fn send(&mut self, response: Response<'_>, idle: std::time::Duration) -> impl Future<Output = Sent>;
+}
+
+/// What serves requests.
+pub trait Service {
+    /// Serves one request. Returning without a call of [`Reply::send`] closes the connection or resets the stream.
+    fn serve<R: Reply>(&self, request: Request<'_>, reply: &mut R) -> impl Future<Output = ()>;
+
+    /// The answer to a head that is no request; the connection or stream ends with it.
+    fn refuse(&self, error: HeadError) -> Response<'static>;
+}

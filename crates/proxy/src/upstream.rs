@@ -1,0 +1,153 @@
+//! One attempt at one endpoint: a connection from the pool or a new one, then the exchange.
+//!
+//! What went wrong says whether the request can have been seen: [`Failure::is_not_sent`] is certain, all else is doubt.
+
+use crate::answer::Word;
+use crate::check::HeadError;
+use crate::exchange::Response;
+use crate::h1::client::{self, Conn, ExchangeError};
+use crate::io::Io;
+use crate::message::{Body, BodyError, RequestHead};
+use crate::pool::{Key, Pool, Shelf};
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::{TcpStream, UnixStream};
+
+/// For a connection to be there.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Where an attempt goes.
+#[derive(Clone, Debug)]
+pub enum Place<'a> {
+    /// An instance and the number of its start.
+    Instance(SocketAddr, u64),
+    /// The controller's socket.
+    Controller(&'a Path),
+}
+
+/// Why an attempt has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Nobody listens there, or the system refuses a connection.
+    #[error("could not connect: {0}")]
+    Refused(io::Error),
+    /// No connection in time.
+    #[error("no connection within 1 s")]
+    ConnectTimeout,
+    /// Too many connections to this endpoint.
+    #[error("there are too many connections to it already")]
+    TooMany,
+    /// It ended the connection.
+    #[error("it ended the connection {}: {source}", if *.heard { "in the middle of its answer's head" } else { "without an answer" })]
+    Ended {
+        /// Whether a byte of the answer had come.
+        heard: bool,
+        /// Whether the connection had carried exchanges before.
+        reused: bool,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Its answer is not HTTP.
+    #[error("its answer is not HTTP: {0}")]
+    Malformed(HeadError),
+    /// The client's body broke off.
+    #[error("the request's body broke off: {0}")]
+    Request(BodyError),
+}
+
+impl Failure {
+    /// Its error word.
+    pub fn word(&self) -> Word {
+        match self {
+            Self::Refused(_) => Word::ConnectionRefused,
+            Self::ConnectTimeout => Word::ConnectionTimeout,
+            Self::TooMany => Word::ConnectionLimitReached,
+            Self::Ended { heard: true, .. } => Word::HttpResponseIncomplete,
+            Self::Ended { .. } => Word::ConnectionTerminated,
+            Self::Malformed(_) => Word::HttpProtocolError,
+            Self::Request(_) => Word::HttpRequestError,
+        }
+    }
+
+    /// Whether it is certain that no instance saw the request.
+    pub fn is_not_sent(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::ConnectTimeout | Self::TooMany)
+    }
+
+    /// Whether a kept connection had just been closed: one more try on a new one costs nobody anything.
+    pub fn is_stale(&self) -> bool {
+        matches!(self, Self::Ended { heard: false, reused: true, .. })
+    }
+}
+
+/// A connection that is ready for an exchange.
+pub struct Ready {
+    conn: Conn,
+    shelf: Rc<Shelf>,
+    host: String,
+}
+
+/// Gets a connection, kept or, with `fresh`, always new. Nothing of a request is sent by this.
+///
+/// # Errors
+/// [`Failure::Refused`], [`Failure::ConnectTimeout`], [`Failure::TooMany`].
+pub async fn connect(pool: &Pool, place: &Place<'_>, fresh: bool) -> Result<Ready, Failure> {
+    let (key, host) = match place {
+        Place::Instance(address, start) => (Key::Instance(*address, *start), address.to_string()),
+        Place::Controller(_) => (Key::Controller, "controller".to_owned()),
+    };
+    let shelf = pool.shelf(&key);
+    if let Some(conn) = (!fresh).then(|| shelf.take()).flatten() {
+        return Ok(Ready { conn, shelf, host });
+    }
+    let slot = shelf.slot().ok_or(Failure::TooMany)?;
+    let io = tokio::time::timeout(CONNECT_TIMEOUT, dial(place)).await.map_err(|_| Failure::ConnectTimeout)?;
+    Ok(Ready { conn: Conn::new(io?, slot), shelf, host })
+}
+
+async fn dial(place: &Place<'_>) -> Result<Io, Failure> {
+    ondol_core::fault::pass("proxy.dial").map_err(|fault| Failure::Refused(io::Error::other(fault)))?;
+    match place {
+        Place::Instance(address, _) => {
+            let stream = TcpStream::connect(address).await.map_err(Failure::Refused)?;
+            let _ = stream.set_nodelay(true);
+            Ok(Io::Tcp(stream))
+        }
+        Place::Controller(path) => {
+            let (name, _folder) = ondol_core::unix::short(path).map_err(Failure::Refused)?;
+            match UnixStream::connect(name).await {
+                Ok(stream) => Ok(Io::Unix(stream)),
+                // The backlog is full.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Failure::TooMany),
+                Err(error) => Err(Failure::Refused(error)),
+            }
+        }
+    }
+}
+
+impl Ready {
+    /// Sends the request and awaits the head of the answer.
+    ///
+    /// # Errors
+    /// [`Failure`]; after it the body is spent as far as it was read.
+    ///
+    /// # Cancellation
+    /// Closes the connection.
+    pub async fn exchange<'b>(
+        self,
+        request: &RequestHead,
+        body: Body<'b>,
+        websocket: bool,
+    ) -> Result<Response<'b>, Failure> {
+        let reused = self.conn.is_reused();
+        let result = client::exchange(self.conn, Some(self.shelf), request, &self.host, body, websocket).await;
+        result.map_err(|error| match error {
+            ExchangeError::Ended { heard, source } => Failure::Ended { heard, reused, source },
+            ExchangeError::Malformed(why) => Failure::Malformed(why),
+            ExchangeError::Request(why) => Failure::Request(why),
+        })
+    }
+}
