@@ -1,2 +1,12 @@
-//! users.
-fn main() {}
+//! The program `shop-users`: variables in, the service out.
+
+use shop_kit::{Database, data_folder};
+use shop_users::{service, store};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shop_kit::main(async {
+        let database = Database::from_env(&store::MIGRATIONS).await?;
+        service(database, &data_folder()?).await
+    })
+}
