@@ -356,11 +356,11 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 }
 
 /// `did you mean …?`, else the list of what is known, if that is short.
-pub fn suggest<'a>(given: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
-    if let Some(word) = nearest(given, known.clone()) {
+pub fn suggest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let all: Vec<&str> = known.into_iter().collect();
+    if let Some(word) = nearest(given, all.iter().copied()) {
         return Some(format!("did you mean `{word}`?"));
     }
-    let all: Vec<&str> = known.into_iter().collect();
     (1..=24)
         .contains(&all.len())
         .then(|| format!("known here: {}", all.join(", ")))

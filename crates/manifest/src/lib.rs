@@ -12,6 +12,7 @@
 //!
 //! Not here: running anything. Tests: beside each file, and `conformance/manifests/` as data.
 
+mod check;
 pub mod diagnostic;
 pub mod doc;
 mod env;

@@ -1,5 +1,6 @@
 //! From a folder to a checked system: finds the files, reads them all, checks them against each other.
 
+use crate::check;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use crate::doc::saga::SagaDoc;
 use crate::doc::service::ServiceDoc;
@@ -136,7 +137,8 @@ impl<'a> Loader<'a> {
                     None => Diagnostic {
                         code,
                         ..Diagnostic::unread(path.to_path_buf(), why)
-                    },
+                    }
+                    .hint("name a folder that holds an ondol.yaml; `ondol init` writes one"),
                 });
                 return None;
             }
@@ -314,6 +316,15 @@ impl<'a> Loader<'a> {
         self.files.sort();
         self.files.dedup();
         let sources = Arc::new(self.sources);
+        self.found.extend(check::skipped(&mut read.services, self.env));
+        let world = check::World {
+            parts: &read,
+            sources: &sources,
+            env: self.env,
+            root: &self.root,
+            unread: self.found.iter().filter_map(|item| item.at).collect(),
+        };
+        self.found.extend(check::all(&world));
         let failed = self.found.iter().any(|item| item.severity == Severity::Error);
         let found = Diagnostics::new(self.found, sources.clone());
         match (failed, read.system) {
@@ -337,14 +348,24 @@ fn saga_name_in(path: &str) -> String {
     name.trim_end_matches(".yaml").trim_end_matches(".saga").to_owned()
 }
 
+/// Why a file cannot be read, in words without numbers.
+pub(crate) fn why_unread(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".into(),
+        std::io::ErrorKind::PermissionDenied => "this user may not read it".into(),
+        std::io::ErrorKind::IsADirectory => "a folder, not a file".into(),
+        _ => error.to_string(),
+    }
+}
+
 fn read_text(path: &Path, limit: u64) -> Result<String, (Code, String)> {
     let size = std::fs::metadata(path)
-        .map_err(|error| (Code::File, error.to_string()))?
+        .map_err(|error| (Code::File, why_unread(&error)))?
         .len();
     if size > limit {
         return Err((Code::Limit, format!("larger than {} KiB", limit / 1024)));
     }
-    let bytes = std::fs::read(path).map_err(|error| (Code::File, error.to_string()))?;
+    let bytes = std::fs::read(path).map_err(|error| (Code::File, why_unread(&error)))?;
     String::from_utf8(bytes).map_err(|_| (Code::File, "not UTF-8 text".into()))
 }
 

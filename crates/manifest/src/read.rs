@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
         let (text, uses) = self.resolve(node)?;
         for used in &uses {
             let what = format!("nothing fills in `${{{}}}` here", used.name);
-            let hint = "only `run`, `env` and `ready.exec` take an instance's variables; `${env:NAME}` reads Ondol's environment";
+            let hint = "only `run` and `env` of a service take an instance's variables; `${env:NAME}` reads Ondol's environment";
             self.found
                 .push(Diagnostic::error(Code::Variable, used.at, what).hint(hint));
         }

@@ -93,7 +93,7 @@ pub fn resolve(text: &str, mode: Mode, env: &dyn Env, folder: &Path) -> Result<R
                     Code::Reference,
                     from,
                     to,
-                    &format!("{}: {why}", file.display()),
+                    &format!("{path}: {why}"),
                     "create the file, or use `${env:NAME}`",
                 )
             })?);
@@ -179,11 +179,13 @@ fn whole(value: String, name: &str, from: usize, to: usize) -> Result<String, Ba
 }
 
 fn from_file(file: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(file).map_err(|error| error.to_string())?.len();
+    let size = std::fs::metadata(file)
+        .map_err(|error| crate::load::why_unread(&error))?
+        .len();
     if size > MAX_FILE {
         return Err(format!("larger than {MAX_FILE} bytes"));
     }
-    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let text = std::fs::read_to_string(file).map_err(|error| crate::load::why_unread(&error))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     if text.contains("${") {

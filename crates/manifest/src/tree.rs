@@ -19,6 +19,9 @@ use serde_json::Value as Json;
 /// Levels of nesting.
 pub const MAX_DEPTH: usize = 64;
 
+/// Places in a file where banned features are told; the rest is of the same kind.
+const MAX_BANNED: usize = 5;
+
 /// What a file may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -250,7 +253,9 @@ impl Builder<'_> {
     }
 
     fn banned(&mut self, at: Span, what: &str, hint: &str) {
-        self.errors.push(Diagnostic::error(Code::Banned, at, what).hint(hint));
+        if self.errors.iter().filter(|error| error.code == Code::Banned).count() < MAX_BANNED {
+            self.errors.push(Diagnostic::error(Code::Banned, at, what).hint(hint));
+        }
     }
 
     fn anchor(&mut self, anchor: usize, at: Span) {
@@ -365,9 +370,8 @@ impl Builder<'_> {
             start,
             end: start + u32::try_from(width).unwrap_or(0),
         };
-        let tab = self.text[offset..].starts_with('\t');
         let mut found = Diagnostic::error(Code::Syntax, at, format!("not YAML: {}", error.info()));
-        if tab {
+        if error.info().contains("tab") {
             found = found.hint("indent with spaces; YAML does not take tabs");
         }
         self.errors.push(found);

@@ -247,7 +247,7 @@ pub fn split_words(text: &str) -> Result<Vec<String>, String> {
                 None => return Err("a backslash stands at the end".into()),
             },
             '|' | '&' | ';' | '<' | '>' | '`' => {
-                return Err(format!("`{c}` is a shell's word, and there is no shell here"));
+                return Err(format!("`{c}` is a shell's word"));
             }
             '$' if chars.peek() != Some(&'{') => {
                 return Err("`$` is a shell's word; variables are written `${NAME}`".into());

@@ -7,7 +7,8 @@ mod route;
 mod saga;
 mod service;
 
-pub use route::{route_name, route_policy};
+pub use route::{longest_timeout_ms, matches, route_name, route_policy};
+pub use saga::kind as step_kind;
 
 use crate::doc::system::{BuildDoc, SystemDoc};
 use crate::load::Loaded;
