@@ -1,2 +1,5 @@
-//! shipping.
-fn main() {}
+//! The shipping service.
+
+fn main() -> std::process::ExitCode {
+    shop_kit::main(shop_shipping::start())
+}
