@@ -16,6 +16,7 @@ mod bounds;
 mod config;
 mod decide;
 mod error;
+mod postgres;
 mod queue;
 mod sqlite;
 
@@ -39,8 +40,8 @@ pub async fn open(url: &str, clock: SharedClock, entropy: SharedEntropy) -> Resu
 /// Opens the store at `url`, creating or migrating its tables, and raises its epoch.
 ///
 /// `sqlite:PATH` (relative to the working directory) and `sqlite:///PATH` name a file whose folder exists;
-/// `postgres://` and `postgresql://` a database. `clock` and `entropy` time the reconnects of the PostgreSQL engine.
-/// Needs a tokio runtime with time that lives as long as the engine.
+/// `postgres://` and `postgresql://` a database. `clock` times slow batches for the
+/// log, `entropy` spreads reconnects. Needs a tokio runtime with time that lives as long as the engine.
 ///
 /// # Errors
 /// [`OpenError`]: the address cannot be read, somebody else owns the store, it is newer than this program, or unsafe.
@@ -50,9 +51,11 @@ pub async fn open_with(
     clock: SharedClock,
     entropy: SharedEntropy,
 ) -> Result<SharedEngine, OpenError> {
-    let _ = (&clock, &entropy);
     match Target::parse(url)? {
-        Target::Sqlite(path) => Ok(Arc::new(sqlite::SqliteEngine::open(path, &config).await?)),
+        Target::Sqlite(path) => Ok(Arc::new(sqlite::SqliteEngine::open(path, &config, clock).await?)),
+        Target::Postgres => Ok(Arc::new(
+            postgres::PostgresEngine::open(url, &config, clock, entropy).await?,
+        )),
     }
 }
 
@@ -60,6 +63,7 @@ pub async fn open_with(
 #[derive(PartialEq, Eq, Debug)]
 enum Target {
     Sqlite(PathBuf),
+    Postgres,
 }
 
 impl Target {
@@ -76,6 +80,7 @@ impl Target {
                 }
                 Ok(Self::Sqlite(path.into()))
             }
+            "postgres" | "postgresql" => Ok(Self::Postgres),
             _ => Err(bad("the scheme is sqlite: or postgres:")),
         }
     }

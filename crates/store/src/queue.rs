@@ -6,6 +6,7 @@
 use crate::bounds::weigh;
 use crate::config::Config;
 use ondol_core::BoxFuture;
+use ondol_core::clock::Clock;
 use ondol_core::engine::{Committed, StoreError, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +82,21 @@ impl Queue {
     pub(crate) fn close(&mut self) {
         self.places.close();
         self.jobs = None;
+    }
+}
+
+/// A batch that takes longer than this is worth a line in the log.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Tells of a batch that began at `begun` on the clock's monotonic reading and took long.
+pub(crate) fn tell_if_slow(clock: &dyn Clock, begun: Duration, writes: usize) {
+    let took = clock.mono().saturating_sub(begun);
+    if took > SLOW {
+        tracing::warn!(
+            milliseconds = took.as_millis(),
+            writes,
+            "the store took long to make a batch durable"
+        );
     }
 }
 

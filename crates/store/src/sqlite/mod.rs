@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::error::OpenError;
 use crate::queue::{Health, Queue};
 use ondol_core::BoxFuture;
+use ondol_core::clock::SharedClock;
 use ondol_core::engine::{
     Committed, Engine, Order, Row, RowFilter, StoreError, StoreSize, StoredEvent, StoredRecord, Table, Write,
 };
@@ -41,7 +42,7 @@ pub(crate) struct SqliteEngine {
 
 impl SqliteEngine {
     /// Opens or creates the file, raises its epoch and starts the threads.
-    pub(crate) async fn open(path: PathBuf, config: &Config) -> Result<Self, OpenError> {
+    pub(crate) async fn open(path: PathBuf, config: &Config, clock: SharedClock) -> Result<Self, OpenError> {
         let threads = |source| OpenError::File {
             path: path.clone(),
             source,
@@ -53,6 +54,7 @@ impl SqliteEngine {
             path: path.clone(),
             config: config.clone(),
             health: health.clone(),
+            clock,
             inbox,
             opened,
         };

@@ -11,7 +11,8 @@ use super::{fault, schema};
 use crate::config::Config;
 use crate::decide::{Heads, decide};
 use crate::error::OpenError;
-use crate::queue::{Health, Job};
+use crate::queue::{Health, Job, tell_if_slow};
+use ondol_core::clock::SharedClock;
 use ondol_core::engine::{Committed, StoreError};
 use ondol_core::fault::pass;
 use rusqlite::{CachedStatement, Connection, Result as SqlResult};
@@ -27,6 +28,7 @@ pub(super) struct Start {
     pub(super) path: PathBuf,
     pub(super) config: Config,
     pub(super) health: Health,
+    pub(super) clock: SharedClock,
     pub(super) inbox: UnboundedReceiver<Job>,
     /// Told the epoch, or why the file could not be opened.
     pub(super) opened: oneshot::Sender<Result<u64, OpenError>>,
@@ -50,11 +52,13 @@ impl Start {
         if self.opened.send(Ok(epoch)).is_err() {
             return;
         }
+        let (connection, health, clock) = (&connection, self.health, self.clock);
         Writer {
-            connection: &connection,
+            connection,
             statements,
             heads,
-            health: self.health,
+            health,
+            clock,
             pages,
         }
         .serve(self.inbox, batch);
@@ -72,6 +76,7 @@ struct Writer<'c> {
     statements: Statements<'c>,
     heads: Heads,
     health: Health,
+    clock: SharedClock,
     pages: u32,
 }
 
@@ -80,10 +85,12 @@ impl Writer<'_> {
         let mut jobs = Vec::with_capacity(batch);
         let mut outcomes = Vec::with_capacity(batch);
         while inbox.blocking_recv_many(&mut jobs, batch) > 0 {
+            let begun = self.clock.mono();
             let failure = match self.health.error() {
                 Some(error) => Some(error),
                 None => self.write(&jobs, &mut outcomes).err(),
             };
+            tell_if_slow(&*self.clock, begun, jobs.len());
             match failure {
                 None => jobs
                     .drain(..)
