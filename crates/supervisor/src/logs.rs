@@ -185,7 +185,13 @@ impl Logs {
                 }
             }
         }
-        latest.peek().map_or(next, |first| first.0.max(after).min(next))
+        let first = match latest.peek() {
+            Some(first) if latest.len() >= tail => first.0.max(after),
+            None if tail == 0 => next,
+            // Fewer are kept than asked for: from the very beginning, so that what the quota took is told.
+            _ => after,
+        };
+        first.min(next)
     }
 
     /// Hands every kept line from number `cursor` on to `sink` and moves the cursor behind the last; returns when there are
