@@ -1,0 +1,46 @@
+//! Measurements and long runs: programs of the `bench` crate, built as they are run.
+
+use crate::sh::{self, cargo, root};
+use crate::up;
+use anyhow::bail;
+use std::process::Command;
+
+/// Each with what it measures.
+const BENCHES: [(&str, &str); 3] = [
+    (
+        "sagas",
+        "two-step sagas per second, started by HTTP, each step through the proxy",
+    ),
+    (
+        "first-order",
+        "from `ondol up` with everything built to the first confirmed order",
+    ),
+    ("memory", "the three roles together, idle, as a sum of PSS"),
+];
+
+pub(crate) fn run(name: Option<&str>, args: &[String]) -> anyhow::Result<()> {
+    match name {
+        Some(name) if BENCHES.iter().any(|(known, _)| *known == name) => tool(name, args),
+        Some(name) => bail!(
+            "there is no bench `{name}`; there are {}",
+            BENCHES.map(|(name, _)| name).join(", ")
+        ),
+        None => {
+            BENCHES.iter().for_each(|(name, what)| println!("{name:12} {what}"));
+            Ok(())
+        }
+    }
+}
+
+/// Runs a program of the `bench` crate against a release build of Ondol.
+pub(crate) fn tool(name: &str, args: &[String]) -> anyhow::Result<()> {
+    up::build()?;
+    sh::run(&mut cargo(&["build", "--release", "-p", "ondol-bench"]))?;
+    let mut command = Command::new(root().join("target/release/ondol-bench"));
+    command
+        .arg(name)
+        .args(args)
+        .current_dir(root())
+        .env("ONDOL", up::ondol());
+    sh::run(&mut command)
+}

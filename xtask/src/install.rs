@@ -1,0 +1,67 @@
+//! What tests need beyond a Rust toolchain and a C compiler: installed from Debian's packages as root, otherwise named.
+
+use crate::sh;
+use std::path::Path;
+use std::process::Command;
+
+/// A program and the Debian package that brings it.
+struct Need {
+    there: fn() -> bool,
+    package: &'static str,
+    what_for: &'static str,
+}
+
+const NEEDS: [Need; 3] = [
+    Need {
+        there: || Path::new("/usr/lib/postgresql").is_dir(),
+        package: "postgresql",
+        what_for: "the store and two services on a real PostgreSQL",
+    },
+    Need {
+        there: || sh::has("chromium"),
+        package: "chromium",
+        what_for: "the storefront in a real browser",
+    },
+    Need {
+        there: || sh::has("node"),
+        package: "nodejs npm",
+        what_for: "the storefront",
+    },
+];
+
+/// Installs what is missing, or says which tests will be skipped and what to install.
+pub(crate) fn needs() {
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.there)()).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let packages: Vec<&str> = missing.iter().flat_map(|need| need.package.split(' ')).collect();
+    if may_install() {
+        let apt = |args: &[&str]| {
+            sh::run(
+                Command::new("apt-get")
+                    .args(args)
+                    .env("DEBIAN_FRONTEND", "noninteractive"),
+            )
+        };
+        let install = [
+            &["install", "-y", "-qq", "--no-install-recommends"],
+            packages.as_slice(),
+        ]
+        .concat();
+        if let Err(error) = apt(&["update", "-qq"]).and_then(|()| apt(&install)) {
+            eprintln!("could not install {}: {error:#}", packages.join(" "));
+        }
+    }
+    for need in missing.iter().filter(|need| !(need.there)()) {
+        eprintln!(
+            "SKIPPED: {}; install the Debian packages: {}",
+            need.what_for, need.package
+        );
+    }
+}
+
+fn may_install() -> bool {
+    let root = sh::read(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    root && sh::has("apt-get")
+}

@@ -1,0 +1,66 @@
+//! `cargo xtask test`: everything that must be green before something lands, in under half an hour on two cores.
+
+use crate::sh::{self, cargo};
+use crate::{bench, install, tidy, up};
+use std::time::Instant;
+
+/// One step of the run.
+type Step = (&'static str, fn() -> anyhow::Result<()>);
+
+const STEPS: &[Step] = &[
+    ("formatting", || sh::run(&mut cargo(&["fmt", "--all", "--check"]))),
+    ("house rules", tidy::run),
+    ("lints", || {
+        sh::run(&mut cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    }),
+    ("release build", || {
+        up::build()?;
+        sh::run(&mut cargo(&["build", "--release", "-p", "ondol-bench"]))
+    }),
+    ("tests", || sh::run(&mut cargo(&["test", "--workspace"]))),
+    ("torture, short", || bench::tool("torture", &["--short".into()])),
+];
+
+const LONG: &[Step] = &[
+    ("power cuts", || powercut(10_000)),
+    ("torture on SQLite", || {
+        bench::tool("torture", &["--kills".into(), "100".into()])
+    }),
+    ("torture on PostgreSQL", || {
+        bench::tool("torture", &["--kills".into(), "100".into(), "--postgres".into()])
+    }),
+];
+
+pub(crate) fn run(long: bool) -> anyhow::Result<()> {
+    install::needs();
+    let steps = STEPS.iter().chain(if long { LONG } else { &[] });
+    for (name, step) in steps {
+        let began = Instant::now();
+        eprintln!("\n== {name}");
+        step()?;
+        eprintln!("== {name}: {:.0} s", began.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+/// The store on a disk that forgets what was not synced.
+pub(crate) fn powercut(rounds: u32) -> anyhow::Result<()> {
+    let mut command = cargo(&[
+        "test",
+        "--release",
+        "-p",
+        "ondol-store",
+        "--test",
+        "powercut",
+        "--",
+        "--nocapture",
+    ]);
+    sh::run(command.env("ONDOL_POWERCUT_ROUNDS", rounds.to_string()))
+}
