@@ -1,0 +1,369 @@
+//! Drives one saga: wake, decide, write, act. One task per active saga; the machine decides, the store remembers.
+//!
+//! Invariants
+//! - An effect is released only after the commit that holds its attempt was acknowledged.
+//! - The driver holds the saga's [`Claim`], so nobody else writes its row; no lock is held across a call.
+//! - A driver that has nothing in the air and long to wait ends; the row's `wake_at` brings the saga back.
+//!
+//! # Cancellation
+//! Stopping drops the calls in the air. Their attempts are recorded, so whoever takes the saga up finds them in doubt.
+//!
+//! Tests: `tests/engine.rs`, `tests/simulation.rs`.
+
+use crate::answer;
+use crate::error::SagaError;
+use crate::hub::{Claim, Command, Progress};
+use crate::machine::{self, Effect, Input, Next, Outcome};
+use crate::operator::Action;
+use crate::phase::Phase;
+use crate::plan::Plan;
+use crate::record::{self, Audited, Event, Happened, Saved, VERSION};
+use crate::render::Known;
+use crate::shared::{Counts, Shared};
+use crate::state::Op;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use ondol_core::BoxFuture;
+use ondol_core::caller::{Answer, Call, CallError};
+use ondol_core::clock::Timestamp;
+use ondol_core::engine::{Guard, Record, Row, RowOp, StoreError, Table, Write};
+use ondol_core::error::Retry;
+use ondol_core::id::{SagaId, uuid_v7};
+use ondol_resilience::backoff;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Pauses shorter than this are waited for in memory, while there are places enough.
+const STAY: Duration = Duration::from_secs(1);
+/// How long past its timeout a call may take to end; the caller itself should end it before.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What an attempt came to, before it is read.
+struct Ended {
+    step: usize,
+    op: Op,
+    n: u32,
+    answer: Result<Result<Answer, CallError>, Outcome>,
+}
+
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    plan: Arc<Plan>,
+    /// The saga's id as text: row key, subject of its records.
+    key: String,
+    saved: Saved,
+    claim: Claim,
+    calls: FuturesUnordered<BoxFuture<Ended>>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// Rows and guards that go with a saga's first commit.
+#[derive(Default)]
+pub(crate) struct Also {
+    pub(crate) guards: Vec<Guard>,
+    pub(crate) rows: Vec<RowOp>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        plan: Arc<Plan>,
+        saved: Saved,
+        claim: Claim,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        let key = claim.id.to_string();
+        Self {
+            shared,
+            plan,
+            key,
+            saved,
+            claim,
+            calls: FuturesUnordered::new(),
+            _place: place,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.ports.clock.wall()
+    }
+
+    /// Decides; nothing has happened yet.
+    fn decide(&self, input: Input) -> Result<Next, SagaError> {
+        let random = match input {
+            Input::Outcome { .. } => self.shared.ports.entropy.next_u64(),
+            _ => 0, // Only an outcome leads to a pause.
+        };
+        Ok(machine::step(&self.plan, &self.saved.state, input, self.now(), random)?)
+    }
+
+    /// Makes a saga: its first commit, and what it begins. The caller tells the starter.
+    pub(crate) async fn start(&mut self, also: Also) -> Result<Vec<Effect>, SagaError> {
+        let next = self.decide(Input::Start)?;
+        let effects = self.write(next, also, true).await?;
+        self.shared.counts.moved(None, self.saved.state.phase);
+        Ok(effects)
+    }
+
+    /// Takes up a saga that was read from the store.
+    pub(crate) async fn take_up(&mut self) -> Result<Vec<Effect>, SagaError> {
+        let next = self.decide(Input::Recovered)?;
+        self.commit(next, Also::default()).await
+    }
+
+    /// Goes on until the saga has ended, or nothing is to do for a while.
+    pub(crate) async fn run(mut self, mut effects: Vec<Effect>) {
+        loop {
+            for effect in effects.drain(..) {
+                self.release(effect);
+            }
+            self.publish();
+            let wait = self.wait();
+            if self.calls.is_empty() && wait.is_none_or(|wait| wait > self.stay()) && self.claim.commands.is_empty() {
+                return;
+            }
+            // Each arm is cancel-safe: losing the race loses nothing.
+            let done = tokio::select! {
+                Some(ended) = self.calls.next(), if !self.calls.is_empty() => self.ended(ended).await,
+                Some(command) = self.claim.commands.recv() => self.command(command).await,
+                () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => self.woken().await,
+            };
+            match done {
+                Ok(next) => effects = next,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    return tracing::error!(saga = %self.key, error, "saga is left to be taken up again");
+                }
+            }
+        }
+    }
+
+    /// How long until something is due. `None`: nothing is.
+    fn wait(&self) -> Option<Duration> {
+        if self.saved.state.phase.is_final() {
+            return None;
+        }
+        self.saved.state.wake_at(&self.plan).map(|at| at.since(self.now()))
+    }
+
+    /// With few places left a saga that only waits gives its own back.
+    fn stay(&self) -> Duration {
+        let scarce = self.shared.places.available_permits() < self.shared.settings.active / 2;
+        if scarce { Duration::ZERO } else { STAY }
+    }
+
+    fn publish(&self) {
+        let progress = match &self.saved.answer {
+            Some(answer) => Progress::Ended(Arc::new(answer.clone())),
+            None if self.saved.state.is_visible(&self.plan) => Progress::Visible,
+            None => return,
+        };
+        self.claim.progress.send_replace(progress);
+    }
+
+    async fn woken(&mut self) -> Result<Vec<Effect>, SagaError> {
+        let next = self.decide(Input::Wake)?;
+        self.commit(next, Also::default()).await
+    }
+
+    async fn ended(&mut self, ended: Ended) -> Result<Vec<Effect>, SagaError> {
+        let Ended { step, op, n, answer } = ended;
+        let outcome = match answer {
+            Ok(answer) => answer::outcome(&self.plan.steps[step], op, answer, self.now()),
+            Err(outcome) => outcome,
+        };
+        let next = self.decide(Input::Outcome { step, op, n, outcome })?;
+        self.commit(next, Also::default()).await
+    }
+
+    async fn command(&mut self, command: Command) -> Result<Vec<Effect>, SagaError> {
+        let Command { action, who, reply } = command;
+        let before = self.saved.state.phase;
+        let next = match self.decide(Input::Operator(action.clone())) {
+            Ok(next) => next,
+            Err(refused) => {
+                let _gone = reply.send(Err(refused)); // The operator may have hung up.
+                return Ok(Vec::new());
+            }
+        };
+        let row = self.audit(&action, who, before, next.state.phase)?;
+        let done = self
+            .commit(
+                next,
+                Also {
+                    rows: vec![row],
+                    ..Also::default()
+                },
+            )
+            .await;
+        let answer = done.as_ref().map(|_| self.saved.state.phase).map_err(SagaError::clone);
+        let _gone = reply.send(answer);
+        done
+    }
+
+    fn audit(&self, action: &Action, who: String, before: Phase, after: Phase) -> Result<RowOp, SagaError> {
+        let (name, at) = (action.name().to_owned(), self.now());
+        let step = action.step().map(ToString::to_string);
+        let reason = action.reason().map(str::to_owned);
+        let audited = Audited {
+            v: VERSION,
+            who,
+            action: name.clone(),
+            saga: self.key.clone(),
+            step,
+            reason,
+            before,
+            after,
+        };
+        let key = uuid_v7(&*self.shared.ports.clock, &*self.shared.ports.entropy).to_string();
+        let body = record::write(&audited)?;
+        let (state, detail) = ("done".to_owned(), self.key.clone());
+        Ok(RowOp::Put(
+            Table::Audit,
+            Row {
+                key,
+                state,
+                name,
+                detail,
+                wake_at: None,
+                updated_at: at,
+                body,
+            },
+        ))
+    }
+
+    /// Makes `next` durable and true, then gives its effects free.
+    async fn commit(&mut self, next: Next, also: Also) -> Result<Vec<Effect>, SagaError> {
+        if next.state == self.saved.state && next.events.is_empty() {
+            return Ok(next.effects);
+        }
+        let before = self.saved.state.phase;
+        let effects = self.write(next, also, false).await?;
+        if before != self.saved.state.phase {
+            self.shared.counts.moved(Some(before), self.saved.state.phase);
+        }
+        Ok(effects)
+    }
+
+    async fn write(&mut self, next: Next, also: Also, first: bool) -> Result<Vec<Effect>, SagaError> {
+        let Next { state, events, effects } = next;
+        self.saved.state = state;
+        if self.saved.state.phase.is_final() && self.saved.answer.is_none() {
+            let known = Known {
+                id: &self.key,
+                plan: &self.plan,
+                saved: &self.saved,
+            };
+            self.saved.answer = Some(known.final_answer());
+        }
+        let mut write = Write {
+            guards: also.guards,
+            rows: also.rows,
+            ..Write::default()
+        };
+        let at = self.now();
+        if let Some(kind) = events.first().map(Event::kind) {
+            let body = record::write(&Happened { v: VERSION, events })?;
+            write.records.push(Record {
+                subject: self.key.clone(),
+                kind: kind.to_owned(),
+                at,
+                body,
+            });
+        }
+        write.rows.push(RowOp::Put(Table::Saga, self.row(at)?));
+        self.store(write, first).await?;
+        Ok(effects)
+    }
+
+    fn row(&self, at: Timestamp) -> Result<Row, SagaError> {
+        let state = &self.saved.state;
+        let detail = state
+            .at_step(&self.plan)
+            .map(|step| self.plan.steps[step].name.to_string());
+        Ok(Row {
+            key: self.key.clone(),
+            state: state.phase.as_str().to_owned(),
+            name: self.plan.definition.saga.to_string(),
+            detail: detail.unwrap_or_default(),
+            wake_at: state.wake_at(&self.plan),
+            updated_at: at,
+            body: record::write(&self.saved)?,
+        })
+    }
+
+    /// Commits, again and again while the store is merely full or away: the state is decided, and what was called was
+    /// called. A start gives up at once instead, so that its client is told.
+    async fn store(&mut self, write: Write, first: bool) -> Result<(), StoreError> {
+        let engine = &self.shared.ports.engine;
+        let mut tries = 0;
+        loop {
+            let error = match engine.commit(write.clone()).await {
+                Ok(_) => {
+                    Counts::add(&self.shared.counts.commits);
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            if first || error.retry() == Retry::Never {
+                return Err(error);
+            }
+            if tries == 0 {
+                tracing::warn!(saga = %self.key, code = error.code().as_str(), error = &error as &dyn std::error::Error, "store does not take the saga's state; trying on");
+            }
+            let random = self.shared.ports.entropy.next_u64();
+            let pause = backoff::full_jitter(Duration::from_millis(50), Duration::from_secs(5), tries, random);
+            tries = tries.saturating_add(1);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn release(&mut self, effect: Effect) {
+        let (id, epoch) = (&*self.key, self.shared.ports.engine.epoch());
+        let known = Known {
+            id,
+            plan: &self.plan,
+            saved: &self.saved,
+        };
+        let (step, op, n, call) = match effect {
+            Effect::Call { step, op, n } => (step, op, n, known.call(step, op, n, epoch)),
+            Effect::Poll { step, op, n, location } => (step, op, n, Ok(known.poll(step, op, n, epoch, location))),
+        };
+        let future: BoxFuture<Ended> = match call {
+            Ok(call) => {
+                let shared = self.shared.clone();
+                Box::pin(async move {
+                    Ended {
+                        step,
+                        op,
+                        n,
+                        answer: Ok(send(&shared, call).await),
+                    }
+                })
+            }
+            Err(error) => {
+                let answer = Err(Outcome::NotMade(error.to_string()));
+                Box::pin(std::future::ready(Ended { step, op, n, answer }))
+            }
+        };
+        self.calls.push(future);
+    }
+
+    pub(crate) fn id(&self) -> SagaId {
+        self.claim.id
+    }
+}
+
+/// One attempt, within the bound of its service. Waiting for a place counts as not sent.
+async fn send(shared: &Shared, call: Call) -> Result<Answer, CallError> {
+    let (timeout, bound) = (call.timeout, shared.service(&call.service));
+    let Ok(Ok(_place)) = tokio::time::timeout(timeout, bound.acquire_owned()).await else {
+        return Err(CallError::NotSent(
+            "too many calls of this service are in the air".into(),
+        ));
+    };
+    Counts::add(&shared.counts.calls);
+    let answer = tokio::time::timeout(timeout + GRACE, shared.ports.caller.call(call)).await;
+    answer.unwrap_or_else(|_| Err(CallError::Unknown("timeout".into())))
+}

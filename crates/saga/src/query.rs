@@ -1,0 +1,246 @@
+//! Lists, single sagas with their history, and figures: what people and the console see.
+//!
+//! Figures have no saga id and no step as a label; the list does.
+
+use crate::error::SagaError;
+use crate::phase::Phase;
+use crate::record::{self, Event, FinalAnswer, Happened, Saved};
+use crate::shared::Shared;
+use crate::state::{Failure, Op, Status};
+use ondol_core::clock::Timestamp;
+use ondol_core::engine::{Order, Row, RowFilter, StoreSize, Table};
+use ondol_core::id::SagaId;
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Most sagas of one page.
+pub const MAX_PAGE: u32 = 1_000;
+/// Most log records of one saga that are shown.
+pub const MAX_HISTORY: u32 = 10_000;
+
+/// Which sagas. All set fields must match.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ListQuery {
+    /// In this phase.
+    pub state: Option<Phase>,
+    /// Of this definition.
+    pub definition: Option<String>,
+    /// At this step.
+    pub step: Option<String>,
+    /// Older than this one: the last of the page before.
+    pub before: Option<SagaId>,
+    /// At most so many; 0 means 100, more than [`MAX_PAGE`] means that.
+    pub limit: u32,
+}
+
+/// A saga in a list.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Summary {
+    /// Its id.
+    pub id: String,
+    /// Its definition's name.
+    pub saga: String,
+    /// Where it stands.
+    pub state: String,
+    /// The step it is at; empty once it has ended.
+    pub step: String,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When it is looked at again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wake_at: Option<Timestamp>,
+}
+
+/// A step of a saga that is shown.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct StepView {
+    /// Its name.
+    pub name: String,
+    /// Of the parallel group, or alone.
+    pub stage: usize,
+    /// How far its call is.
+    pub action: Status,
+    /// How far its undoing is.
+    pub compensate: Status,
+    /// Attempts of the call.
+    pub attempts: u32,
+    /// Attempts of the undoing.
+    pub compensate_attempts: u32,
+    /// It may have had its effect although no answer said so.
+    pub in_doubt: bool,
+    /// What the last attempt came to, when not well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The kept fields of its answer.
+    pub output: Value,
+}
+
+/// One event of the history.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Moment {
+    /// Its record's place in the log.
+    pub position: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// A saga, whole.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct View {
+    /// As in lists.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// When it goes back by itself.
+    pub deadline: Timestamp,
+    /// The definition's hash.
+    pub definition: Arc<str>,
+    /// The correlation id.
+    pub correlation: Arc<str>,
+    /// Who started it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The start's body.
+    pub input: Arc<Value>,
+    /// Why it goes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Its steps.
+    pub steps: Vec<StepView>,
+    /// What its starter got.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<FinalAnswer>,
+    /// What happened, in order.
+    pub history: Vec<Moment>,
+}
+
+/// Figures for metrics.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Stats {
+    /// Sagas by phase; of the two ends only those of this process.
+    pub phases: Vec<(&'static str, u64)>,
+    /// Started by this process.
+    pub started: u64,
+    /// Starts that joined a saga.
+    pub joined: u64,
+    /// Taken up from the store.
+    pub taken_up: u64,
+    /// Commits.
+    pub commits: u64,
+    /// Calls, polls too.
+    pub calls: u64,
+    /// Sagas that could not be read. Must be 0.
+    pub unreadable: u64,
+    /// Sagas in memory now.
+    pub active: u64,
+    /// The bound of `active`.
+    pub active_limit: u64,
+    /// What the store holds; start keys, answers and records are never purged so far.
+    pub store: StoreSize,
+}
+
+fn summary(row: &Row) -> Summary {
+    Summary {
+        id: row.key.clone(),
+        saga: row.name.clone(),
+        state: row.state.clone(),
+        step: row.detail.clone(),
+        updated_at: row.updated_at,
+        wake_at: row.wake_at,
+    }
+}
+
+pub(crate) async fn load(shared: &Shared, id: SagaId) -> Result<(Row, Saved), SagaError> {
+    let row = shared.ports.engine.row(Table::Saga, id.to_string()).await?;
+    let row = row.ok_or_else(|| SagaError::NotFound(id.to_string()))?;
+    let saved = record::read(&row.body)?;
+    Ok((row, saved))
+}
+
+pub(crate) async fn list(shared: &Shared, query: ListQuery) -> Result<Vec<Summary>, SagaError> {
+    let filter = RowFilter {
+        state: query.state.map(|state| state.as_str().to_owned()),
+        name: query.definition,
+        detail: query.step,
+        ..RowFilter::default()
+    };
+    let limit = if query.limit == 0 {
+        100
+    } else {
+        query.limit.min(MAX_PAGE)
+    };
+    let before = query.before.map(|id| id.to_string());
+    let rows = shared
+        .ports
+        .engine
+        .rows(Table::Saga, filter, Order::Descending, before, limit)
+        .await?;
+    Ok(rows.iter().map(summary).collect())
+}
+
+pub(crate) async fn show(shared: &Shared, id: SagaId) -> Result<View, SagaError> {
+    let (row, saved) = load(shared, id).await?;
+    let plan = shared.plan_hashed(&saved.definition).await?;
+    let mut history = Vec::new();
+    for stored in shared.ports.engine.records(id.to_string(), 0, MAX_HISTORY).await? {
+        let happened: Happened = record::read(&stored.record.body)?;
+        let (position, at) = (stored.position, stored.record.at);
+        history.extend(happened.events.into_iter().map(|event| Moment { position, at, event }));
+    }
+    let steps = plan
+        .steps
+        .iter()
+        .zip(&saved.state.steps)
+        .map(|(planned, step)| StepView {
+            name: planned.name.to_string(),
+            stage: planned.stage,
+            action: step.action.status,
+            compensate: step.undo.status,
+            attempts: step.action.sent,
+            compensate_attempts: step.undo.sent,
+            in_doubt: step.action.doubt && !step.action.is_settled(),
+            why: step.leg(Op::Compensate).why.clone().or_else(|| step.action.why.clone()),
+            output: Value::Object(step.output.clone()),
+        });
+    Ok(View {
+        summary: summary(&row),
+        started_at: saved.started,
+        deadline: saved.state.deadline,
+        definition: saved.definition.clone(),
+        correlation: saved.correlation.clone(),
+        subject: saved.auth.as_ref().map(|auth| auth.subject.clone()),
+        input: saved.input.clone(),
+        failure: saved.state.failure.clone(),
+        steps: steps.collect(),
+        answer: saved.answer,
+        history,
+    })
+}
+
+pub(crate) async fn stats(shared: &Shared) -> Result<Stats, SagaError> {
+    let (counts, read) = (&shared.counts, |counter: &std::sync::atomic::AtomicU64| {
+        counter.load(Ordering::Relaxed)
+    });
+    let active = shared.settings.active.saturating_sub(shared.places.available_permits());
+    Ok(Stats {
+        phases: Phase::ALL
+            .into_iter()
+            .map(|phase| (phase.as_str(), counts.phase(phase)))
+            .collect(),
+        started: read(&counts.started),
+        joined: read(&counts.joined),
+        taken_up: read(&counts.taken_up),
+        commits: read(&counts.commits),
+        calls: read(&counts.calls),
+        unreadable: read(&counts.unreadable),
+        active: active as u64,
+        active_limit: shared.settings.active as u64,
+        store: shared.ports.engine.size().await?,
+    })
+}
