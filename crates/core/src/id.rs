@@ -111,6 +111,11 @@ impl ServiceName {
         Self("controller".into())
     }
 
+    /// The gateway itself: what requests that reach no route are counted under. No service can have this name.
+    pub fn gateway() -> Self {
+        Self("gateway".into())
+    }
+
     /// The name as variables spell it: upper case, `_` for `-`.
     pub fn in_variables(&self) -> String {
         self.as_str().to_ascii_uppercase().replace('-', "_")
