@@ -16,6 +16,7 @@ mod check;
 pub mod diagnostic;
 pub mod doc;
 mod env;
+mod explain;
 mod graph;
 mod kind;
 mod load;
@@ -24,14 +25,17 @@ mod openapi;
 mod policy;
 mod read;
 mod reference;
+mod schema;
 pub mod source;
 mod tree;
 pub mod value;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use env::{Env, OsEnv};
+pub use explain::{Explanation, Line, NoSuchRoute, explain_route};
 pub use load::{Loaded, Saga, Service, load};
 pub use lower::Lowered;
+pub use schema::{FileKind, reference_page, schema};
 
 #[cfg(test)]
 mod testing;

@@ -71,22 +71,22 @@ leaf! {
     String: |text| if text.is_empty() { Err("is empty".into()) } else { Ok(text.into()) }, { "type": ["string", "number", "boolean"] };
     bool: |text| match text { "true" => Ok(true), "false" => Ok(false), _ => Err(format!("`{text}` is neither true nor false")) }, { "type": "boolean" };
     u32: |text| text.parse().map_err(|_| format!("`{text}` is not a whole number")), { "type": "integer", "minimum": 0, "maximum": u32::MAX };
-    Millis: |text| millis(text), { "type": ["string", "integer"], "pattern": r"^[0-9.]+ *(ms|s|m|min|h|d)$|^0$", "examples": ["500ms", "15s", "10m"] };
-    Bytes: |text| unit::parse_size(text).map(Bytes).map_err(|e| e.to_string()), { "type": ["string", "integer"], "examples": ["64KiB", "10MiB"] };
-    Share: |text| unit::parse_percent(text).map(Share).map_err(|e| e.to_string()), { "type": "string", "pattern": r"^[0-9.]+ *%$", "examples": ["50 %"] };
-    PerSecond: |text| unit::parse_rate(text).map(|r| PerSecond(r.per_second)).map_err(|e| e.to_string()), { "type": "string", "examples": ["50/s", "300/m"] };
-    Bind: |text| text.parse().map(Bind).map_err(|_| format!("`{text}` is not an address with a port; write it like 127.0.0.1:8080 or [::1]:8080")), { "type": "string", "examples": ["127.0.0.1:8080"] };
-    Cidr: |text| cidr(text), { "type": "string", "examples": ["10.0.0.0/8"] };
-    UrlPath: |text| url_path(text).map(UrlPath), { "type": "string", "pattern": "^/" };
-    Pattern: |text| pattern(text), { "type": "string", "format": "regex" };
-    Method: |text| method(text).map(Method), { "type": "string", "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] };
-    Host: |text| host(text), { "type": "string", "examples": ["shop.example", "*.shop.example"] };
-    Family: |text| family(text), { "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_.]*$" };
-    Status: |text| status(text), { "type": "integer", "minimum": 200, "maximum": 599 };
-    ServiceName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "type": "string", "pattern": "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$" };
-    SagaName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "type": "string", "pattern": "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$" };
-    StepName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,62}$" };
-    RouteName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "type": "string", "pattern": "^[a-z][a-z0-9.-]{0,126}$" };
+    Millis: |text| millis(text), { "title": "duration", "type": ["string", "integer"], "pattern": r"^[0-9.]+ *(ms|s|m|min|h|d)$|^0$", "examples": ["500ms", "15s", "10m"] };
+    Bytes: |text| unit::parse_size(text).map(Bytes).map_err(|e| e.to_string()), { "title": "size", "type": ["string", "integer"], "examples": ["64KiB", "10MiB"] };
+    Share: |text| unit::parse_percent(text).map(Share).map_err(|e| e.to_string()), { "title": "percentage", "type": "string", "pattern": r"^[0-9.]+ *%$", "examples": ["50 %"] };
+    PerSecond: |text| unit::parse_rate(text).map(|r| PerSecond(r.per_second)).map_err(|e| e.to_string()), { "title": "rate", "type": "string", "examples": ["50/s", "300/m"] };
+    Bind: |text| text.parse().map(Bind).map_err(|_| format!("`{text}` is not an address with a port; write it like 127.0.0.1:8080 or [::1]:8080")), { "title": "address and port", "type": "string", "examples": ["127.0.0.1:8080"] };
+    Cidr: |text| cidr(text), { "title": "network", "type": "string", "examples": ["10.0.0.0/8"] };
+    UrlPath: |text| url_path(text).map(UrlPath), { "title": "path", "type": "string", "pattern": "^/" };
+    Pattern: |text| pattern(text), { "title": "regular expression", "type": "string", "format": "regex" };
+    Method: |text| method(text).map(Method), { "title": "method", "type": "string", "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] };
+    Host: |text| host(text), { "title": "host", "type": "string", "examples": ["shop.example", "*.shop.example"] };
+    Family: |text| family(text), { "title": "stream family", "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_.]*$" };
+    Status: |text| status(text), { "title": "status", "type": "integer", "minimum": 200, "maximum": 599 };
+    ServiceName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "title": "service name", "type": "string", "pattern": "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$" };
+    SagaName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "title": "saga name", "type": "string", "pattern": "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$" };
+    StepName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "title": "step name", "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,62}$" };
+    RouteName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "title": "route name", "type": "string", "pattern": "^[a-z][a-z0-9.-]{0,126}$" };
 }
 
 fn millis(text: &str) -> Result<Millis, String> {
@@ -189,7 +189,7 @@ impl Read for Variables {
         Some(Self { text, uses })
     }
     fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "number", "boolean"] })
+        json_schema!({ "title": "text with `${…}`", "type": ["string", "number", "boolean"] })
     }
 }
 
@@ -215,7 +215,7 @@ impl Read for Words {
         }
     }
     fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "examples": ["node server.js --port ${PORT}"] })
+        json_schema!({ "title": "command", "type": "string", "examples": ["node server.js --port ${PORT}"] })
     }
 }
 
@@ -298,7 +298,7 @@ impl Read for Tree {
         Some(Self(node.clone()))
     }
     fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({})
+        json_schema!({ "title": "any value" })
     }
 }
 
@@ -311,7 +311,7 @@ impl Read for Raw {
         cx.scalar(node).map(|text| Self(node.clone(), text))
     }
     fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string" })
+        json_schema!({ "title": "text with templates", "type": "string" })
     }
 }
 

@@ -68,7 +68,7 @@ impl crate::read::Read for LimitBy {
         }
     }
     fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^(subject|ip|header [A-Za-z0-9-]+)$" })
+        json_schema!({ "title": "`subject`, `ip`, `header NAME`", "type": "string", "pattern": "^(subject|ip|header [A-Za-z0-9-]+)$" })
     }
 }
 
