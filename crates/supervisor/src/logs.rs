@@ -281,7 +281,7 @@ impl Inner {
     fn append(&mut self, logs: &Logs, source: &str, stream: &str, lines: Vec<Raw>) {
         let at = logs.clock.wall();
         let first = self.next;
-        let mut encoded = Vec::new();
+        let (mut encoded, mut ends) = (Vec::new(), Vec::with_capacity(lines.len()));
         for raw in lines {
             let said = line::read(&raw.text);
             let line = LogLine {
@@ -299,6 +299,7 @@ impl Inner {
             if serde_json::to_writer(&mut encoded, &line).is_ok() {
                 encoded.push(b'\n');
             }
+            ends.push(encoded.len());
             self.remember(line);
         }
         if stream != "sup"
@@ -306,7 +307,7 @@ impl Inner {
         {
             source.last_words = line.text.chars().take(200).collect();
         }
-        self.store(logs, source, &encoded, first);
+        self.store(logs, source, &encoded, &ends, first);
     }
 
     fn remember(&mut self, line: LogLine) {
@@ -317,11 +318,10 @@ impl Inner {
         }
     }
 
-    fn store(&mut self, logs: &Logs, name: &str, encoded: &[u8], first: u64) {
-        let last = self.next - 1;
+    fn store(&mut self, logs: &Logs, name: &str, encoded: &[u8], ends: &[usize], first: u64) {
         let Some(source) = self.source(logs, name) else { return };
-        match source.segments.append(encoded, first, last) {
-            Err(_) => source.lost += last - first + 1,
+        match source.segments.append(encoded, ends, first) {
+            Err((stored, _)) => source.lost += ends.len() as u64 - stored,
             Ok(()) if source.lost > 0 => {
                 let text = format!(
                     "{} lines could not be stored: the disk refused them",

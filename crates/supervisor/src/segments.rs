@@ -91,26 +91,46 @@ impl Segments {
             .collect()
     }
 
-    /// Stores lines, encoded one per line, of which the first has the number `first` and the last `last`.
-    pub(crate) fn append(&mut self, encoded: &[u8], first: u64, last: u64) -> io::Result<()> {
-        if self
-            .current
-            .as_ref()
-            .is_none_or(|(_, size)| *size + encoded.len() as u64 > self.part)
-        {
-            self.rotate(first)?;
+    /// Stores the lines numbered from `first` on; `ends` is where each ends in `encoded`. Few writes, each of whole lines.
+    ///
+    /// # Errors
+    /// Those of the disk, with how many lines it took before.
+    pub(crate) fn append(&mut self, encoded: &[u8], ends: &[usize], first: u64) -> Result<(), (u64, io::Error)> {
+        let (mut stored, mut from) = (0, 0);
+        while stored < ends.len() {
+            let seq = first + stored as u64;
+            let room = self
+                .current
+                .as_ref()
+                .map_or(0, |(_, size)| self.part.saturating_sub(*size));
+            let fit = ends[stored..]
+                .iter()
+                .take_while(|end| (**end - from) as u64 <= room)
+                .count();
+            if fit == 0 {
+                self.rotate(seq).map_err(|error| (stored as u64, error))?;
+            }
+            // A line larger than a file has a file of its own.
+            let upto = stored + fit.max(1);
+            self.write(&encoded[from..ends[upto - 1]])
+                .map_err(|error| (stored as u64, error))?;
+            (stored, from) = (upto, ends[upto - 1]);
+            self.last = first + stored as u64 - 1;
         }
+        Ok(())
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         let Some((file, size)) = &mut self.current else {
             return Err(io::ErrorKind::NotFound.into());
         };
-        if let Err(error) = file.write_all(encoded) {
+        if let Err(error) = file.write_all(lines) {
             // A part of a line would be read as one; better none.
             let _ = file.set_len(*size);
             let _ = file.seek(SeekFrom::Start(*size));
             return Err(error);
         }
-        *size += encoded.len() as u64;
-        self.last = last;
+        *size += lines.len() as u64;
         Ok(())
     }
 

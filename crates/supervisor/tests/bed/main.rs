@@ -70,12 +70,13 @@ fn leave() {
 /// Starts a child that leaves the session, and one whose parent ends; then waits itself.
 fn fork() {
     let me = std::env::current_exe().expect("own path");
-    Command::new(&me).arg("leave").spawn().expect("a child");
+    let mut child = Command::new(&me).arg("leave").spawn().expect("a child");
     Command::new("sh")
         .args(["-c", "\"$0\" leave &", &me.display().to_string()])
         .status()
         .expect("a shell");
-    nap();
+    println!("nap {}", std::process::id());
+    child.wait().expect("a child that naps for ever");
 }
 
 /// Serves on `PORT`, or on descriptor 3: the path is answered with 200, or as `/status/N`.

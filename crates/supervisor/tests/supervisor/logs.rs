@@ -47,8 +47,8 @@ fn a_hundred_thousand_lines_are_all_kept_in_order() {
 
 #[test]
 fn past_the_quota_the_oldest_go_and_are_counted() {
-    const LINES: u64 = 20_000;
-    let bed = Bed::new(&["quota=262144"]);
+    const LINES: u64 = 60_000;
+    let bed = Bed::new(&["quota=2097152"]);
     bed.start(shell(
         "a.1",
         &format!("{PROGRAM} spam {LINES}; exec sleep 1000"),
@@ -66,7 +66,7 @@ fn past_the_quota_the_oldest_go_and_are_counted() {
         .expect("folder")
         .map(|file| file.expect("file").metadata().expect("size").len())
         .sum();
-    assert!(stored < 2 * 262_144, "{stored} bytes");
+    assert!(stored < 2_097_152, "{stored} bytes");
 }
 
 #[test]
