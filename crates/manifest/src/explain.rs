@@ -163,35 +163,47 @@ fn values(lines: &mut Lines<'_>, key: &str, named: &Named<Short<At<String>, Valu
 }
 
 fn policy(lines: &mut Lines<'_>, effective: &Effective) {
-    lines.add("timeout", duration(effective.timeout.value), effective.timeout.at);
-    lines.add("stream", effective.stream.value, effective.stream.at);
-    lines.add("retries", effective.retries.value, effective.retries.at);
+    for (key, value, at) in policy_values(effective) {
+        lines.add(key, value, at);
+    }
+}
+
+/// Keys, values as written, places.
+pub(crate) fn policy_values(effective: &Effective) -> Vec<(&'static str, String, Span)> {
+    let Share(ratio) = effective.failures.value;
+    // Shares are written with at most a few digits; the product of 0.1 and 100 should not show its rounding.
+    let failures = format!("{} %", (ratio * 1e6).round() / 1e4);
+    let mut out = vec![
+        ("timeout", duration(effective.timeout.value), effective.timeout.at),
+        ("stream", effective.stream.value.to_string(), effective.stream.at),
+        ("retries", effective.retries.value.to_string(), effective.retries.at),
+        ("breaker.failures", failures, effective.failures.at),
+        (
+            "breaker.minimum",
+            effective.minimum.value.to_string(),
+            effective.minimum.at,
+        ),
+        ("breaker.open", duration(effective.open.value), effective.open.at),
+        ("body_limit", size(effective.body_limit.value), effective.body_limit.at),
+    ];
     if let Some(limit) = &effective.limit {
-        lines.add(
-            "limit.rate",
-            Rate {
-                per_second: limit.rate.value.0,
-            },
-            limit.rate.at,
-        );
-        lines.add("limit.burst", limit.burst.value, limit.burst.at);
         let by = match &limit.by.value {
             LimitBy::Subject => "subject".to_owned(),
             LimitBy::Ip => "ip".to_owned(),
             LimitBy::Header(name) => format!("header {name}"),
         };
-        lines.add("limit.by", by, limit.by.at);
+        out.push((
+            "limit.rate",
+            Rate {
+                per_second: limit.rate.value.0,
+            }
+            .to_string(),
+            limit.rate.at,
+        ));
+        out.push(("limit.burst", limit.burst.value.to_string(), limit.burst.at));
+        out.push(("limit.by", by, limit.by.at));
     }
-    let Share(ratio) = effective.failures.value;
-    // Shares are written with at most a few digits; the product of 0.1 and 100 should not show its rounding.
-    lines.add(
-        "breaker.failures",
-        format!("{} %", (ratio * 1e6).round() / 1e4),
-        effective.failures.at,
-    );
-    lines.add("breaker.minimum", effective.minimum.value, effective.minimum.at);
-    lines.add("breaker.open", duration(effective.open.value), effective.open.at);
-    lines.add("body_limit", size(effective.body_limit.value), effective.body_limit.at);
+    out
 }
 
 fn duration(span: Millis) -> String {

@@ -243,6 +243,33 @@ impl<T: Read> Field for Vec<T> {
     }
 }
 
+/// A document whose keys all have defaults, so that leaving it out means all of them.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Filled<T>(pub T);
+
+impl<T> std::ops::Deref for Filled<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Read> Field for Filled<T> {
+    const REQUIRED: bool = false;
+    fn field(map: &Map<'_>, key: &'static str, _: Option<&str>, cx: &mut Reader<'_>) -> Option<Self> {
+        let empty = Node {
+            at: Span::BUILT_IN,
+            value: Value::Map(Vec::new()),
+        };
+        // Where a document cannot be read its defaults stand in, so that the rest is looked at too.
+        let written = map.get(key).and_then(|node| T::read(node, cx));
+        written.or_else(|| T::read(&empty, cx)).map(Self)
+    }
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        T::schema(generator)
+    }
+}
+
 /// A map from names that the user chooses.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Named<T>(pub Vec<(At<String>, T)>);

@@ -2,14 +2,14 @@
 
 use super::{World, some_time, twice};
 use crate::diagnostic::{Code, Diagnostic, suggest};
-use crate::doc::saga::{AnswerDoc, Call, EntryDoc, SagaDoc, StepDoc};
+use crate::doc::saga::{AnswerDoc, Call, EntryDoc, SagaDoc, StepDoc, Undo};
 use crate::load::Saga;
 use crate::lower::step_kind;
 use crate::openapi::Found;
 use crate::read::inner_offset;
 use crate::source::{At, Span};
 use crate::tree::Value;
-use crate::value::{Raw, Short, Status};
+use crate::value::{Raw, Status};
 use ondol_core::id::StepName;
 use ondol_saga::config::StepKind;
 use ondol_saga::template::RESERVED;
@@ -53,10 +53,7 @@ pub(super) fn call_of(world: &World<'_>, raw: &Raw) -> Result<Call, Diagnostic> 
 
 /// The compensation's call.
 pub(super) fn undo_of(step: &StepDoc) -> Option<&Raw> {
-    match step.compensate.as_ref()? {
-        Short::Short(raw) => Some(raw),
-        Short::Long(doc) => Some(&doc.call),
-    }
+    step.compensate.as_ref().map(|undo| &undo.0.call)
 }
 
 pub(super) fn check(world: &World<'_>, found: &mut Vec<Diagnostic>) {
@@ -107,7 +104,7 @@ fn form(world: &World<'_>, entry: &EntryDoc, found: &mut Vec<Diagnostic>) {
     let others = [
         ("call", step.call.as_ref().map(|raw| raw.0.at)),
         ("body", step.body.as_ref().map(|body| body.0.at)),
-        ("retry", step.retry.as_ref().map(|retry| retry.at)),
+        ("retry", Some(step.retry.at).filter(|at| *at != Span::BUILT_IN)),
         ("compensate", undo_of(step).map(|raw| raw.0.at)),
         ("pivot", step.pivot.map(|flag| flag.at)),
         ("retriable", step.retriable.map(|flag| flag.at)),
@@ -276,25 +273,30 @@ fn operation(world: &World<'_>, call: &Call, found: &mut Vec<Diagnostic>) {
 }
 
 fn spans(step: &StepDoc, found: &mut Vec<Diagnostic>) {
-    some_time(&[("timeout", Some(step.timeout))], found);
-    if let Some(retry) = &step.retry {
-        if let Some(attempts) = retry.attempts.filter(|attempts| attempts.value == 0) {
-            found.push(Diagnostic::error(
-                Code::Value,
-                attempts.at,
-                "at least one attempt is made",
-            ));
-        }
-        some_time(&[("first", Some(retry.first)), ("cap", retry.cap)], found);
+    some_time(
+        &[
+            ("timeout", Some(step.timeout)),
+            ("first", Some(step.retry.first)),
+            ("cap", Some(step.retry.cap)),
+        ],
+        found,
+    );
+    if let Some(attempts) = step.retry.attempts.filter(|attempts| attempts.value == 0) {
+        found.push(Diagnostic::error(
+            Code::Value,
+            attempts.at,
+            "at least one attempt is made",
+        ));
     }
-    if let Some(Short::Long(undo)) = &step.compensate {
+    if let Some(Undo(undo)) = &step.compensate {
         some_time(
             &[("timeout", Some(undo.timeout)), ("give_up", Some(undo.give_up))],
             found,
         );
-        if let Some(retry) = &undo.retry {
-            some_time(&[("first", Some(retry.first)), ("cap", Some(retry.cap))], found);
-        }
+        some_time(
+            &[("first", Some(undo.retry.first)), ("cap", Some(undo.retry.cap))],
+            found,
+        );
     }
 }
 

@@ -9,7 +9,7 @@ use crate::load::Service;
 use crate::lower::longest_timeout_ms;
 use crate::reference::Use;
 use crate::source::{At, Span, join};
-use crate::value::{Millis, Socket, Words};
+use crate::value::{Socket, Words};
 
 /// Instances of one service.
 const MAX_INSTANCES: u32 = 100;
@@ -164,32 +164,34 @@ fn run(world: &World<'_>, service: &Service, found: &mut Vec<Diagnostic>) {
 }
 
 fn readiness(world: &World<'_>, service: &Service, found: &mut Vec<Diagnostic>) {
-    let ready = service.doc.ready.as_ref();
-    if let Some(ready) = ready {
-        let ways = ways(ready);
-        if let [(_, first), (_, second), ..] = ways.as_slice() {
-            let here = Diagnostic::error(Code::Conflict, *second, "ready is asked in one way, not in two");
-            found.push(here.note(*first, "first here"));
-        }
-        if let Some(exec) = &ready.exec {
-            no_variables(exec, "a readiness command", found);
-        }
-        if let Some(tcp) = ready.tcp.filter(|tcp| !tcp.value) {
-            found.push(
-                Diagnostic::error(Code::Value, tcp.at, "`tcp: false` says nothing")
-                    .hint("write `http`, `log` or `exec`"),
-            );
-        }
-        some_time(
-            &[
-                ("interval", Some(ready.interval)),
-                ("timeout", Some(ready.timeout)),
-                ("start_within", Some(ready.start_within)),
-            ],
-            found,
+    let ready: &ReadyDoc = &service.doc.ready;
+    let ways = ways(ready);
+    if let [(_, first), (_, second), ..] = ways.as_slice() {
+        let here = Diagnostic::error(Code::Conflict, *second, "ready is asked in one way, not in two");
+        found.push(here.note(*first, "first here"));
+    }
+    if let Some(exec) = &ready.exec {
+        no_variables(exec, "a readiness command", found);
+    }
+    if let Some(tcp) = ready.tcp.filter(|tcp| !tcp.value) {
+        found.push(
+            Diagnostic::error(Code::Value, tcp.at, "`tcp: false` says nothing").hint("write `http`, `log` or `exec`"),
         );
     }
-    let by_tcp = ready.is_none_or(|ready| ready.http.is_none() && ready.log.is_none() && ready.exec.is_none());
+    let spans = [
+        ("interval", ready.interval),
+        ("timeout", ready.timeout),
+        ("start_within", ready.start_within),
+    ];
+    some_time(&spans.map(|(key, span)| (key, Some(span))), found);
+    if ready.timeout.value > ready.start_within.value {
+        found.push(Diagnostic::error(
+            Code::Value,
+            ready.timeout.at,
+            "one question may not take longer than `start_within`",
+        ));
+    }
+    let by_tcp = ready.http.is_none() && ready.log.is_none() && ready.exec.is_none();
     if service.doc.socket.value == Socket::Fds && by_tcp && !world.broken_within(service.doc.at) {
         let message = "with `socket: fds` the port is open before the program runs, so a connection proves nothing";
         let here = Diagnostic::error(Code::Conflict, service.doc.socket.at, message);
@@ -208,7 +210,7 @@ fn ways(ready: &ReadyDoc) -> Vec<(&'static str, Span)> {
 }
 
 fn scale(service: &Service, found: &mut Vec<Diagnostic>) {
-    let Some(scale) = &service.doc.scale else { return };
+    let scale = &service.doc.scale;
     if scale.min.value == 0 {
         found.push(Diagnostic::error(
             Code::Value,
@@ -312,17 +314,6 @@ fn limits(world: &World<'_>, service: &Service, found: &mut Vec<Diagnostic>) {
         let span = ondol_core::unit::show_duration(std::time::Duration::from_millis(longest));
         let message = format!("`drain` is raised to {span}: a request may run so long");
         found.push(Diagnostic::warning(Code::Raised, doc.drain.at, message));
-    }
-    let ready_within = doc
-        .ready
-        .as_ref()
-        .map_or(Millis(30_000), |ready| ready.start_within.value);
-    if let Some(ready) = doc.ready.as_ref().filter(|ready| ready.timeout.value > ready_within) {
-        found.push(Diagnostic::error(
-            Code::Value,
-            ready.timeout.at,
-            "one question may not take longer than `start_within`",
-        ));
     }
 }
 

@@ -4,12 +4,13 @@ use super::World;
 use super::saga::{Placed, call_of, steps, undo_of};
 use super::schema::{Look, look};
 use crate::diagnostic::{Code, Diagnostic, suggest};
+use crate::doc::saga::Undo;
 use crate::load::Saga;
 use crate::openapi::Found;
 use crate::read::inner_offset;
 use crate::source::Span;
 use crate::tree::{Node, Value};
-use crate::value::{Raw, Short};
+use crate::value::Raw;
 use ondol_saga::template::{self, Reference, Source};
 
 pub(super) fn check(world: &World<'_>, found: &mut Vec<Diagnostic>) {
@@ -86,7 +87,7 @@ impl<'a> Checker<'_, 'a> {
                 ..here
             };
             self.call(undo_of(step), undo);
-            if let Some(Short::Long(doc)) = &step.compensate {
+            if let Some(Undo(doc)) = &step.compensate {
                 self.tree(doc.body.as_ref().map(|body| &body.0), undo);
             }
         }

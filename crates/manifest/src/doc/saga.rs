@@ -1,10 +1,10 @@
 //! `NAME.saga.yaml`.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::read::{Read, Reader, document};
+use crate::read::{Filled, Read, Reader, document};
 use crate::source::{At, Span};
 use crate::tree::{Node, Value};
-use crate::value::{Millis, Raw, Short, Status, Tree};
+use crate::value::{Millis, Raw, Status, Tree};
 use ondol_core::id::{SagaName, StepName};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
@@ -45,9 +45,9 @@ document! {
         /// One attempt.
         timeout: At<Millis> = "5s",
         /// How often and how soon it is tried again.
-        retry: Option<RetryDoc>,
+        retry: Filled<RetryDoc>,
         /// How to undo it: a call, or a map with one. Absent: nothing to undo.
-        compensate: Option<Short<Raw, CompensateDoc>>,
+        compensate: Option<Undo>,
         /// Once it is done there is no way back.
         pivot: Option<At<bool>>,
         /// After the pivot: tried until it succeeds.
@@ -64,8 +64,8 @@ document! {
         attempts: Option<At<u32>>,
         /// The largest first pause; doubles.
         first: At<Millis> = "50ms",
-        /// The largest pause. Built in: `10s`, for a compensation `30s`.
-        cap: Option<At<Millis>>,
+        /// The largest pause.
+        cap: At<Millis> = "10s",
     }
 }
 
@@ -79,7 +79,7 @@ document! {
         /// One attempt.
         timeout: At<Millis> = "5s",
         /// How soon it is tried again.
-        retry: Option<UndoRetryDoc>,
+        retry: Filled<UndoRetryDoc>,
         /// After this it is stuck, and a person must look.
         give_up: At<Millis> = "24h",
     }
@@ -118,6 +118,32 @@ document! {
         body: Option<Tree>,
         /// An RFC 9457 problem with templates, instead of `body`.
         problem: Option<Tree>,
+    }
+}
+
+/// How to undo a step, in its short or its long form.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Undo(pub CompensateDoc);
+
+impl Read for Undo {
+    fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
+        let Value::Scalar { .. } = node.value else {
+            return CompensateDoc::read(node, cx).map(Self);
+        };
+        // The text is the call of the long form, whose other keys then have their defaults.
+        let key = At {
+            value: "call".to_owned(),
+            at: node.at,
+        };
+        let long = Node {
+            at: node.at,
+            value: Value::Map(vec![(key, node.clone())]),
+        };
+        CompensateDoc::read(&long, cx).map(Self)
+    }
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        let forms = [<Raw as Read>::schema(generator), CompensateDoc::schema(generator)];
+        json_schema!({ "anyOf": forms })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::policy::PolicyDoc;
 use super::route::RouteDoc;
-use crate::read::{Named, document};
+use crate::read::{Filled, Named, document};
 use crate::source::At;
 use crate::value::{Family, Millis, Need, Pattern, Protocol, Socket, UrlPath, Variables, Words};
 use ondol_core::id::ServiceName;
@@ -33,7 +33,7 @@ document! {
         /// How it speaks.
         protocol: At<Protocol> = "http1",
         /// How to see that it is ready. Absent: its port accepts a connection.
-        ready: Option<ReadyDoc>,
+        ready: Filled<ReadyDoc>,
         /// A path that the proxy asks on each instance; out of rotation and back by it.
         health: Option<At<UrlPath>>,
         /// From no new requests to SIGTERM; at least the longest route timeout.
@@ -41,7 +41,7 @@ document! {
         /// From SIGTERM to SIGKILL.
         stop_within: At<Millis> = "10s",
         /// How many instances.
-        scale: Option<ScaleDoc>,
+        scale: Filled<ScaleDoc>,
         /// Whether old and new generation may run together during a replacement.
         overlap: At<bool> = "true",
         /// Its contract, OpenAPI 3 in YAML or JSON, internal paths too; relative to this file.

@@ -1,23 +1,12 @@
 //! One saga file → its definition.
 
-use crate::doc::saga::{AnswerDoc, AnswersDoc, Call, CompensateDoc, EntryDoc, StepDoc};
+use crate::doc::saga::{AnswerDoc, AnswersDoc, Call, EntryDoc, StepDoc, Undo};
 use crate::load::Saga;
-use crate::value::{Raw, Short, Tree};
+use crate::value::{Raw, Tree};
 use ondol_core::id::ServiceName;
 use ondol_saga::config::{
     AnswerTemplate, Answers, Backoff, CallTemplate, Compensation, Definition, Stage, Step, StepKind,
 };
-
-/// The action's longest pause.
-const CAP_MS: u64 = 10_000;
-/// The first pause of both.
-const FIRST_MS: u64 = 50;
-/// A compensation's longest pause.
-const UNDO_CAP_MS: u64 = 30_000;
-/// One attempt of a compensation in its short form.
-const TIMEOUT_MS: u64 = 5_000;
-/// A compensation in its short form gives up after a day.
-const GIVE_UP_MS: u64 = 24 * 3_600_000;
 
 /// The definition. Calls that a check refuses are left out.
 pub fn definition(saga: &Saga) -> Definition {
@@ -48,15 +37,15 @@ fn stage(entry: &EntryDoc) -> Stage {
 
 fn step(entry: &EntryDoc) -> Option<Step> {
     let doc = &entry.step;
-    let retry = doc.retry.as_ref();
+    let retry = &doc.retry;
     Some(Step {
         name: entry.name.value.clone(),
         kind: kind(doc),
         call: call(doc.call.as_ref()?, doc.body.as_ref(), doc.timeout.value.0)?,
-        attempts: retry.and_then(|retry| retry.attempts).map(|attempts| attempts.value),
+        attempts: retry.attempts.map(|attempts| attempts.value),
         backoff: Backoff {
-            first_ms: retry.map_or(FIRST_MS, |retry| retry.first.value.0),
-            cap_ms: retry.and_then(|retry| retry.cap).map_or(CAP_MS, |cap| cap.value.0),
+            first_ms: retry.first.value.0,
+            cap_ms: retry.cap.value.0,
         },
         compensate: doc.compensate.as_ref().and_then(compensation),
     })
@@ -85,25 +74,15 @@ fn call(raw: &Raw, body: Option<&Tree>, timeout_ms: u64) -> Option<CallTemplate>
     })
 }
 
-fn compensation(short: &Short<Raw, CompensateDoc>) -> Option<Compensation> {
-    match short {
-        Short::Short(raw) => Some(Compensation {
-            call: call(raw, None, TIMEOUT_MS)?,
-            backoff: Backoff {
-                first_ms: FIRST_MS,
-                cap_ms: UNDO_CAP_MS,
-            },
-            give_up_ms: GIVE_UP_MS,
-        }),
-        Short::Long(doc) => Some(Compensation {
-            call: call(&doc.call, doc.body.as_ref(), doc.timeout.value.0)?,
-            backoff: Backoff {
-                first_ms: doc.retry.as_ref().map_or(FIRST_MS, |retry| retry.first.value.0),
-                cap_ms: doc.retry.as_ref().map_or(UNDO_CAP_MS, |retry| retry.cap.value.0),
-            },
-            give_up_ms: doc.give_up.value.0,
-        }),
-    }
+fn compensation(Undo(doc): &Undo) -> Option<Compensation> {
+    Some(Compensation {
+        call: call(&doc.call, doc.body.as_ref(), doc.timeout.value.0)?,
+        backoff: Backoff {
+            first_ms: doc.retry.first.value.0,
+            cap_ms: doc.retry.cap.value.0,
+        },
+        give_up_ms: doc.give_up.value.0,
+    })
 }
 
 fn answers(doc: &AnswersDoc) -> Answers {

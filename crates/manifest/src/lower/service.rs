@@ -13,9 +13,6 @@ use ondol_deploy::config::{BuildPlan, Dependency, ServicePlan};
 /// Between two health checks of an instance, and for one: a dead instance is seen by its next request anyway.
 const HEALTH_MS: u64 = 1_000;
 
-/// How `ready` reads when nothing is written; the same as the defaults of [`ReadyDoc`].
-const READY_MS: (u64, u64, u64) = (1_000, 1_000, 30_000);
-
 impl Loaded {
     /// The build of a service that shares none.
     pub(super) fn own_build(&self, service: &Service) -> Option<BuildPlan> {
@@ -45,12 +42,10 @@ impl Loaded {
     pub(super) fn service_plan(&self, service: &Service) -> ServicePlan {
         let doc = &service.doc;
         let dir = join(&service.folder, &doc.dir.value);
-        let (ready, ready_interval_ms, ready_timeout_ms, start_within_ms) = readiness(doc.ready.as_ref());
         let build = doc.build.as_ref().map(|_| {
             self.shared_build_of(doc)
                 .map_or(service.name.to_string(), str::to_owned)
         });
-        let scale_min = doc.scale.as_ref().map_or(1, |scale| scale.min.value);
         ServicePlan {
             service: service.name.clone(),
             folder: service.folder.clone(),
@@ -71,10 +66,10 @@ impl Loaded {
                 Protocol::Http1 => proxy::Protocol::Http1,
                 Protocol::H2c => proxy::Protocol::H2c,
             },
-            ready,
-            ready_interval_ms,
-            ready_timeout_ms,
-            start_within_ms,
+            ready: readiness(&doc.ready),
+            ready_interval_ms: doc.ready.interval.value.0,
+            ready_timeout_ms: doc.ready.timeout.value.0,
+            start_within_ms: doc.ready.start_within.value.0,
             health: doc.health.as_ref().map(|path| proxy::HealthCheck {
                 path: path.value.0.clone(),
                 interval_ms: HEALTH_MS,
@@ -82,12 +77,8 @@ impl Loaded {
             }),
             drain_ms: doc.drain.value.0.max(route::longest_timeout_ms(&self.system, doc)),
             stop_within_ms: doc.stop_within.value.0,
-            scale_min,
-            scale_max: doc
-                .scale
-                .as_ref()
-                .and_then(|scale| scale.max)
-                .map_or(scale_min, |max| max.value),
+            scale_min: doc.scale.min.value,
+            scale_max: doc.scale.max.map_or(doc.scale.min.value, |max| max.value),
             overlap: doc.overlap.value,
             database: self.database(service),
             depends_on: self.dependencies(doc),
@@ -149,20 +140,11 @@ fn owner(doc: &ServiceDoc) -> Option<String> {
     }
 }
 
-fn readiness(doc: Option<&ReadyDoc>) -> (Readiness, u64, u64, u64) {
-    let Some(doc) = doc else {
-        return (Readiness::Tcp, READY_MS.0, READY_MS.1, READY_MS.2);
-    };
-    let ready = match (&doc.http, &doc.log, &doc.exec) {
+fn readiness(doc: &ReadyDoc) -> Readiness {
+    match (&doc.http, &doc.log, &doc.exec) {
         (Some(path), _, _) => Readiness::Http(path.value.0.clone()),
         (_, Some(pattern), _) => Readiness::Log(pattern.value.0.clone()),
         (_, _, Some(command)) => Readiness::Exec(command.value.words.clone()),
         _ => Readiness::Tcp,
-    };
-    (
-        ready,
-        doc.interval.value.0,
-        doc.timeout.value.0,
-        doc.start_within.value.0,
-    )
+    }
 }

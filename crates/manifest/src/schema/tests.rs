@@ -133,6 +133,34 @@ fn defaults_in_schemas_can_be_read() {
 }
 
 #[test]
+fn what_the_schema_calls_built_in_is_what_holds_where_nothing_is_written() {
+    let root = schema(FileKind::Service);
+    let text = |object: &str, key: &str| {
+        let about = root["$defs"][object]["properties"][key]["description"]
+            .as_str()
+            .expect("described")
+            .to_owned();
+        about
+            .split_once("Built in: `")
+            .and_then(|(_, rest)| rest.split('`').next())
+            .expect(key)
+            .to_owned()
+    };
+    let nothing = crate::explain::policy_values(&crate::policy::merge(&[]));
+    assert_eq!(nothing.len(), 7, "every policy but the limit has a value");
+    for (key, value, at) in nothing {
+        let (object, key) = key
+            .strip_prefix("breaker.")
+            .map_or(("Policy", key), |key| ("Breaker", key));
+        assert_eq!(at, Span::BUILT_IN);
+        assert_eq!(text(object, key), value, "{key}");
+        if object == "Policy" {
+            assert_eq!(text("Route", key), value, "{key}");
+        }
+    }
+}
+
+#[test]
 fn schemas_take_the_example_and_refuse_an_unknown_key() {
     let case = include_str!("../../../../conformance/manifests/good-shop.case");
     for (kind, path) in [
