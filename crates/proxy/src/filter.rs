@@ -1,0 +1,55 @@
+//! What is decided of a request between its route and its cluster: who sends it, whether they may, how often.
+//!
+//! Each filter is a function over a head; one that refuses gives a [`Denied`], which the proxy turns into an answer of
+//! its own. Their order at the gateway: [`client`], [`identity`]'s strip, [`trace`], the route, [`auth`], [`limit`].
+//! On edges only [`trace`] applies: what a service says of its caller's identity is passed on as it is.
+//!
+//! Not here: what is legal in a head (`check`), how an answer looks (`answer`).
+
+pub mod auth;
+pub mod client;
+pub mod identity;
+pub mod keys;
+pub mod limit;
+mod token;
+pub mod trace;
+
+use crate::answer::Word;
+use http::StatusCode;
+use ondol_core::error::ErrorCode;
+use smallvec::SmallVec;
+
+/// A refusal. Nothing was sent to the service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Denied {
+    /// What the client is answered.
+    pub status: StatusCode,
+    /// Stable code.
+    pub code: ErrorCode,
+    /// The same for every refusal of the kind.
+    pub title: &'static str,
+    /// What is wrong with this request.
+    pub detail: String,
+    /// The error word in `Proxy-Status`.
+    pub word: Word,
+    /// Fields that the answer must carry, by lower-case name.
+    pub fields: SmallVec<[(&'static str, String); 3]>,
+}
+
+impl Denied {
+    fn new(status: StatusCode, code: ErrorCode, title: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            title,
+            detail: detail.into(),
+            word: Word::HttpRequestDenied,
+            fields: SmallVec::new(),
+        }
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.fields.push((name, value.into()));
+        self
+    }
+}

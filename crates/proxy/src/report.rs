@@ -1,0 +1,342 @@
+//! What the proxy counts: requests, errors and durations of every route and edge, exact and before any sampling.
+//!
+//! A [`Line`] is a route's or an edge's counters: relaxed atomics, made once per snapshot and kept as long as the name
+//! is known, so that counts only rise while the process lives. [`Counters::report`] makes the [`Report`] that goes up.
+//!
+//! Requests that reach no route are counted under the target `gateway`. The access log is [`access`].
+
+pub mod access;
+
+use crate::answer::Word;
+use crate::cluster::Clusters;
+use ondol_core::clock::Timestamp;
+use ondol_core::id::{RouteName, ServiceName};
+use ondol_core::wire::proxy::{Report, Snapshot, Traffic, bucket_of};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// Buckets kept; the last also holds everything longer, from two hours on.
+const BUCKETS: usize = 256;
+/// Lines of routes and edges that are in no snapshot any more.
+const MOST_FORMER: usize = 10_000;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whose counters.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Name {
+    /// The gateway's route.
+    pub route: Option<RouteName>,
+    /// The edge's caller.
+    pub caller: Option<ServiceName>,
+    /// The target.
+    pub target: ServiceName,
+}
+
+/// Counters of one route or edge.
+#[derive(Debug)]
+pub struct Line {
+    /// Whose.
+    pub name: Name,
+    by_class: [AtomicU64; 5],
+    retries: AtomicU64,
+    sum_us: AtomicU64,
+    /// Only once there was a request: thousands of routes may never see one.
+    buckets: OnceLock<Box<[AtomicU64; BUCKETS]>>,
+    own_answers: Mutex<BTreeMap<Word, u64>>,
+}
+
+/// One answered request.
+#[derive(Clone, Copy, Debug)]
+pub struct Served {
+    /// As the client saw it.
+    pub status: u16,
+    /// From the head's last byte to the answer's.
+    pub took: Duration,
+    /// Attempts made; 0 when nothing was sent.
+    pub attempts: u32,
+    /// The proxy made the answer itself, with this word.
+    pub own: Option<Word>,
+}
+
+impl Line {
+    fn new(name: Name) -> Self {
+        let (by_class, own_answers) = Default::default();
+        Self {
+            name,
+            by_class,
+            retries: AtomicU64::new(0),
+            sum_us: AtomicU64::new(0),
+            buckets: OnceLock::new(),
+            own_answers,
+        }
+    }
+
+    /// Counts a request. A handful of atomic additions; a short lock only for answers of our own.
+    pub fn count(&self, served: &Served) {
+        let class = usize::from(served.status / 100).clamp(1, 5) - 1;
+        let us = u64::try_from(served.took.as_micros()).unwrap_or(u64::MAX);
+        self.by_class[class].fetch_add(1, Ordering::Relaxed);
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
+        let buckets = self
+            .buckets
+            .get_or_init(|| Box::new([const { AtomicU64::new(0) }; BUCKETS]));
+        buckets[usize::from(bucket_of(us)).min(BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
+        if served.attempts > 1 {
+            self.retries
+                .fetch_add(u64::from(served.attempts - 1), Ordering::Relaxed);
+        }
+        if let Some(word) = served.own {
+            *lock(&self.own_answers).entry(word).or_default() += 1;
+        }
+    }
+
+    /// `None` when it has seen no request.
+    fn traffic(&self) -> Option<Traffic> {
+        let buckets = self.buckets.get()?;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let own_answers = lock(&self.own_answers)
+            .iter()
+            .map(|(word, count)| (word.as_str().to_owned(), *count))
+            .collect();
+        let counts = buckets.iter().map(count).enumerate().filter(|(_, count)| *count > 0);
+        Some(Traffic {
+            route: self.name.route.clone(),
+            caller: self.name.caller.clone(),
+            target: self.name.target.clone(),
+            by_class: std::array::from_fn(|class| count(&self.by_class[class])),
+            own_answers,
+            retries: count(&self.retries),
+            buckets: counts.map(|(bucket, count)| (bucket as u16, count)).collect(),
+            sum_us: count(&self.sum_us),
+        })
+    }
+}
+
+/// All counters of a proxy.
+#[derive(Debug)]
+pub struct Counters {
+    lines: Mutex<HashMap<Name, Arc<Line>>>,
+    unmatched: Arc<Line>,
+    connections: AtomicU64,
+}
+
+/// The lines of one snapshot.
+#[derive(Clone, Debug)]
+pub struct Lines {
+    /// By a route's position.
+    pub routes: Vec<Arc<Line>>,
+    /// By an edge's position.
+    pub edges: Vec<Arc<Line>>,
+    /// Of requests that reach no route.
+    pub unmatched: Arc<Line>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        let name = Name {
+            route: None,
+            caller: None,
+            target: ServiceName::gateway(),
+        };
+        Self {
+            lines: Mutex::default(),
+            unmatched: Arc::new(Line::new(name)),
+            connections: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Counters {
+    /// The lines of a snapshot's routes and edges; known ones go on counting.
+    pub fn apply(&self, snapshot: &Snapshot) -> Lines {
+        let mut known = lock(&self.lines);
+        let mut line = |name: Name| {
+            known
+                .entry(name.clone())
+                .or_insert_with(|| Arc::new(Line::new(name)))
+                .clone()
+        };
+        let routes = snapshot.routes.iter().map(|route| {
+            let (name, target) = (Some(route.name.clone()), route.service.clone());
+            line(Name {
+                route: name,
+                caller: None,
+                target,
+            })
+        });
+        let routes = routes.collect();
+        let edges = snapshot.edges.iter().map(|edge| {
+            let (caller, target) = (Some(edge.caller.clone()), edge.target.clone());
+            line(Name {
+                route: None,
+                caller,
+                target,
+            })
+        });
+        let lines = Lines {
+            routes,
+            edges: edges.collect(),
+            unmatched: self.unmatched.clone(),
+        };
+        if known.len() > lines.routes.len() + lines.edges.len() + MOST_FORMER {
+            known.retain(|_, line| Arc::strong_count(line) > 1);
+        }
+        lines
+    }
+
+    /// Counts an open client connection until it is dropped.
+    pub fn connection(self: &Arc<Self>) -> Connection {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        Connection(self.clone())
+    }
+
+    /// Everything there is to tell. Costs by the number of routes with traffic; not for the request path.
+    pub fn report(&self, clusters: &Clusters, at: Timestamp, now: Duration, access_log_dropped: u64) -> Report {
+        let lines: Vec<_> = lock(&self.lines)
+            .values()
+            .cloned()
+            .chain([self.unmatched.clone()])
+            .collect();
+        Report {
+            pid: std::process::id(),
+            at,
+            traffic: lines.iter().filter_map(|line| line.traffic()).collect(),
+            in_flight: clusters.in_flight(),
+            healthy: clusters.healthy(now),
+            breakers: clusters.breakers(),
+            access_log_dropped,
+            connections: self.connections.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// An open client connection.
+#[derive(Debug)]
+pub struct Connection(Arc<Counters>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ondol_core::id::BootId;
+    use ondol_core::wire::proxy::{Breaker, Edge, Policy};
+    use ondol_core::wire::supervision::SocketName;
+
+    fn snapshot(callers: &[&str]) -> Snapshot {
+        let breaker = Breaker {
+            failure_ratio: 0.5,
+            minimum: 20,
+            open_ms: 5_000,
+        };
+        let policy = Policy {
+            timeout_ms: 1_000,
+            stream: false,
+            retries: 2,
+            breaker,
+            body_limit: 1,
+        };
+        let edge = |caller: &&str| Edge {
+            caller: caller.parse().expect("a name"),
+            target: "orders".parse().expect("a name"),
+            socket: SocketName(format!("edge-{caller}")),
+            policy: policy.clone(),
+        };
+        Snapshot {
+            boot: BootId {
+                system: "s".into(),
+                boot: "b".into(),
+            },
+            generation: 1,
+            gateways: vec![],
+            routes: vec![],
+            edges: callers.iter().map(edge).collect(),
+            clusters: vec![],
+            issuers: BTreeMap::new(),
+            trusted_proxies: vec![],
+            controller_socket: "c".into(),
+        }
+    }
+
+    fn served(status: u16, us: u64) -> Served {
+        Served {
+            status,
+            took: Duration::from_micros(us),
+            attempts: 1,
+            own: None,
+        }
+    }
+
+    fn report(counters: &Counters) -> Report {
+        counters.report(&Clusters::default(), Timestamp(7), Duration::ZERO, 3)
+    }
+
+    #[test]
+    fn requests_are_counted_by_class_duration_word_and_retries() {
+        let counters = Counters::default();
+        let lines = counters.apply(&snapshot(&["web", "idle"]));
+        lines.edges[0].count(&served(200, 5));
+        lines.edges[0].count(&Served {
+            attempts: 3,
+            ..served(204, 5)
+        });
+        lines.edges[0].count(&Served {
+            own: Some(Word::DestinationUnavailable),
+            attempts: 0,
+            ..served(503, 1_000)
+        });
+        lines.unmatched.count(&Served {
+            own: Some(Word::HttpRequestError),
+            ..served(404, u64::MAX)
+        });
+        let report = report(&counters);
+        assert_eq!(
+            (report.traffic.len(), report.access_log_dropped, report.at),
+            (2, 3, Timestamp(7))
+        );
+        let edge = report
+            .traffic
+            .iter()
+            .find(|line| line.caller.is_some())
+            .expect("the edge");
+        assert_eq!((edge.by_class, edge.retries, edge.sum_us), ([0, 2, 0, 0, 1], 2, 1_010));
+        assert_eq!(edge.buckets, [(5, 2), (bucket_of(1_000), 1)]);
+        assert_eq!(
+            edge.own_answers,
+            BTreeMap::from([("destination_unavailable".to_owned(), 1)])
+        );
+        let unmatched = report
+            .traffic
+            .iter()
+            .find(|line| line.target.as_str() == "gateway")
+            .expect("the rest");
+        assert_eq!((unmatched.by_class[3], unmatched.buckets[0].0), (1, 255));
+    }
+
+    #[test]
+    fn counts_go_on_from_snapshot_to_snapshot() {
+        let counters = Counters::default();
+        counters.apply(&snapshot(&["web"])).edges[0].count(&served(200, 1));
+        counters.apply(&snapshot(&[]));
+        counters.apply(&snapshot(&["other", "web"])).edges[1].count(&served(200, 1));
+        assert_eq!(report(&counters).traffic[0].by_class, [0, 2, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_connection_counts_until_it_is_dropped() {
+        let counters = Arc::new(Counters::default());
+        let open = (counters.connection(), counters.connection());
+        assert_eq!(report(&counters).connections, 2);
+        drop(open);
+        assert_eq!(report(&counters).connections, 0);
+    }
+}
