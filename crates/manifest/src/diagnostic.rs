@@ -194,7 +194,7 @@ pub struct Diagnostics {
 impl Diagnostics {
     /// Sorts, drops what is said twice, and keeps the first [`MAX_SHOWN`].
     pub fn new(mut items: Vec<Diagnostic>, sources: Arc<Sources>) -> Self {
-        items.sort_by(|a, b| (a.severity, a.at, a.code).cmp(&(b.severity, b.at, b.code)));
+        items.sort_by(|a, b| (a.severity, a.at, a.code, &a.message).cmp(&(b.severity, b.at, b.code, &b.message)));
         items.dedup();
         let more = items.len().saturating_sub(MAX_SHOWN);
         items.truncate(MAX_SHOWN);
@@ -364,4 +364,110 @@ pub fn suggest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     (1..=24)
         .contains(&all.len())
         .then(|| format!("known here: {}", all.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::FileId;
+    use std::path::Path;
+
+    fn sources() -> (Arc<Sources>, FileId) {
+        let mut sources = Sources::default();
+        let file = sources.add(
+            Path::new("/sys"),
+            "/sys/a/service.yaml".into(),
+            "service: a\nrnu: sh\nküche: { über: 1 }\n",
+        );
+        (Arc::new(sources), file)
+    }
+
+    fn at(file: FileId, start: u32, end: u32) -> Span {
+        Span { file, start, end }
+    }
+
+    #[test]
+    fn a_finding_shows_its_file_line_column_source_caret_and_hint() {
+        let (sources, file) = sources();
+        let finding = Diagnostic::error(Code::UnknownKey, at(file, 11, 14), "service.yaml has no key `rnu`");
+        let finding = finding
+            .hint("did you mean `run`?")
+            .note(at(file, 9, 10), "in this service");
+        let shown = Diagnostics::new(vec![finding], sources).render(false);
+        let want = "\
+error[MF-005]: service.yaml has no key `rnu`
+ --> a/service.yaml:2:1
+  |
+1 | service: a
+  |          - in this service
+2 | rnu: sh
+  | ^^^
+  |
+  = help: did you mean `run`?
+
+";
+        assert_eq!(shown, want);
+    }
+
+    #[test]
+    fn columns_count_characters_and_json_says_the_same_place() {
+        let (sources, file) = sources();
+        let finding = Diagnostic::error(Code::Value, at(file, 29, 34), "x");
+        let all = Diagnostics::new(vec![finding], sources);
+        assert!(
+            all.render(false).contains("a/service.yaml:3:10\n"),
+            "{}",
+            all.render(false)
+        );
+        let json = all.json();
+        let one = &json["findings"][0];
+        assert_eq!(
+            (&one["file"], &one["line"], &one["column"]),
+            (&json!("a/service.yaml"), &json!(3), &json!(10))
+        );
+        assert_eq!((&one["code"], &one["severity"]), (&json!("MF-008"), &json!("error")));
+    }
+
+    #[test]
+    fn errors_come_before_warnings_once_each_and_the_rest_is_counted() {
+        let (sources, file) = sources();
+        let mut many: Vec<Diagnostic> = (0..150)
+            .map(|n| Diagnostic::error(Code::Value, at(file, 0, 1), format!("{n}")))
+            .collect();
+        many.insert(0, Diagnostic::warning(Code::NoContract, at(file, 0, 1), "late"));
+        many.push(many[5].clone());
+        let all = Diagnostics::new(many, sources);
+        assert_eq!(
+            (all.items.len(), all.more, all.items[0].severity),
+            (MAX_SHOWN, 51, Severity::Error)
+        );
+    }
+
+    #[test]
+    fn colour_is_only_there_when_asked_for() {
+        let (sources, file) = sources();
+        let all = Diagnostics::new(vec![Diagnostic::error(Code::Value, at(file, 0, 1), "x")], sources);
+        assert!(all.render(true).contains('\u{1b}') && !all.render(false).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn only_a_near_word_is_suggested() {
+        assert_eq!(nearest("depend_on", ["depends_on", "drain"]), Some("depends_on"));
+        assert_eq!(nearest("xyz", ["depends_on", "drain"]), None);
+        assert_eq!(suggest("xyz", ["run", "env"]).as_deref(), Some("known here: run, env"));
+    }
+
+    #[test]
+    fn every_code_has_its_page() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors");
+        for code in Code::ALL {
+            let page = docs.join(format!("{}.md", code.code()));
+            let text = std::fs::read_to_string(&page).unwrap_or_default();
+            assert!(
+                text.starts_with(&format!("# {}", code.code())),
+                "{} is missing",
+                page.display()
+            );
+        }
+    }
 }
