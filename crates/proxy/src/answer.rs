@@ -4,6 +4,7 @@
 //! The three words for which [`Word::is_not_sent`] holds promise that no instance saw the request; sagas rest on it.
 
 use crate::exchange::Response;
+use crate::filter::Denied;
 use crate::message::{Body, Fields, RequestHead, ResponseHead};
 use http::StatusCode;
 use ondol_core::error::ErrorCode;
@@ -59,6 +60,15 @@ impl Word {
     /// Whether it is certain that no instance got the request.
     pub fn is_not_sent(self) -> bool {
         matches!(self, Self::DestinationUnavailable | Self::ConnectionRefused | Self::ConnectionLimitReached)
+    }
+}
+
+impl From<Denied> for Answer {
+    fn from(denied: Denied) -> Self {
+        let mut fields = Fields::new();
+        denied.fields.iter().for_each(|(name, value)| fields.push(name, value));
+        let (status, code, word) = (denied.status, denied.code, denied.word);
+        Self { status, code, word, detail: denied.detail, fields }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::message::{Body, BodyError, RequestHead, ResponseHead};
 use crate::timer::Timer;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// A request as it came in. Its body borrows the connection.
 pub struct Request<'c> {
@@ -26,8 +27,16 @@ pub struct Response<'b> {
     pub head: ResponseHead,
     /// Its body.
     pub body: Body<'b>,
-    /// After a 101: the upstream connection that the client is joined with.
-    pub tunnel: Option<Conn>,
+    /// After a 101: what the client is joined with.
+    pub tunnel: Option<Tunnel>,
+}
+
+/// The other end of a tunnel.
+pub struct Tunnel {
+    /// The upstream connection.
+    pub upstream: Conn,
+    /// It ends when no byte has gone either way for so long.
+    pub idle: Duration,
 }
 
 /// What became of an answer.
@@ -58,8 +67,8 @@ pub trait Reply {
     /// A timer for the request, kept by the connection.
     fn timer(&mut self) -> &mut Timer;
 
-    /// Sends the answer; at most once. A body that gives nothing for `idle` is broken off.
-    fn send(&mut self, response: Response<'_>, idle: std::time::Duration) -> impl Future<Output = Sent>;
+    /// Sends the answer; at most once. How long its body may take is the body's affair.
+    fn send(&mut self, response: Response<'_>) -> impl Future<Output = Sent>;
 }
 
 /// What serves requests.

@@ -13,19 +13,29 @@
 //! Filters and clusters never know which protocol serves them: they see `message` and nothing below it.
 
 pub mod answer;
+pub mod attempt;
 pub mod check;
+pub mod cluster;
+pub mod control;
 pub mod exchange;
+pub mod fetch;
+pub mod filter;
 pub mod h1;
+pub mod h2;
 pub mod io;
+pub mod limits;
 pub mod listener;
 pub mod message;
 pub mod path;
 pub mod pool;
-pub mod cluster;
+pub mod proxy;
+pub mod report;
 pub mod route;
-
+pub mod service;
+pub mod tables;
 #[cfg(test)]
 mod testing;
 pub mod timer;
 pub mod tunnel;
 pub mod upstream;
+pub mod worker;

@@ -6,12 +6,19 @@
 //! - A restarted instance has another key, so no exchange goes to a connection of its former life.
 
 use crate::h1::client::Conn;
+use crate::h2::client;
+use crate::io::Io;
+use bytes::Bytes;
+use h2::client::SendRequest;
 use ondol_core::clock::SharedClock;
+use ondol_core::task::{Kind, Tasks};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// Connections to one endpoint from one worker.
 pub const MAX_OPEN: u32 = 1_024;
@@ -20,10 +27,13 @@ pub const MAX_IDLE: usize = 128;
 /// Idle connections are dropped after this: below the 5 s after which common servers close theirs.
 pub const IDLE: Duration = Duration::from_secs(4);
 
+/// HTTP/2 connections are forgotten after this without a new request.
+pub const IDLE_HTTP2: Duration = Duration::from_secs(60);
+
 /// What a connection leads to.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Key {
-    /// An instance's life: its address and the number of its start.
+    /// An instance's life: its address and a number that no other life has.
     Instance(SocketAddr, u64),
     /// The controller.
     Controller,
@@ -87,16 +97,53 @@ impl Shelf {
     }
 }
 
-/// A worker's shelves.
+/// The one HTTP/2 connection to an endpoint. Whoever finds none opens it, the others wait.
+#[derive(Default)]
+pub struct Shared {
+    sender: Mutex<Option<SendRequest<Bytes>>>,
+    used: Cell<Duration>,
+}
+
+/// A worker's connections.
 pub struct Pool {
     shelves: RefCell<HashMap<Key, Rc<Shelf>>>,
+    shared: RefCell<HashMap<Key, Rc<Shared>>>,
     clock: SharedClock,
+    tasks: Tasks,
 }
 
 impl Pool {
     /// An empty one.
-    pub fn new(clock: SharedClock) -> Self {
-        Self { shelves: RefCell::default(), clock }
+    pub fn new(clock: SharedClock, tasks: Tasks) -> Self {
+        Self { shelves: RefCell::default(), shared: RefCell::default(), clock, tasks }
+    }
+
+    /// What sends requests over the HTTP/2 connection to an endpoint; opens it by `dial` where there is none.
+    ///
+    /// # Errors
+    /// Those of `dial` and of the handshake.
+    pub async fn http2<E: From<h2::Error>>(
+        &self,
+        key: &Key,
+        dial: impl Future<Output = Result<Io, E>>,
+    ) -> Result<SendRequest<Bytes>, E> {
+        let shared = self.shared.borrow_mut().entry(key.clone()).or_default().clone();
+        shared.used.set(self.clock.mono());
+        let mut sender = shared.sender.lock().await;
+        if let Some(known) = &mut *sender {
+            let alive = std::future::poll_fn(|cx| Poll::Ready(!matches!(known.poll_ready(cx), Poll::Ready(Err(_)))));
+            if alive.await {
+                return Ok(known.clone());
+            }
+        }
+        *sender = None;
+        let (new, connection) = client::handshake(dial.await?).await?;
+        self.tasks.spawn_local(Kind::Upstream, async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an HTTP/2 connection to an instance ended");
+            }
+        });
+        Ok(sender.insert(new).clone())
     }
 
     /// The shelf of an endpoint.
@@ -116,5 +163,7 @@ impl Pool {
             shelf.drop_old(now);
             shelf.open.get() > 0
         });
+        // Streams under way keep the connection itself alive.
+        self.shared.borrow_mut().retain(|_, shared| now.saturating_sub(shared.used.get()) <= IDLE_HTTP2);
     }
 }

@@ -1,13 +1,11 @@
 //! A WebSocket: after the upstream's 101 and not a byte earlier, bytes go both ways until both sides have ended.
 
-use crate::exchange::{End, Sent};
-use crate::h1::client::Conn;
+use crate::exchange::{End, Sent, Tunnel};
 use crate::io::Io;
 use crate::timer::Timer;
 use bytes::{Buf, BytesMut};
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 const READ: usize = 16 << 10;
 
@@ -42,9 +40,10 @@ impl Way {
 }
 
 /// Joins a client, from which `rest` was already read, with an upstream; ends when both have ended, either failed or no
-/// byte has gone either way for `idle`. Counts the bytes to the client.
-pub async fn join(client: &Io, rest: BytesMut, upstream: Conn, timer: &mut Timer, idle: Duration) -> Sent {
-    let (upstream, behind, _slot) = upstream.into_parts();
+/// byte has gone either way for the tunnel's idle time. Counts the bytes to the client.
+pub async fn join(client: &Io, rest: BytesMut, tunnel: Tunnel, timer: &mut Timer) -> Sent {
+    let idle = tunnel.idle;
+    let (upstream, behind, _slot) = tunnel.upstream.into_parts();
     let (mut up, mut down) = (Way::new(rest), Way::new(behind));
     timer.arm(idle);
     let end = std::future::poll_fn(|cx| {

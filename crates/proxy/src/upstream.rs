@@ -6,9 +6,13 @@ use crate::answer::Word;
 use crate::check::HeadError;
 use crate::exchange::Response;
 use crate::h1::client::{self, Conn, ExchangeError};
+use crate::h2::client as http2;
 use crate::io::Io;
 use crate::message::{Body, BodyError, RequestHead};
 use crate::pool::{Key, Pool, Shelf};
+use bytes::Bytes;
+use h2::client::SendRequest;
+use ondol_core::wire::proxy::Protocol;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -22,8 +26,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Where an attempt goes.
 #[derive(Clone, Debug)]
 pub enum Place<'a> {
-    /// An instance and the number of its start.
-    Instance(SocketAddr, u64),
+    /// An instance: its address, the number of its life, and how to speak to it.
+    Instance(SocketAddr, u64, Protocol),
     /// The controller's socket.
     Controller(&'a Path),
 }
@@ -85,9 +89,13 @@ impl Failure {
 
 /// A connection that is ready for an exchange.
 pub struct Ready {
-    conn: Conn,
-    shelf: Rc<Shelf>,
+    way: Way,
     host: String,
+}
+
+enum Way {
+    Http1(Conn, Rc<Shelf>),
+    Http2(SendRequest<Bytes>),
 }
 
 /// Gets a connection, kept or, with `fresh`, always new. Nothing of a request is sent by this.
@@ -96,22 +104,28 @@ pub struct Ready {
 /// [`Failure::Refused`], [`Failure::ConnectTimeout`], [`Failure::TooMany`].
 pub async fn connect(pool: &Pool, place: &Place<'_>, fresh: bool) -> Result<Ready, Failure> {
     let (key, host) = match place {
-        Place::Instance(address, start) => (Key::Instance(*address, *start), address.to_string()),
+        Place::Instance(address, life, _) => (Key::Instance(*address, *life), address.to_string()),
         Place::Controller(_) => (Key::Controller, "controller".to_owned()),
     };
+    let dialled = async {
+        let dialling = tokio::time::timeout(CONNECT_TIMEOUT, dial(place));
+        dialling.await.unwrap_or(Err(Failure::ConnectTimeout))
+    };
+    if matches!(place, Place::Instance(_, _, Protocol::H2c)) {
+        return Ok(Ready { way: Way::Http2(pool.http2(&key, dialled).await?), host });
+    }
     let shelf = pool.shelf(&key);
     if let Some(conn) = (!fresh).then(|| shelf.take()).flatten() {
-        return Ok(Ready { conn, shelf, host });
+        return Ok(Ready { way: Way::Http1(conn, shelf), host });
     }
     let slot = shelf.slot().ok_or(Failure::TooMany)?;
-    let io = tokio::time::timeout(CONNECT_TIMEOUT, dial(place)).await.map_err(|_| Failure::ConnectTimeout)?;
-    Ok(Ready { conn: Conn::new(io?, slot), shelf, host })
+    Ok(Ready { way: Way::Http1(Conn::new(dialled.await?, slot), shelf), host })
 }
 
 async fn dial(place: &Place<'_>) -> Result<Io, Failure> {
     ondol_core::fault::pass("proxy.dial").map_err(|fault| Failure::Refused(io::Error::other(fault)))?;
     match place {
-        Place::Instance(address, _) => {
+        Place::Instance(address, ..) => {
             let stream = TcpStream::connect(address).await.map_err(Failure::Refused)?;
             let _ = stream.set_nodelay(true);
             Ok(Io::Tcp(stream))
@@ -142,12 +156,38 @@ impl Ready {
         body: Body<'b>,
         websocket: bool,
     ) -> Result<Response<'b>, Failure> {
-        let reused = self.conn.is_reused();
-        let result = client::exchange(self.conn, Some(self.shelf), request, &self.host, body, websocket).await;
-        result.map_err(|error| match error {
-            ExchangeError::Ended { heard, source } => Failure::Ended { heard, reused, source },
-            ExchangeError::Malformed(why) => Failure::Malformed(why),
-            ExchangeError::Request(why) => Failure::Request(why),
-        })
+        match self.way {
+            Way::Http1(conn, shelf) => {
+                let reused = conn.is_reused();
+                let result = client::exchange(conn, Some(shelf), request, &self.host, body, websocket).await;
+                result.map_err(|error| match error {
+                    ExchangeError::Ended { heard, source } => Failure::Ended { heard, reused, source },
+                    ExchangeError::Malformed(why) => Failure::Malformed(why),
+                    ExchangeError::Request(why) => Failure::Request(why),
+                })
+            }
+            Way::Http2(sender) => Ok(http2::exchange(sender, request, &self.host, body).await?),
+        }
+    }
+}
+
+impl From<http2::ExchangeError> for Failure {
+    fn from(error: http2::ExchangeError) -> Self {
+        match error {
+            http2::ExchangeError::NotTaken(error) => Self::Refused(io::Error::other(error)),
+            http2::ExchangeError::Ended(error) => {
+                Self::Ended { heard: false, reused: false, source: io::Error::other(error) }
+            }
+            http2::ExchangeError::Malformed(why) => Self::Malformed(why),
+            http2::ExchangeError::Unsayable => Self::Malformed(HeadError::FieldValue),
+            http2::ExchangeError::Request(why) => Self::Request(why),
+        }
+    }
+}
+
+impl From<h2::Error> for Failure {
+    /// A handshake that failed: no request was sent.
+    fn from(error: h2::Error) -> Self {
+        Self::Refused(io::Error::other(error))
     }
 }

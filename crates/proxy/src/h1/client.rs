@@ -12,7 +12,7 @@ use super::body::{Decoder, Step};
 use super::head::{self, Length, MAX_RESPONSE_HEAD};
 use super::write;
 use crate::check::HeadError;
-use crate::exchange::Response;
+use crate::exchange::{Response, Tunnel};
 use crate::io::Io;
 use crate::message::{Body, BodyError, Frame, PIECE, RequestHead, ResponseHead, Source};
 use crate::pool::{Shelf, Slot};
@@ -21,8 +21,11 @@ use http::Method;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 const READ: usize = 8 << 10;
+/// A tunnel through which nothing goes ends after this.
+const IDLE: Duration = Duration::from_secs(60);
 /// Informational answers before the real one; more is mischief.
 const MAX_INFORMATIONAL: u32 = 16;
 
@@ -159,7 +162,7 @@ fn answer<'b>(
     mut upload: Upload<'b>,
 ) -> Response<'b> {
     if parsed.websocket {
-        return Response { head, body: Body::Empty, tunnel: Some(conn) };
+        return Response { head, body: Body::Empty, tunnel: Some(Tunnel { upstream: conn, idle: IDLE }) };
     }
     let mut decoder = Decoder::new(parsed.length);
     let left = match parsed.length {

@@ -52,7 +52,7 @@ pub async fn serve<S: Service>(io: &Io, mut buf: BytesMut, clock: SharedClock, s
                 let progress = Progress::default();
                 let mut reply = H1Reply::new(io, &mut out, &mut timer, &progress);
                 reply.close = true;
-                reply.send(service.refuse(error), WRITE_TIMEOUT).await;
+                reply.send(service.refuse(error)).await;
                 return linger(io, buf, &mut timer).await;
             }
         };
@@ -285,8 +285,7 @@ impl<'c> H1Reply<'c> {
     }
 
     /// The next piece of the answer; `None` first if the head is still unwritten and the body has nothing yet.
-    async fn next(&mut self, body: &mut Body<'_>, idle: Duration) -> Option<Piece> {
-        self.timer.arm(idle);
+    async fn next(&mut self, body: &mut Body<'_>) -> Option<Piece> {
         std::future::poll_fn(|cx| {
             match body.poll_frame(cx) {
                 Poll::Ready(None) => return Poll::Ready(Some(Piece::End)),
@@ -295,19 +294,16 @@ impl<'c> H1Reply<'c> {
                 Poll::Pending if !self.out.is_empty() => return Poll::Ready(None),
                 Poll::Pending => {}
             }
-            if self.timer.poll(cx).is_ready() {
-                return Poll::Ready(Some(Piece::Broken(BodyError::TimedOut)));
-            }
             self.poll_gone(cx).map(|()| Some(Piece::Gone))
         })
         .await
     }
 
     /// Writes the body behind the head in `out`; the bytes written and how it ended.
-    async fn send_body(&mut self, body: &mut Body<'_>, length: Option<Length>, idle: Duration) -> Sent {
+    async fn send_body(&mut self, body: &mut Body<'_>, length: Option<Length>) -> Sent {
         let (chunked, mut bytes, mut trailers) = (length == Some(Length::Chunked), 0, None);
         let end = loop {
-            let (data, tail, last) = match self.next(body, idle).await {
+            let (data, tail, last) = match self.next(body).await {
                 None => (bytes::Bytes::new(), &b""[..], false),
                 Some(Piece::Gone) => break End::ClientGone,
                 Some(Piece::Broken(error)) => break End::Broken(error),
@@ -375,7 +371,7 @@ impl Reply for H1Reply<'_> {
         self.timer
     }
 
-    async fn send(&mut self, response: Response<'_>, idle: Duration) -> Sent {
+    async fn send(&mut self, response: Response<'_>) -> Sent {
         let Response { head, mut body, tunnel } = response;
         let no_content = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let length = match body.length() {
@@ -390,17 +386,17 @@ impl Reply for H1Reply<'_> {
         if length.is_none() {
             body = Body::Empty;
         }
-        let sent = self.send_body(&mut body, length, idle).await;
+        let sent = self.send_body(&mut body, length).await;
         drop(body); // Gives the request's body back before the connection is judged.
         self.outcome = match sent.end {
             End::Complete if self.close => Outcome::Close,
             End::Complete => Outcome::Keep,
             _ => Outcome::Gone,
         };
-        if let (Some(upstream), End::Complete) = (tunnel, &sent.end) {
+        if let (Some(tunnel), End::Complete) = (tunnel, &sent.end) {
             self.outcome = Outcome::Gone;
             let rest = self.rest.take().map(std::mem::take).unwrap_or_default();
-            return tunnel::join(self.io, rest, upstream, self.timer, idle).await;
+            return tunnel::join(self.io, rest, tunnel, self.timer).await;
         }
         if matches!(sent.end, End::Broken(_)) && length == Some(Length::UntilClose) {
             self.io.reset_on_drop(); // Its end would look like the end of the body.

@@ -9,6 +9,8 @@ use crate::upstream::{self, Place};
 use bytes::BytesMut;
 use ondol_core::clock::{SharedClock, SystemClock};
 use ondol_core::error::ErrorCode;
+use ondol_core::task::Tasks;
+use ondol_core::wire::proxy::Protocol;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -26,7 +28,7 @@ struct Pass {
 
 impl Service for Pass {
     async fn serve<R: Reply>(&self, request: Request<'_>, reply: &mut R) {
-        let place = Place::Instance(self.to, 1);
+        let place = Place::Instance(self.to, 1, Protocol::Http1);
         let answered = async {
             let ready = upstream::connect(&self.pool, &place, false).await?;
             ready.exchange(request.head, request.body, request.websocket).await
@@ -35,7 +37,7 @@ impl Service for Pass {
             let code = ErrorCode::new("GW-024");
             Answer::new(http::StatusCode::BAD_GATEWAY, code, failure.word(), failure.to_string()).into_bare_response()
         });
-        let sent = reply.send(response, Duration::from_secs(20)).await;
+        let sent = reply.send(response).await;
         self.sent.borrow_mut().push(sent);
     }
 
@@ -54,7 +56,7 @@ where
     let front = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let clock: SharedClock = Arc::new(SystemClock);
     let to = back.local_addr().expect("address");
-    let service = Rc::new(Pass { pool: Pool::new(clock.clone()), to, sent: RefCell::default() });
+    let service = Rc::new(Pass { pool: Pool::new(clock.clone(), Tasks::new()), to, sent: RefCell::default() });
     let address = front.local_addr().expect("address");
     let serving = async {
         let (stream, _) = front.accept().await.expect("accept");

@@ -1,0 +1,185 @@
+//! The controller's word: snapshots come down and are acknowledged, counts go up.
+//!
+//! While the controller is away the last snapshot serves on; the connection is tried again every [`RETRY`].
+
+use crate::listener::Socket;
+use crate::proxy::Shared;
+use crate::service::Config;
+use crate::worker::Order;
+use ondol_core::wire::asynchronous::{read_frame, write_frame};
+use ondol_core::wire::proxy::{FromProxy, Report, Snapshot, ToProxy};
+use ondol_core::wire::supervision::SocketName;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot};
+
+/// Between two tries to reach the controller.
+const RETRY: Duration = Duration::from_millis(100);
+/// Between two reports.
+const REPORT: Duration = Duration::from_secs(1);
+/// Between two reports because of news.
+const NEWS: Duration = Duration::from_millis(10);
+
+/// What the control thread knows.
+pub struct Control {
+    config: Config,
+    shared: Arc<Shared>,
+    workers: Vec<mpsc::Sender<Order>>,
+    open: BTreeSet<SocketName>,
+    generation: Option<u64>,
+}
+
+impl Control {
+    /// Knows nothing yet.
+    pub fn new(config: Config, shared: Arc<Shared>, workers: Vec<mpsc::Sender<Order>>) -> Self {
+        Self { config, shared, workers, open: BTreeSet::new(), generation: None }
+    }
+
+    /// Serves with the snapshot on disk, if there is a fit one, then as the controller says. Never ends.
+    pub async fn run(mut self) {
+        if let Some(snapshot) = kept(&self.config) {
+            match self.take(&snapshot).await {
+                Ok(()) => tracing::info!(generation = snapshot.generation, "serving with the snapshot kept on disk"),
+                Err(error) => tracing::warn!(code = "GW-040", error, "the snapshot kept on disk cannot be served"),
+            }
+        }
+        let path = self.config.run_dir.join("control.sock");
+        loop {
+            match self.listen(&path).await {
+                Ok(()) => tracing::info!("the controller closed the connection"),
+                Err(error) => tracing::debug!(%error, "the controller cannot be reached"),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// One connection to the controller.
+    async fn listen(&mut self, path: &Path) -> io::Result<()> {
+        let (name, _folder) = ondol_core::unix::short(path)?;
+        let (mut from, mut to) = UnixStream::connect(name).await?.into_split();
+        write_frame(&mut to, &FromProxy::Hello { pid: std::process::id(), generation: self.generation }).await?;
+        // Reading a frame may not be dropped halfway, so a task of this function reads and hands over.
+        let (frames, mut snapshots) = mpsc::channel(1);
+        let reading = async move {
+            while let Some(ToProxy::Snapshot(snapshot)) = read_frame(&mut from).await? {
+                if frames.send(snapshot).await.is_err() {
+                    break;
+                }
+            }
+            io::Result::Ok(())
+        };
+        let mut reading = std::pin::pin!(reading);
+        let mut due = tokio::time::interval(REPORT);
+        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let shared = self.shared.clone();
+        loop {
+            let mut newest = tokio::select! {
+                ended = &mut reading => return ended,
+                snapshot = snapshots.recv() => snapshot,
+                _ = due.tick() => None,
+                () = shared.clusters.news() => {
+                    tokio::time::sleep(NEWS).await; // News come in crowds.
+                    None
+                }
+            };
+            while let Ok(newer) = snapshots.try_recv() {
+                newest = Some(newer);
+            }
+            if let Some(snapshot) = newest {
+                let generation = snapshot.generation;
+                let word = match self.take(&snapshot).await {
+                    Ok(()) => {
+                        self.keep(&snapshot);
+                        FromProxy::Ack { generation }
+                    }
+                    Err(error) => {
+                        tracing::warn!(code = "GW-040", generation, error, "a snapshot cannot be served; the last one stays");
+                        FromProxy::Refused { generation, error }
+                    }
+                };
+                write_frame(&mut to, &word).await?;
+            } else {
+                write_frame(&mut to, &FromProxy::Report(Box::new(self.report()))).await?;
+            }
+        }
+    }
+
+    /// Serves by this snapshot, in all workers and on all its sockets.
+    async fn take(&mut self, snapshot: &Snapshot) -> Result<(), String> {
+        if snapshot.boot != self.config.boot {
+            return Err(format!("it is of boot {}, this is boot {}", snapshot.boot, self.config.boot));
+        }
+        if self.generation.is_some_and(|served| served > snapshot.generation) {
+            return Err(format!("generation {} is older than what is served", snapshot.generation));
+        }
+        let names = snapshot.gateways.iter().map(|gateway| &gateway.socket);
+        let wanted: BTreeSet<_> = names.chain(snapshot.edges.iter().map(|edge| &edge.socket)).cloned().collect();
+        let mut taken = Vec::new();
+        for name in wanted.difference(&self.open) {
+            let socket = self.config.sockets.take(name).await;
+            taken.push((name.clone(), socket.map_err(|error| format!("socket {}: {error}", name.0))?));
+        }
+        self.shared.apply(snapshot)?;
+        self.generation = Some(snapshot.generation);
+        let close: Vec<_> = self.open.difference(&wanted).cloned().collect();
+        if !taken.is_empty() || !close.is_empty() {
+            self.order(&taken, &close).await.map_err(|error| error.to_string())?;
+        }
+        self.open = wanted;
+        Ok(())
+    }
+
+    /// Gives every worker its own descriptors, and waits until all listen.
+    async fn order(&self, open: &[(SocketName, Socket)], close: &[SocketName]) -> io::Result<()> {
+        let gone = || io::Error::other("a worker has ended");
+        let mut waiting = Vec::new();
+        for worker in &self.workers {
+            let copies = open.iter().map(|(name, socket)| Ok((name.clone(), socket.try_clone()?)));
+            let (done, told) = oneshot::channel();
+            let order = Order { open: copies.collect::<io::Result<_>>()?, close: close.to_vec(), done };
+            worker.send(order).await.map_err(|_| gone())?;
+            waiting.push(told);
+        }
+        for told in waiting {
+            told.await.map_err(|_| gone())??;
+        }
+        Ok(())
+    }
+
+    fn report(&self) -> Report {
+        let now = self.shared.clock.mono();
+        Report {
+            pid: std::process::id(),
+            at: self.shared.clock.wall(),
+            in_flight: self.shared.clusters.in_flight(),
+            healthy: self.shared.clusters.healthy(now),
+            breakers: self.shared.clusters.breakers(),
+            connections: self.shared.connections.load(Ordering::Relaxed),
+            ..Report::default()
+        }
+    }
+
+    /// Writes the snapshot beside the socket; without it the next proxy waits for the controller.
+    fn keep(&self, snapshot: &Snapshot) {
+        let (path, new) = (self.config.run_dir.join("snapshot.json"), self.config.run_dir.join("snapshot.json.new"));
+        let written = serde_json::to_vec(snapshot)
+            .map_err(io::Error::from)
+            .and_then(|text| std::fs::write(&new, text))
+            .and_then(|()| std::fs::rename(&new, &path));
+        if let Err(error) = written {
+            tracing::warn!(code = "GW-042", %error, "the snapshot could not be kept on disk");
+        }
+    }
+}
+
+/// The snapshot on disk, if it is whole and of this boot.
+fn kept(config: &Config) -> Option<Snapshot> {
+    let text = std::fs::read(config.run_dir.join("snapshot.json")).ok()?;
+    let snapshot: Snapshot = serde_json::from_slice(&text).ok()?;
+    (snapshot.boot == config.boot).then_some(snapshot)
+}

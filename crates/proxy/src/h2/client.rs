@@ -1,0 +1,138 @@
+//! One exchange over a shared HTTP/2 connection to an instance.
+
+use super::body::{Incoming, Outgoing, Stopped};
+use super::{CONNECTION_WINDOW, STREAM_WINDOW, convert};
+use crate::check::HeadError;
+use crate::exchange::Response;
+use crate::io::Io;
+use crate::message::{Body, BodyError, Frame, RequestHead, ResponseHead, Source};
+use bytes::Bytes;
+use h2::client::{Connection, ResponseFuture, SendRequest};
+use h2::{Reason, RecvStream};
+use http::{Method, Uri};
+use std::task::{Context, Poll};
+
+/// Begins HTTP/2 on a new connection: what sends requests, and what drives it.
+///
+/// # Errors
+/// Those of the first writes.
+pub async fn handshake(io: Io) -> Result<(SendRequest<Bytes>, Connection<Io, Bytes>), h2::Error> {
+    h2::client::Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(crate::h1::head::MAX_RESPONSE_HEAD as u32)
+        .max_send_buffer_size(STREAM_WINDOW as usize)
+        .enable_push(false)
+        .handshake(io)
+        .await
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// It is certain that the instance did not look at the request: refused stream, or the connection was going away.
+    #[error("the instance did not take the request: {0}")]
+    NotTaken(h2::Error),
+    /// The stream or connection ended.
+    #[error("the stream ended: {0}")]
+    Ended(h2::Error),
+    /// The answer is no HTTP.
+    #[error("the answer is not HTTP: {0}")]
+    Malformed(HeadError),
+    /// The request cannot be said in HTTP/2.
+    #[error("the request cannot be sent as HTTP/2")]
+    Unsayable,
+    /// The request's own body broke off.
+    #[error("the request's body broke off: {0}")]
+    Request(BodyError),
+}
+
+impl From<h2::Error> for ExchangeError {
+    fn from(error: h2::Error) -> Self {
+        // RFC 9113, section 8.7: these two guarantee that no processing has taken place.
+        let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+        let going = error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
+        if refused || going { Self::NotTaken(error) } else { Self::Ended(error) }
+    }
+}
+
+/// Sends a request and awaits the head of its answer. `host` is the endpoint's address.
+///
+/// # Errors
+/// [`ExchangeError`].
+///
+/// # Cancellation
+/// Resets the stream.
+pub async fn exchange<'b>(
+    sender: SendRequest<Bytes>,
+    request: &RequestHead,
+    host: &str,
+    body: Body<'b>,
+) -> Result<Response<'b>, ExchangeError> {
+    let message = say(request, host, body.length()).ok_or(ExchangeError::Unsayable)?;
+    let mut sender = sender.ready().await.map_err(ExchangeError::NotTaken)?;
+    let (response, stream) = sender.send_request(message, body.is_empty())?;
+    let mut call = Call { upload: Outgoing::new(stream, body), response };
+    let answer = std::future::poll_fn(|cx| call.poll(cx)).await?;
+    let (parts, incoming) = answer.into_parts();
+    let mut head = ResponseHead::default();
+    let is_head = request.method == Method::HEAD;
+    let length = convert::response(&parts, is_head, &mut head).map_err(ExchangeError::Malformed)?;
+    let upload = call.upload;
+    let body = match incoming.is_end_stream() && upload.is_done() {
+        true => Body::Empty,
+        false => Body::stream(Download { incoming: Incoming::new(incoming), upload }, length.filter(|_| !is_head)),
+    };
+    Ok(Response { head, body, tunnel: None })
+}
+
+fn say(head: &RequestHead, host: &str, length: Option<u64>) -> Option<http::Request<()>> {
+    let authority = if head.authority().is_empty() { host } else { head.authority() };
+    let uri = Uri::builder().scheme("http").authority(authority).path_and_query(head.target()).build().ok()?;
+    let mut message = http::Request::new(());
+    *message.method_mut() = head.method.clone();
+    *message.uri_mut() = uri;
+    *message.version_mut() = http::Version::HTTP_2;
+    *message.headers_mut() = convert::headers(&head.fields);
+    if let Some(length @ 1..) = length {
+        message.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
+    }
+    Some(message)
+}
+
+struct Call<'b> {
+    upload: Outgoing<'b>,
+    response: ResponseFuture,
+}
+
+impl Call<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<http::Response<RecvStream>, ExchangeError>> {
+        if let Poll::Ready(Err(Stopped::Body(error))) = self.upload.poll(cx) {
+            return Poll::Ready(Err(ExchangeError::Request(error)));
+        }
+        std::pin::Pin::new(&mut self.response).poll(cx).map_err(ExchangeError::from)
+    }
+}
+
+/// The answer's body, with the rest of the request's.
+struct Download<'b> {
+    incoming: Incoming,
+    upload: Outgoing<'b>,
+}
+
+impl Source for Download<'_> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        if let Poll::Ready(Err(Stopped::Body(error))) = self.upload.poll(cx) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        self.incoming.poll_frame(cx)
+    }
+}
+
+impl Drop for Download<'_> {
+    fn drop(&mut self) {
+        if !self.upload.is_done() {
+            self.upload.reset(Reason::CANCEL);
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! One request, as a straight line: who it is for, whether it may, where it goes, what comes back, one record.
+//!
+//! The gateway's line and an edge's line differ in their first half only: the gateway trusts nobody and finds a route,
+//! an edge knows caller and target by its socket. From the plan on they are the same.
+//!
+//! Not here: bytes (`h1`, `h2`), which instance and how often (`attempt`), what is legal (`check`).
+
+use crate::answer::{Answer, Word, is_grpc};
+use crate::attempt::{self, Lost, Means, Plan, Tried};
+use crate::check::HeadError;
+use crate::cluster::Clusters;
+use crate::exchange::{Reply, Request, Response, Service};
+use crate::filter::auth::Authority;
+use crate::filter::limit::{Limiters, Who};
+use crate::filter::trace::Trace;
+use crate::filter::identity;
+use crate::limits::{self, Activity, Span};
+use crate::message::RequestHead;
+use crate::pool::Pool;
+use crate::route::Route;
+use crate::tables::{Door, Edge, Entrance, Tables, Target};
+use arc_swap::ArcSwapOption;
+use http::{Method, StatusCode};
+use ondol_core::clock::SharedClock;
+use ondol_core::entropy::{Entropy, SharedEntropy};
+use ondol_core::error::ErrorCode;
+use ondol_core::id::ServiceName;
+use ondol_core::task::Tasks;
+use ondol_core::unit::parse_duration;
+use ondol_core::wire::proxy::{Action, Policy, Snapshot};
+use ondol_core::wire::supervision::SocketName;
+use ondol_resilience::deadline::{self, Deadline};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+/// What a start may take beyond its wait: the controller's ten seconds for `visible_after`, and two for the way.
+const START_GRACE: Duration = Duration::from_secs(12);
+/// What a call with `wait` may take beyond it.
+const WAIT_GRACE: Duration = Duration::from_secs(5);
+/// The longest `wait` that is believed.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// What all workers share.
+pub struct Shared {
+    /// What is served; nothing before the first snapshot.
+    pub tables: ArcSwapOption<Tables>,
+    /// Services as targets.
+    pub clusters: Arc<Clusters>,
+    /// Token issuers.
+    pub authority: Arc<Authority>,
+    /// Time.
+    pub clock: SharedClock,
+    /// Open client connections.
+    pub connections: AtomicU64,
+    limiters: Limiters,
+    run_dir: PathBuf,
+}
+
+impl Shared {
+    /// Nothing to serve yet. `run_dir` is where the controller's socket is; key sets are kept there too.
+    pub fn new(clock: SharedClock, entropy: SharedEntropy, run_dir: PathBuf) -> Self {
+        let authority = Authority::new(clock.clone(), entropy, Some(run_dir.clone()));
+        Self {
+            tables: ArcSwapOption::empty(),
+            clusters: Arc::default(),
+            authority: Arc::new(authority),
+            clock,
+            connections: AtomicU64::new(0),
+            limiters: Limiters::default(),
+            run_dir,
+        }
+    }
+
+    /// Serves this snapshot from now on; requests under way end under the one they began with.
+    ///
+    /// # Errors
+    /// Why it cannot be served, in words; the one before stays.
+    pub fn apply(&self, snapshot: &Snapshot) -> Result<(), String> {
+        let now = self.clock.mono();
+        let tables = Tables::apply(snapshot, &self.clusters, &self.limiters, &self.authority, &self.run_dir, now)?;
+        self.tables.store(Some(Arc::new(tables)));
+        Ok(())
+    }
+}
+
+/// One thread's share of the proxy.
+pub struct Worker {
+    shared: Arc<Shared>,
+    entropy: SharedEntropy,
+    /// Kept upstream connections.
+    pub pool: Pool,
+}
+
+impl Worker {
+    /// A worker without connections. `entropy` is for jitter and balancing, not for secrets.
+    pub fn new(shared: Arc<Shared>, entropy: SharedEntropy, tasks: Tasks) -> Self {
+        let pool = Pool::new(shared.clock.clone(), tasks);
+        Self { shared, entropy, pool }
+    }
+
+    /// What all workers share.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Its randomness.
+    pub fn entropy(&self) -> &dyn Entropy {
+        &*self.entropy
+    }
+
+    fn means(&self) -> Means<'_> {
+        Means { pool: &self.pool, clock: &self.shared.clock, entropy: &self.entropy }
+    }
+}
+
+/// Serves the requests of connections to one socket.
+pub struct Front<'w> {
+    /// The thread's share.
+    pub worker: &'w Worker,
+    /// The socket's name.
+    pub socket: &'w SocketName,
+}
+
+/// What is known of a request once it may go.
+struct Going<'t> {
+    plan: Plan,
+    target: &'t Target,
+    policy: &'t Policy,
+}
+
+impl Service for Front<'_> {
+    async fn serve<R: Reply>(&self, request: Request<'_>, reply: &mut R) {
+        let Some(tables) = self.worker.shared.tables.load_full() else {
+            reply.send(not_ready().into_response(request.head)).await;
+            return;
+        };
+        let Request { head, body, websocket, peer } = request;
+        let trace = Trace::of(&head.fields, &*self.worker.entropy);
+        let entrance = tables.entrance(self.socket);
+        let going = match entrance {
+            Some(Entrance::Gateway) => self.from_outside(&tables, head, websocket, peer, &trace).await,
+            Some(Entrance::Edge(index)) => self.over_edge(&tables.edges[index], head, websocket, &trace),
+            None => Err(no_such_socket()),
+        };
+        let activity = Activity::default();
+        let tried = match going {
+            Err(answer) => Tried { result: Err(Lost::Own(answer)), made: 0, endpoint: None },
+            Ok(going) => match limits::cap(body, going.policy.body_limit, &activity) {
+                Ok(body) => {
+                    let tried = self.attempts(&tables, &going, head, body, &activity, reply).await;
+                    self.bounded(tried, &going.plan, &activity)
+                }
+                Err(error) => {
+                    let lost = attempt::own_request(&error).map_or(Lost::Gone, Lost::Own);
+                    Tried { result: Err(lost), made: 0, endpoint: None }
+                }
+            },
+        };
+        let edge = entrance.and_then(|entrance| match entrance {
+            Entrance::Edge(index) => Some(&tables.edges[index]),
+            Entrance::Gateway => None,
+        });
+        let (mut response, permit) = match tried.result {
+            Ok(answered) => {
+                let mut response = answered.response;
+                if edge.is_some_and(|edge| edge.spec.caller == ServiceName::ondol()) {
+                    response.head.fields.remove("proxy-status"); // Only our own word may stand there.
+                }
+                (response, answered.permit)
+            }
+            Err(Lost::Own(answer)) => (answer.into_response(head), None),
+            Err(Lost::Gone) => return,
+        };
+        match edge {
+            Some(_) if tried.made > 1 => response.head.fields.set("ondol-retried", (tried.made - 1).to_string()),
+            Some(_) => {}
+            None => {
+                identity::strip(&mut response.head.fields);
+                response.head.fields.set("x-request-id", head.fields.get("x-request-id").unwrap_or_default());
+            }
+        }
+        reply.send(response).await;
+        drop(permit);
+    }
+
+    fn refuse(&self, error: HeadError) -> Response<'static> {
+        Answer::new(error.status(), error.code(), Word::HttpRequestError, error.to_string()).into_bare_response()
+    }
+}
+
+impl Front<'_> {
+    /// The gateway's half: nobody is believed before a route's filters have passed.
+    async fn from_outside<'t>(
+        &self,
+        tables: &'t Tables,
+        head: &mut RequestHead,
+        websocket: bool,
+        peer: Option<IpAddr>,
+        trace: &Trace,
+    ) -> Result<Going<'t>, Answer> {
+        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let client = tables.trusted.resolve(head, peer);
+        identity::strip(&mut head.fields);
+        trace.write(&mut head.fields);
+        let route = tables.routes.find(head).ok_or_else(|| no_route(head))?;
+        let identity = match &tables.guards[route.index] {
+            Door::Open => None,
+            Door::Guarded(guard) => Some(guard.admit(head).await?),
+            Door::Shut => return Err(no_issuer(route)),
+        };
+        if let Some(limiter) = &tables.limiters[route.index] {
+            let subject = identity.as_ref().map(|identity| identity.subject.as_str());
+            limiter.check(Who { subject, address: client, fields: &head.fields }, self.worker.shared.clock.mono())?;
+        }
+        let (policy, target) = (&route.spec.policy, &tables.targets[route.index]);
+        let plan = match &route.spec.action {
+            Action::Forward(_) => self.plan(policy, target, head, websocket, None),
+            Action::Start { wait_ms, key_required, .. } => {
+                if *key_required && !head.fields.contains("idempotency-key") {
+                    return Err(no_key());
+                }
+                let name = format!("/v1/starts/{}", route.spec.name);
+                head.method = Method::POST;
+                head.set_target(name.as_bytes()).map_err(|error| internal(&error.to_string()))?;
+                let span = Duration::from_millis(*wait_ms).saturating_add(START_GRACE);
+                let deadline = Some(Deadline::new(self.worker.shared.clock.mono(), span, None));
+                Plan { deadline, extra: 0, waits: true, websocket: false }
+            }
+        };
+        Ok(Going { plan, target, policy })
+    }
+
+    /// An edge's half: caller and target are known, what the caller says of its user goes on.
+    fn over_edge<'t>(
+        &self,
+        edge: &'t Edge,
+        head: &mut RequestHead,
+        websocket: bool,
+        trace: &Trace,
+    ) -> Result<Going<'t>, Answer> {
+        head.fields.set("ondol-caller", edge.spec.caller.as_str());
+        trace.write(&mut head.fields);
+        let policy = &edge.spec.policy;
+        let mut plan = self.plan(policy, &edge.target, head, websocket, announced(head));
+        if edge.spec.caller == ServiceName::ondol() {
+            plan.extra = 0; // Sagas and pushes try again on their own.
+        }
+        Ok(Going { plan, target: &edge.target, policy })
+    }
+
+    fn plan(
+        &self,
+        policy: &Policy,
+        target: &Target,
+        head: &RequestHead,
+        websocket: bool,
+        announced: Option<Duration>,
+    ) -> Plan {
+        let now = self.worker.shared.clock.mono();
+        let wait = matches!(target, Target::Controller).then(|| wait_of(head)).flatten();
+        let span = match wait {
+            Some(wait) => wait.saturating_add(WAIT_GRACE),
+            None => Duration::from_millis(policy.timeout_ms),
+        };
+        let stream = (policy.stream || websocket) && wait.is_none();
+        let deadline = (!stream).then(|| Deadline::new(now, span, announced));
+        let extra = if wait.is_some() || websocket { 0 } else { policy.retries };
+        Plan { deadline, extra, waits: stream || wait.is_some(), websocket }
+    }
+
+    async fn attempts<'b, R: Reply>(
+        &self,
+        tables: &Tables,
+        going: &Going<'_>,
+        head: &mut RequestHead,
+        body: crate::message::Body<'b>,
+        activity: &Activity,
+        reply: &mut R,
+    ) -> Tried<'b> {
+        let (means, plan) = (self.worker.means(), &going.plan);
+        match going.target {
+            Target::Service(way) => attempt::to_service(&means, way, plan, head, body, activity, reply).await,
+            Target::Controller => {
+                attempt::to_controller(&means, &tables.controller, plan, head, body, activity, reply).await
+            }
+            Target::Nowhere => Tried { result: Err(Lost::Own(nowhere())), made: 0, endpoint: None },
+        }
+    }
+
+    /// Bounds the answer's body in time.
+    fn bounded<'b>(&self, mut tried: Tried<'b>, plan: &Plan, activity: &Activity) -> Tried<'b> {
+        if let Ok(answered) = &mut tried.result {
+            let span = plan.deadline.map_or(Span::Idle(attempt::IDLE), |deadline| Span::Until(deadline.0));
+            let body = std::mem::take(&mut answered.response.body);
+            answered.response.body = limits::within(body, span, &self.worker.shared.clock, activity);
+        }
+        tried
+    }
+}
+
+/// What is left of the caller's own deadline.
+fn announced(head: &RequestHead) -> Option<Duration> {
+    let own = head.fields.get_str("ondol-deadline-ms").and_then(deadline::parse_millis);
+    let grpc = head.fields.get_str("grpc-timeout").filter(|_| is_grpc(head)).and_then(deadline::parse_grpc);
+    own.into_iter().chain(grpc).min()
+}
+
+/// The query parameter `wait`: `5s`, `500ms`, or whole seconds.
+fn wait_of(head: &RequestHead) -> Option<Duration> {
+    let value = head.query()?.split('&').find_map(|pair| pair.strip_prefix("wait="))?;
+    let span = value.parse().map(Duration::from_secs).ok().or_else(|| parse_duration(value).ok())?;
+    Some(span.min(LONGEST_WAIT))
+}
+
+fn not_ready() -> Answer {
+    let detail = "the proxy has not been told yet what to serve";
+    let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("GW-030"));
+    Answer::new(status, code, Word::DestinationUnavailable, detail).retry_after(1)
+}
+
+fn no_such_socket() -> Answer {
+    let detail = "this edge or listener is not part of the system any more";
+    Answer::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("GW-030"), Word::DestinationUnavailable, detail)
+}
+
+fn no_route(head: &RequestHead) -> Answer {
+    let detail = format!("no route takes {} {}", head.method, head.path());
+    Answer::new(StatusCode::NOT_FOUND, ErrorCode::new("GW-010"), Word::DestinationNotFound, detail)
+}
+
+fn no_issuer(route: &Route) -> Answer {
+    internal(&format!("the token issuer of route {} is not known", route.spec.name))
+}
+
+fn no_key() -> Answer {
+    let detail = "this route needs an Idempotency-Key: any text that is new for a new request and the same for a repeat";
+    Answer::new(StatusCode::BAD_REQUEST, ErrorCode::new("GW-031"), Word::HttpRequestError, detail)
+}
+
+fn nowhere() -> Answer {
+    let detail = "the target is not part of the system";
+    Answer::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("GW-021"), Word::DestinationUnavailable, detail)
+}
+
+fn internal(detail: &str) -> Answer {
+    Answer::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::new("GW-029"), Word::ProxyInternalError, detail)
+}

@@ -1,0 +1,94 @@
+//! The role: workers that serve, and one thread that listens to the controller.
+//!
+//! ```text
+//! control thread ──snapshot──► Shared.tables ◄──load── worker 0 … N (a runtime, connections and pools each)
+//!       │  └──sockets, by name, from the supervisor ──► each worker gets its own descriptor
+//!       └──reports, acknowledgements──► controller
+//! ```
+//!
+//! Invariants
+//! - Ready only with a whole snapshot: one from the controller, or the last one on disk if it is of this boot.
+//! - A snapshot is acknowledged when all workers serve by it and listen on its sockets.
+//! - The controller's absence changes nothing but that no newer snapshot comes.
+//!
+//! Not here: who decides what a snapshot says (the controller), who binds sockets (the supervisor).
+
+use crate::cluster::health;
+use crate::control::Control;
+use crate::fetch::Fetch;
+use crate::listener::Socket;
+use crate::proxy::{Shared, Worker};
+use crate::worker;
+use ondol_core::BoxFuture;
+use ondol_core::clock::SharedClock;
+use ondol_core::entropy::{SeededEntropy, SharedEntropy};
+use ondol_core::id::BootId;
+use ondol_core::task::{Kind, Tasks};
+use ondol_core::wire::supervision::SocketName;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Gives listening sockets by name; in the program it asks the supervisor.
+pub trait SocketSource: Send + Sync + 'static {
+    /// A descriptor of the socket.
+    fn take(&self, name: &SocketName) -> BoxFuture<io::Result<Socket>>;
+}
+
+/// What the role needs.
+pub struct Config {
+    /// `.ondol/run`: the control socket, the controller's socket, the kept snapshot and keys.
+    pub run_dir: PathBuf,
+    /// This boot: a snapshot on disk of another one is not used.
+    pub boot: BootId,
+    /// Threads that serve; at least one.
+    pub workers: usize,
+    /// Where the sockets come from.
+    pub sockets: Arc<dyn SocketSource>,
+    /// Time.
+    pub clock: SharedClock,
+    /// Randomness fit for secrets.
+    pub entropy: SharedEntropy,
+}
+
+/// Orders that a worker may have waiting; the control thread waits for each before it gives the next.
+const ORDERS: usize = 2;
+
+/// Runs the role on this thread and `config.workers` others until `tasks` stops.
+///
+/// # Errors
+/// When the system gives no thread or runtime.
+pub fn run(config: Config, tasks: &Tasks) -> io::Result<()> {
+    let shared = Arc::new(Shared::new(config.clock.clone(), config.entropy.clone(), config.run_dir.clone()));
+    let (mut orders, mut threads) = (Vec::new(), Vec::new());
+    for number in 0..config.workers.max(1) {
+        let (sender, receiver) = mpsc::channel(ORDERS);
+        let (shared, tasks) = (shared.clone(), tasks.child());
+        let make = move |tasks| Worker::new(shared, fast_entropy(), tasks);
+        threads.push(Tasks::thread(&format!("proxy-{number}"), move || worker::run(make, receiver, tasks))?);
+        orders.push(sender);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (stopping, own) = (tasks.stopping(), tasks.clone());
+    tokio::task::LocalSet::new().block_on(&runtime, async move {
+        let fetch = Fetch::new(Worker::new(shared.clone(), fast_entropy(), own.clone()));
+        let (authority, clusters) = (shared.authority.clone(), shared.clusters.clone());
+        own.spawn(Kind::Health, health::run(clusters, own.clone(), config.entropy.clone()));
+        own.spawn_local(Kind::Control, async move { authority.keep_keys(fetch).await });
+        own.spawn_local(Kind::Control, Control::new(config, shared, orders).run());
+        stopping.await;
+    });
+    for thread in threads {
+        match thread.join() {
+            Ok(ended) => ended?,
+            Err(_) => return Err(io::Error::other("a worker panicked")),
+        }
+    }
+    Ok(())
+}
+
+/// For jitter and balancing: no system call per draw, no lock that another thread wants.
+fn fast_entropy() -> SharedEntropy {
+    Arc::new(SeededEntropy::from_system())
+}
