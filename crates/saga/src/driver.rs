@@ -125,6 +125,7 @@ impl Driver {
             }
             // Each arm is cancel-safe: losing the race loses nothing.
             let done = tokio::select! {
+                biased; // The same seed gives the same run.
                 Some(ended) = self.calls.next(), if !self.calls.is_empty() => self.ended(ended).await,
                 Some(command) = self.claim.commands.recv() => self.command(command).await,
                 () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => self.woken().await,
