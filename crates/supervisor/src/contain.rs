@@ -75,7 +75,7 @@ impl Yard {
     pub(crate) fn close(&self) {
         if let Some(path) = &self.cgroup {
             // Stays when a process that nobody could kill is left: the successor tries again.
-            let _ = fs::remove_dir(path);
+            remove_groups(path);
         }
     }
 }
@@ -210,7 +210,7 @@ pub(crate) fn counter(text: &str, name: &str) -> Option<u64> {
 }
 
 /// The supervisor's own group in the v2 hierarchy, as a folder.
-fn own_cgroup() -> Option<PathBuf> {
+pub(crate) fn own_cgroup() -> Option<PathBuf> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]

@@ -119,6 +119,10 @@ impl Instance {
                 None => None,
             };
         }
+        if matches!(self.machine.phase(), Phase::Stopped | Phase::Failed) {
+            // Nobody will answer: clients are refused now instead of kept waiting.
+            self.listener = None;
+        }
     }
 
     /// The leader of this life was waited for.
@@ -147,9 +151,8 @@ impl Instance {
     /// Refuses when its port is held by somebody else.
     pub(crate) fn port_is_free(&self) -> Result<(), Refusal> {
         match self.spec.socket {
-            Some(SocketMode::Port) => free_or_say(self.spec.port),
-            Some(SocketMode::Fds) if self.listener.is_none() => listen_or_say(loopback(self.spec.port)).map(drop),
-            Some(SocketMode::Fds) | None => Ok(()),
+            Some(_) if self.listener.is_none() => free_or_say(self.spec.port),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -159,6 +162,10 @@ impl Instance {
 
     pub(crate) fn is_leader(&self, pid: rustix::process::Pid) -> bool {
         !self.leader_ended && self.life.as_ref().is_some_and(|life| life.process.pid == pid)
+    }
+
+    pub(crate) fn is_role(&self) -> bool {
+        self.role
     }
 
     /// Rises with every start.

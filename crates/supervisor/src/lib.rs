@@ -14,6 +14,7 @@
 
 mod config;
 mod contain;
+mod descriptors;
 mod error;
 mod facts;
 mod home;
@@ -67,9 +68,14 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub fn run(config: Config) -> Result<(), SupervisorError> {
     let clock: SharedClock = Arc::new(SystemClock);
     let signals = signals::Signals::new().map_err(SupervisorError::system("handle signals"))?;
+    descriptors::keep_to_ourselves().map_err(SupervisorError::system("read /proc/self/fd"))?;
     // Fails when it leads one already.
     let _ = rustix::process::setsid();
-    let home = Home::open(&config.root, &SystemEntropy)?;
+    let root = config
+        .root
+        .canonicalize()
+        .map_err(SupervisorError::folder("open", &config.root))?;
+    let home = Home::open(&root, &SystemEntropy)?;
     let swept = sweep::sweep(&home.folder, &home.boot, &*clock)?;
     let logs = logs::Logs::open(home.folder.join("logs"), config.log_quota, clock.clone());
     let logs = Arc::new(logs.map_err(SupervisorError::folder("open", home.folder.join("logs")))?);
@@ -100,18 +106,21 @@ pub fn run(config: Config) -> Result<(), SupervisorError> {
             pump: pump.clone(),
             inbox,
             lives: 0,
-            memory: tools::Memory::new(),
+            memory: tools::Memory::new(clock.mono()),
         },
         board: board.clone(),
         ports: ports::Ports::open(home.folder.join("ports.json"), &home.boot.system),
         sockets: sockets::Sockets::new(home.run()),
-        roles: roles(&config, &*clock),
+        roles: roles(&config, &root, &*clock),
         instances: std::collections::BTreeMap::new(),
         jobs: jobs::Jobs::default(),
         tries: Vec::new(),
         waiting: Vec::new(),
+        answers: Vec::new(),
         stopping: false,
     };
+    // Whoever connects finds facts.
+    service.publish();
     server
         .start(listener)
         .map_err(SupervisorError::system("start a thread"))?;
@@ -148,7 +157,7 @@ fn record(home: &Home, yard: &Yard) -> Result<(), SupervisorError> {
     home::write_whole(&path, text.as_bytes()).map_err(SupervisorError::folder("write", &path))
 }
 
-fn roles(config: &Config, clock: &dyn Clock) -> Vec<Instance> {
+fn roles(config: &Config, root: &std::path::Path, clock: &dyn Clock) -> Vec<Instance> {
     let role = |spec: &RoleSpec| {
         let mut env: std::collections::BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -162,7 +171,7 @@ fn roles(config: &Config, clock: &dyn Clock) -> Vec<Instance> {
             id,
             argv: spec.argv.clone(),
             env,
-            dir: config.root.clone(),
+            dir: root.to_path_buf(),
             socket: None,
             port: 0,
             // Not asked: a role is ready as soon as it runs.

@@ -41,6 +41,8 @@ pub(crate) struct Service {
     pub jobs: Jobs,
     pub tries: Vec<Try>,
     pub waiting: Vec<Waiting>,
+    /// Sent once the facts are out: who asked and then looks sees what was done.
+    pub answers: Vec<(SyncSender<Answer>, Answer)>,
     pub stopping: bool,
 }
 
@@ -74,7 +76,11 @@ impl Service {
             role.handle(Event::Start, &mut self.tools);
         }
         loop {
-            self.board.publish(self.facts());
+            self.publish();
+            for (client, answer) in self.answers.drain(..) {
+                // The client may be gone.
+                let _ = client.try_send(answer);
+            }
             if self.stopping && self.is_over() {
                 return Ok(());
             }
@@ -85,6 +91,7 @@ impl Service {
             }
             signals.take_child();
             self.reap();
+            self.tools.memory.look(self.tools.clock.mono());
             while let Ok(mail) = mail.try_recv() {
                 self.take(mail);
             }
@@ -114,6 +121,11 @@ impl Service {
             .chain(tries)
             .min();
         due.map(|due| due.saturating_sub(self.tools.clock.mono()))
+    }
+
+    /// What everyone may read from now on.
+    pub(crate) fn publish(&self) {
+        self.board.publish(self.facts());
     }
 
     fn facts(&self) -> Facts {
@@ -165,8 +177,7 @@ impl Service {
         match mail {
             Mail::Ask(request, reply) => {
                 if let Some(answer) = self.ask(request, &reply) {
-                    // The client may be gone.
-                    let _ = reply.try_send(answer);
+                    self.answers.push((reply, answer));
                 }
             }
             Mail::Ready(life) => self.tell(life, Event::Ready),
@@ -308,8 +319,6 @@ impl Service {
         if known.is_some_and(|phase| !matches!(phase, Phase::Stopped | Phase::Failed)) {
             return Err(Refusal::RunsAlready(id));
         }
-        // Frees the socket that a stopped one of the same number holds.
-        self.instances.remove(&id);
         let mut instance = Instance::service(spec, self.tools.clock.wall())?;
         instance.port_is_free()?;
         instance.handle(Event::Start, &mut self.tools);
@@ -337,6 +346,16 @@ impl Service {
         let Some(instance) = known.find(|instance| instance.spec.id == id) else {
             return Some(Refusal::NoInstance(id).into());
         };
+        if event == Event::Stop && instance.is_role() {
+            let why = "a role ends only with the supervisor; restart it, or stop everything".to_owned();
+            return Some(
+                Refusal::Invalid {
+                    name: id.to_string(),
+                    why,
+                }
+                .into(),
+            );
+        }
         let wants = if event == Event::Stop {
             Wants::Ended
         } else {
@@ -355,24 +374,20 @@ impl Service {
         let stopping = self.stopping;
         let Self {
             waiting,
+            answers,
             roles,
             instances,
             ..
         } = self;
         waiting.retain(|client| {
             let mut known = roles.iter().chain(instances.values());
-            let Some(instance) = known.find(|instance| instance.spec.id == client.id) else {
-                let _ = client.reply.try_send(Refusal::NoInstance(client.id.clone()).into());
-                return false;
+            let answer = match known.find(|instance| instance.spec.id == client.id) {
+                Some(instance) => client.answer(instance, stopping),
+                None => Some(Refusal::NoInstance(client.id.clone()).into()),
             };
-            match client.answer(instance, stopping) {
-                Some(answer) => {
-                    // The client may be gone.
-                    let _ = client.reply.try_send(answer);
-                    false
-                }
-                None => true,
-            }
+            let waits = answer.is_none();
+            answers.extend(answer.map(|answer| (client.reply.clone(), answer)));
+            waits
         });
     }
 

@@ -139,8 +139,11 @@ fn describe(program: &str, error: &io::Error) -> String {
         io::ErrorKind::NotFound if program.contains('/') => {
             format!("`{program}` does not exist, or the interpreter it names does not")
         }
-        io::ErrorKind::NotFound => format!("there is no program `{program}` on its PATH"),
-        io::ErrorKind::PermissionDenied => format!("`{program}` may not be executed"),
+        io::ErrorKind::PermissionDenied if program.contains('/') => format!("`{program}` may not be executed"),
+        // Not permitted is also what the kernel says of a folder on the path that may not be searched.
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+            format!("there is no program `{program}` on its PATH that may be executed")
+        }
         _ => format!("`{program}`: {error}"),
     }
 }

@@ -1,6 +1,6 @@
 //! What starting a process needs, shared by instances and jobs.
 
-use crate::contain::{LIFE, Tree, Yard, counter};
+use crate::contain::{LIFE, Tree, Yard, counter, own_cgroup};
 use crate::logs::Logs;
 use crate::mail::Inbox;
 use crate::pump::Pump;
@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Held by the loop; lent to what it moves.
 pub(crate) struct Tools {
@@ -113,26 +114,68 @@ impl Tools {
 }
 
 /// Tells a death for lack of memory from other kills.
+///
+/// The tree's own group counts exactly where it has a memory controller. Otherwise the supervisor's own group is looked at,
+/// which its children share: a kill counted there shortly before a leader was seen dead is taken for its own.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    /// The machine's counter when last looked at.
-    kills: u64,
+    /// The file with the counter of the supervisor's own group.
+    counter: Option<PathBuf>,
+    /// Kills up to this number explain no death any more.
+    explained: u64,
+    /// The counter, and when it was read.
+    latest: (u64, Duration),
 }
+
+/// From the kernel's count to the death that it explains.
+const EXPLAINS: Duration = Duration::from_secs(1);
 
 impl Memory {
-    pub(crate) fn new() -> Self {
-        Self { kills: machine_kills() }
+    pub(crate) fn new(now: Duration) -> Self {
+        let mut this = Self {
+            counter: shared_counter(),
+            explained: 0,
+            latest: (0, now),
+        };
+        this.explained = this.kills();
+        this.latest.0 = this.explained;
+        this
     }
 
-    /// Whether the kernel killed for lack of memory: told by the tree's own group, or else by the machine's counter, which
-    /// may count another process that died in the same moment.
+    /// Whether the kernel killed the leader of this tree for lack of memory.
     pub(crate) fn killed(&mut self, tree: &Tree) -> bool {
-        let kills = machine_kills();
-        let rose = kills > std::mem::replace(&mut self.kills, kills);
-        tree.oom_kills().map_or(rose, |kills| kills > 0)
+        if let Some(kills) = tree.oom_kills() {
+            return kills > 0;
+        }
+        let rose = self.kills() > self.explained;
+        // One kill explains one death.
+        self.explained += u64::from(rose);
+        rose
+    }
+
+    /// What was counted a second ago and more explains no later death.
+    pub(crate) fn look(&mut self, now: Duration) {
+        if now.saturating_sub(self.latest.1) >= EXPLAINS {
+            self.explained = self.explained.max(self.latest.0);
+            self.latest = (self.kills(), now);
+        }
+    }
+
+    fn kills(&self) -> u64 {
+        let text = self.counter.as_ref().and_then(|file| fs::read_to_string(file).ok());
+        text.and_then(|text| counter(&text, "oom_kill")).unwrap_or(0)
     }
 }
 
-fn machine_kills() -> u64 {
-    counter(&fs::read_to_string("/proc/vmstat").unwrap_or_default(), "oom_kill").unwrap_or(0)
+/// In the memory controller of cgroup v1, or the nearest group of v2 that has one.
+fn shared_counter() -> Option<PathBuf> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let v1 = groups.lines().find_map(|line| line.split_once(":memory:/"));
+    if let Some((_, path)) = v1 {
+        return Some(Path::new("/sys/fs/cgroup/memory").join(path).join("memory.oom_control"));
+    }
+    own_cgroup()?
+        .ancestors()
+        .map(|group| group.join("memory.events"))
+        .find(|file| file.exists())
 }

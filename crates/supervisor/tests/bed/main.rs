@@ -6,7 +6,6 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 fn main() {
     let mut args = std::env::args();
@@ -22,7 +21,7 @@ fn main() {
         "spam" => spam(&rest),
         "bye" => bye(),
         "stubborn" => stubborn(),
-        "eat" => eat(&rest[0]),
+        "eat" => eat(),
         other => panic!("no behaviour {other}"),
     }
 }
@@ -154,12 +153,10 @@ fn stubborn() {
     nap();
 }
 
-/// Moves into the memory group of this folder and takes memory until it is killed.
-fn eat(group: &str) {
-    std::fs::write(format!("{group}/cgroup.procs"), std::process::id().to_string()).expect("join");
+/// Takes memory until it is killed.
+fn eat() {
     let mut eaten = Vec::new();
     loop {
         eaten.push(vec![1_u8; 1 << 20]);
-        std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -36,6 +36,26 @@ impl Bed {
         bed
     }
 
+    /// Started by another program, which gets the supervisor's argv behind its own.
+    pub fn through(starter: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut command = Command::new(starter[0]);
+        command
+            .args(&starter[1..])
+            .arg(PROGRAM)
+            .arg("supervise")
+            .arg(folder.path())
+            .stdin(Stdio::null());
+        let supervisor = command.spawn().expect("supervisor");
+        let bed = Self {
+            client: SupervisorClient::new(folder.path()),
+            folder,
+            supervisor,
+        };
+        bed.listening();
+        bed
+    }
+
     /// Kills the supervisor, and nothing else.
     pub fn kill(&mut self) {
         self.supervisor.kill().expect("kill");

@@ -1,6 +1,6 @@
 //! Run-to-end processes.
 
-use crate::bed::{Bed, PROGRAM, gone, job, wait};
+use crate::bed::{Bed, PROGRAM, alive, gone, job, wait};
 use ondol_core::wire::supervision::{Exit, JobSpec};
 use ondol_core::wire::supervision_client::JobEvent;
 
@@ -56,15 +56,22 @@ fn a_job_past_its_time_is_killed() {
 fn what_a_job_leaves_running_is_ended_with_it() {
     let bed = Bed::new(&[]);
     let mut lines = Vec::new();
-    let script = format!("{PROGRAM} leave & read x < /dev/zero & sleep 0.2; exit 0");
+    let go = bed.folder.path().join("go");
+    let script = format!(
+        "mkfifo {0}; {PROGRAM} leave > {0} & read said < {0}; echo $said",
+        go.display()
+    );
     let exit = bed
         .client
         .run_job(job("build/a", &["sh", "-c", &script]), |line| lines.push(line.text))
         .expect("job");
     assert_eq!(exit, Exit::Code(0));
-    for pid in lines.iter().filter_map(|line| line.strip_prefix("nap ")) {
-        gone(pid.parse().expect("pid"));
-    }
+    let pid = lines[0]
+        .strip_prefix("nap ")
+        .expect("what it left")
+        .parse()
+        .expect("pid");
+    assert!(!alive(pid), "gone when the job has ended");
 }
 
 #[test]

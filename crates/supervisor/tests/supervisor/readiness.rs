@@ -149,4 +149,6 @@ fn a_handed_on_socket_keeps_clients_waiting_over_a_restart() {
         ask().ok().filter(|pid| !pid.is_empty())
     });
     assert_ne!(second, first);
+    bed.client.stop(&instance("a.1")).expect("stop");
+    TcpStream::connect(("127.0.0.1", port)).expect_err("refused once it is stopped");
 }

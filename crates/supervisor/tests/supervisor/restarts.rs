@@ -1,6 +1,6 @@
 //! What ended is started again, or not, and says why.
 
-use crate::bed::{Bed, PROGRAM, behaving, kill, shell, spec};
+use crate::bed::{Bed, PROGRAM, behaving, job, kill, shell};
 use ondol_core::wire::supervision::{Exit, Phase};
 use std::fs;
 use std::path::Path;
@@ -40,11 +40,17 @@ fn a_death_for_lack_of_memory_is_called_so() {
         eprintln!("skipped: no writable memory controller in {}", groups.display());
         return;
     }
-    fs::write(group.join("memory.limit_in_bytes"), "16M").expect("limit");
-    let bed = Bed::new(&[]);
-    bed.start(spec("a.1", &[PROGRAM, "eat", &group.display().to_string()], "never"));
-    let fact = bed.until("a.1", "died", |fact| fact.last_exit.is_some());
-    assert_eq!(fact.last_exit, Some(Exit::OutOfMemory));
+    fs::write(group.join("memory.limit_in_bytes"), "64M").expect("limit");
+    // Started in the group, as in a container with a limit.
+    let inside = format!("echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"", group.display());
+    let bed = Bed::through(&["sh", "-c", &inside]);
+    let exit = bed.client.run_job(job("eater", &[PROGRAM, "eat"]), drop).expect("job");
+    assert_eq!(exit, Exit::OutOfMemory);
+    // And a kill from outside afterwards is not called so.
+    bed.start(behaving("b.1", "nap", "^nap"));
+    kill(bed.ready("b.1").pid.expect("pid"));
+    let fact = bed.until("b.1", "died", |fact| fact.last_exit.is_some());
+    assert_eq!(fact.last_exit, Some(Exit::Signal(9)));
     drop(bed);
     fs::remove_dir(&group).expect("remove");
 }

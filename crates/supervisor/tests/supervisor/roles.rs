@@ -1,6 +1,6 @@
 //! Roles are kept running, and their deaths touch nobody else.
 
-use crate::bed::{Bed, behaving, kill};
+use crate::bed::{Bed, behaving, instance, kill};
 use ondol_core::wire::supervision::{Exit, Phase};
 
 #[test]
@@ -16,6 +16,22 @@ fn a_killed_role_starts_again_at_once_and_no_instance_notices() {
         bed.naps(role, 2);
     }
     assert_eq!(bed.fact("a.1"), Some(before));
+}
+
+#[test]
+fn a_role_may_be_restarted_and_not_stopped() {
+    let bed = Bed::new(&["role=proxy:nap"]);
+    let before = bed.ready("proxy.1");
+    assert_eq!(
+        bed.client
+            .stop(&instance("proxy.1"))
+            .expect_err("refused")
+            .code()
+            .as_str(),
+        "SV-015"
+    );
+    bed.client.restart(&instance("proxy.1")).expect("restart");
+    assert!(bed.ready("proxy.1").start > before.start);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Whole trees are started, told to end and killed.
 
-use crate::bed::{Bed, alive, behaving, gone, instance, kill, shell, spec, wait};
+use crate::bed::{Bed, alive, behaving, gone, instance, job, kill, shell, spec, wait};
 use ondol_core::wire::supervision::{Containment, Exit, InstanceSpec, Phase};
 use ondol_core::wire::supervision_client::ClientError;
 
@@ -150,6 +150,33 @@ fn the_environment_is_the_given_one_and_four_variables_at_most() {
     names.sort();
     assert_eq!(names, ["ONDOL_BOOT", "ONDOL_LIFE", "PATH", "PORT"]);
     assert_eq!(bed.line("a.1", "ONDOL_BOOT="), bed.facts().boot.to_string());
+}
+
+#[test]
+fn a_program_starts_with_its_three_descriptors_and_default_signals() {
+    // The supervisor inherits a descriptor that its children must not get.
+    let bed = Bed::through(&["sh", "-c", "exec 7</dev/null \"$0\" \"$@\""]);
+    bed.start(behaving("a.1", "nap", "^nap"));
+    let pid = bed.ready("a.1").pid.expect("pid");
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .expect("descriptors")
+        .flatten();
+    let mut open: Vec<_> = open.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    open.sort();
+    assert_eq!(open, ["0", "1", "2"]);
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
+    assert!(status.contains("SigBlk:\t0000000000000000"), "{status}");
+    bed.client
+        .run_job(job("signals", &["grep", "SigIgn", "/proc/self/status"]), |line| {
+            assert_eq!(line.text, "SigIgn:\t0000000000000000");
+        })
+        .expect("job");
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
+    let session = stat
+        .rsplit_once(") ")
+        .and_then(|(_, rest)| rest.split(' ').nth(3))
+        .expect("session");
+    assert_eq!(session, pid.to_string(), "leads a session of its own");
 }
 
 #[test]
