@@ -71,7 +71,7 @@ pub struct InstanceSpec {
     pub id: InstanceId,
     /// Program and arguments; the program is a path or is looked for on the `PATH` of `env`.
     pub argv: Vec<String>,
-    /// The whole environment but for `PORT`, `LISTEN_*` and `ONDOL_BOOT`, which the supervisor sets.
+    /// The whole environment but for `PORT`, `LISTEN_*`, `ONDOL_BOOT` and `ONDOL_LIFE`, which the supervisor sets.
     pub env: BTreeMap<String, String>,
     /// Absolute.
     pub dir: PathBuf,
@@ -102,7 +102,7 @@ pub struct JobSpec {
     pub name: String,
     /// Program and arguments.
     pub argv: Vec<String>,
-    /// The whole environment but for `ONDOL_BOOT`.
+    /// The whole environment but for `ONDOL_BOOT` and `ONDOL_LIFE`.
     pub env: BTreeMap<String, String>,
     /// Absolute.
     pub dir: PathBuf,
@@ -140,7 +140,7 @@ pub enum Exit {
     Signal(i32),
     /// By the kernel, for lack of memory.
     OutOfMemory,
-    /// By the supervisor: not ready in time.
+    /// By the supervisor: not ready in time, or a job not done in time.
     NotReady,
     /// By the supervisor: told to stop or restart.
     Told,
