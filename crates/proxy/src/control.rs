@@ -13,7 +13,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
@@ -152,16 +151,8 @@ impl Control {
     }
 
     fn report(&self) -> Report {
-        let now = self.shared.clock.mono();
-        Report {
-            pid: std::process::id(),
-            at: self.shared.clock.wall(),
-            in_flight: self.shared.clusters.in_flight(),
-            healthy: self.shared.clusters.healthy(now),
-            breakers: self.shared.clusters.breakers(),
-            connections: self.shared.connections.load(Ordering::Relaxed),
-            ..Report::default()
-        }
+        let Shared { clock, clusters, counters, log, .. } = &*self.shared;
+        counters.report(clusters, clock.wall(), clock.mono(), log.dropped())
     }
 
     /// Writes the snapshot beside the socket; without it the next proxy waits for the controller.

@@ -8,15 +8,17 @@
 use crate::answer::{Answer, Word, is_grpc};
 use crate::attempt::{self, Lost, Means, Plan, Tried};
 use crate::check::HeadError;
-use crate::cluster::Clusters;
-use crate::exchange::{Reply, Request, Response, Service};
+use crate::cluster::{Clusters, Endpoint, Permit};
+use crate::exchange::{End, Reply, Request, Response, Sent, Service};
 use crate::filter::auth::Authority;
 use crate::filter::limit::{Limiters, Who};
 use crate::filter::trace::Trace;
 use crate::filter::identity;
 use crate::limits::{self, Activity, Span};
-use crate::message::RequestHead;
+use crate::message::{BodyError, RequestHead, Version};
 use crate::pool::Pool;
+use crate::report::access::{AccessLog, Entry};
+use crate::report::{Counters, Line, Served};
 use crate::route::Route;
 use crate::tables::{Door, Edge, Entrance, Tables, Target};
 use arc_swap::ArcSwapOption;
@@ -33,7 +35,6 @@ use ondol_resilience::deadline::{self, Deadline};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// What a start may take beyond its wait: the controller's ten seconds for `visible_after`, and two for the way.
@@ -42,6 +43,9 @@ const START_GRACE: Duration = Duration::from_secs(12);
 const WAIT_GRACE: Duration = Duration::from_secs(5);
 /// The longest `wait` that is believed.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// How a request is recorded whose client went away before its answer, as nginx does.
+const CLIENT_GONE: u16 = 499;
 
 /// What all workers share.
 pub struct Shared {
@@ -53,22 +57,26 @@ pub struct Shared {
     pub authority: Arc<Authority>,
     /// Time.
     pub clock: SharedClock,
-    /// Open client connections.
-    pub connections: AtomicU64,
-    limiters: Limiters,
+    /// Requests, errors, durations.
+    pub counters: Arc<Counters>,
+    /// A line per request.
+    pub log: AccessLog,
+    /// Rate limits.
+    pub limiters: Limiters,
     run_dir: PathBuf,
 }
 
 impl Shared {
     /// Nothing to serve yet. `run_dir` is where the controller's socket is; key sets are kept there too.
-    pub fn new(clock: SharedClock, entropy: SharedEntropy, run_dir: PathBuf) -> Self {
+    pub fn new(clock: SharedClock, entropy: SharedEntropy, run_dir: PathBuf, log: AccessLog) -> Self {
         let authority = Authority::new(clock.clone(), entropy, Some(run_dir.clone()));
         Self {
             tables: ArcSwapOption::empty(),
             clusters: Arc::default(),
             authority: Arc::new(authority),
             clock,
-            connections: AtomicU64::new(0),
+            counters: Arc::default(),
+            log,
             limiters: Limiters::default(),
             run_dir,
         }
@@ -80,7 +88,7 @@ impl Shared {
     /// Why it cannot be served, in words; the one before stays.
     pub fn apply(&self, snapshot: &Snapshot) -> Result<(), String> {
         let now = self.clock.mono();
-        let tables = Tables::apply(snapshot, &self.clusters, &self.limiters, &self.authority, &self.run_dir, now)?;
+        let tables = Tables::apply(snapshot, self, &self.run_dir.join(&snapshot.controller_socket), now)?;
         self.tables.store(Some(Arc::new(tables)));
         Ok(())
     }
@@ -131,6 +139,18 @@ struct Going<'t> {
     policy: &'t Policy,
 }
 
+/// What the record of a request says, gathered along the line.
+struct Seen {
+    began: Duration,
+    trace: Trace,
+    line: Arc<Line>,
+    client: Option<IpAddr>,
+    version: Version,
+    method: Method,
+    host: Box<str>,
+    path: Box<str>,
+}
+
 impl Service for Front<'_> {
     async fn serve<R: Reply>(&self, request: Request<'_>, reply: &mut R) {
         let Some(tables) = self.worker.shared.tables.load_full() else {
@@ -138,74 +158,149 @@ impl Service for Front<'_> {
             return;
         };
         let Request { head, body, websocket, peer } = request;
-        let trace = Trace::of(&head.fields, &*self.worker.entropy);
-        let entrance = tables.entrance(self.socket);
-        let going = match entrance {
-            Some(Entrance::Gateway) => self.from_outside(&tables, head, websocket, peer, &trace).await,
-            Some(Entrance::Edge(index)) => self.over_edge(&tables.edges[index], head, websocket, &trace),
-            None => Err(no_such_socket()),
+        let edge = match tables.entrance(self.socket) {
+            Some(Entrance::Edge(index)) => Some((index, &tables.edges[index])),
+            _ => None,
+        };
+        let mut seen = self.seen(&tables, head, peer);
+        let going = match (tables.entrance(self.socket), edge) {
+            (_, Some((index, edge))) => {
+                seen.line = tables.lines.edges[index].clone();
+                self.over_edge(edge, head, websocket, &seen.trace)
+            }
+            (Some(_), None) => self.from_outside(&tables, head, websocket, &mut seen).await,
+            (None, None) => Err(no_such_socket()),
         };
         let activity = Activity::default();
-        let tried = match going {
-            Err(answer) => Tried { result: Err(Lost::Own(answer)), made: 0, endpoint: None },
-            Ok(going) => match limits::cap(body, going.policy.body_limit, &activity) {
-                Ok(body) => {
-                    let tried = self.attempts(&tables, &going, head, body, &activity, reply).await;
-                    self.bounded(tried, &going.plan, &activity)
-                }
-                Err(error) => {
-                    let lost = attempt::own_request(&error).map_or(Lost::Gone, Lost::Own);
-                    Tried { result: Err(lost), made: 0, endpoint: None }
-                }
-            },
-        };
-        let edge = entrance.and_then(|entrance| match entrance {
-            Entrance::Edge(index) => Some(&tables.edges[index]),
-            Entrance::Gateway => None,
+        let capped = going.and_then(|going| match limits::cap(body, going.policy.body_limit, &activity) {
+            Ok(body) => Ok((going, body)),
+            Err(error) => Err(attempt::own_request(&error).unwrap_or_else(|| internal("a body without a length"))),
         });
-        let (mut response, permit) = match tried.result {
+        let tried = match capped {
+            Err(answer) => Tried { result: Err(Lost::Own(answer)), made: 0, endpoint: None },
+            Ok((going, body)) => {
+                let tried = self.attempts(&tables, &going, head, body, &activity, reply).await;
+                self.bounded(tried, &going.plan, &activity)
+            }
+        };
+        let (made, endpoint) = (tried.made, tried.endpoint.clone());
+        let Some((response, permit, own)) = self.finish(tried, edge.map(|(_, edge)| edge), head) else {
+            return self.record(seen, (CLIENT_GONE, None), made, endpoint, Sent { bytes: 0, end: End::ClientGone });
+        };
+        let status = response.head.status.as_u16();
+        let sent = reply.send(response).await;
+        drop(permit); // Its instance has done its part.
+        self.record(seen, (status, own), made, endpoint, sent);
+    }
+
+    fn refuse(&self, error: HeadError) -> Response<'static> {
+        let answer = Answer::new(error.status(), error.code(), Word::HttpRequestError, error.to_string());
+        if let Some(tables) = &*self.worker.shared.tables.load() {
+            let (status, own) = (answer.status.as_u16(), Some(answer.word));
+            tables.lines.unmatched.count(&Served { status, took: Duration::ZERO, attempts: 0, own });
+        }
+        answer.into_bare_response()
+    }
+}
+
+impl Front<'_> {
+    fn seen(&self, tables: &Tables, head: &RequestHead, peer: Option<IpAddr>) -> Seen {
+        Seen {
+            began: self.worker.shared.clock.mono(),
+            trace: Trace::of(&head.fields, &*self.worker.entropy),
+            line: tables.lines.unmatched.clone(),
+            client: peer,
+            version: head.version,
+            method: head.method.clone(),
+            host: head.authority().into(),
+            path: head.path().into(),
+        }
+    }
+
+    /// The answer as this listener gives it, the permit that goes with it, and our own word if it is ours; `None`:
+    /// there is nobody to answer.
+    fn finish<'b>(
+        &self,
+        tried: Tried<'b>,
+        edge: Option<&Edge>,
+        head: &RequestHead,
+    ) -> Option<(Response<'b>, Option<Permit>, Option<Word>)> {
+        let (mut response, permit, own) = match tried.result {
             Ok(answered) => {
                 let mut response = answered.response;
                 if edge.is_some_and(|edge| edge.spec.caller == ServiceName::ondol()) {
                     response.head.fields.remove("proxy-status"); // Only our own word may stand there.
                 }
-                (response, answered.permit)
+                (response, answered.permit, None)
             }
-            Err(Lost::Own(answer)) => (answer.into_response(head), None),
-            Err(Lost::Gone) => return,
+            Err(Lost::Own(answer)) => {
+                let word = answer.word;
+                (answer.into_response(head), None, Some(word))
+            }
+            Err(Lost::Gone) => return None,
         };
+        let fields = &mut response.head.fields;
         match edge {
-            Some(_) if tried.made > 1 => response.head.fields.set("ondol-retried", (tried.made - 1).to_string()),
+            Some(_) if tried.made > 1 => fields.set("ondol-retried", (tried.made - 1).to_string()),
             Some(_) => {}
             None => {
-                identity::strip(&mut response.head.fields);
-                response.head.fields.set("x-request-id", head.fields.get("x-request-id").unwrap_or_default());
+                identity::strip(fields);
+                fields.set("x-request-id", head.fields.get("x-request-id").unwrap_or_default());
             }
         }
-        reply.send(response).await;
-        drop(permit);
+        Some((response, permit, own))
     }
 
-    fn refuse(&self, error: HeadError) -> Response<'static> {
-        Answer::new(error.status(), error.code(), Word::HttpRequestError, error.to_string()).into_bare_response()
+    /// Counts the request and logs it.
+    fn record(
+        &self,
+        seen: Seen,
+        (status, own): (u16, Option<Word>),
+        attempts: u32,
+        instance: Option<Arc<Endpoint>>,
+        sent: Sent,
+    ) {
+        let shared = &self.worker.shared;
+        let took = shared.clock.mono().saturating_sub(seen.began);
+        let served = Served { status, took, attempts, own };
+        seen.line.count(&served);
+        let cut = match sent.end {
+            End::Complete => None,
+            End::ClientGone => Some("the client went away"),
+            End::Broken(BodyError::TimedOut) => Some("the answer did not end in time"),
+            End::Broken(_) => Some("the answer broke off"),
+        };
+        shared.log.push(Entry {
+            at: shared.clock.wall(),
+            trace: seen.trace,
+            line: seen.line,
+            instance,
+            client: seen.client,
+            version: seen.version,
+            method: seen.method,
+            host: seen.host,
+            path: seen.path,
+            served,
+            bytes: sent.bytes,
+            cut,
+        });
     }
-}
 
-impl Front<'_> {
     /// The gateway's half: nobody is believed before a route's filters have passed.
     async fn from_outside<'t>(
         &self,
         tables: &'t Tables,
         head: &mut RequestHead,
         websocket: bool,
-        peer: Option<IpAddr>,
-        trace: &Trace,
+        seen: &mut Seen,
     ) -> Result<Going<'t>, Answer> {
-        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let peer = seen.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let client = tables.trusted.resolve(head, peer);
+        seen.client = Some(client);
         identity::strip(&mut head.fields);
-        trace.write(&mut head.fields);
+        seen.trace.write(&mut head.fields);
         let route = tables.routes.find(head).ok_or_else(|| no_route(head))?;
+        seen.line = tables.lines.routes[route.index].clone();
         let identity = match &tables.guards[route.index] {
             Door::Open => None,
             Door::Guarded(guard) => Some(guard.admit(head).await?),

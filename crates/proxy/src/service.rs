@@ -18,6 +18,7 @@ use crate::control::Control;
 use crate::fetch::Fetch;
 use crate::listener::Socket;
 use crate::proxy::{Shared, Worker};
+use crate::report::access::AccessLog;
 use crate::worker;
 use ondol_core::BoxFuture;
 use ondol_core::clock::SharedClock;
@@ -46,6 +47,8 @@ pub struct Config {
     pub workers: usize,
     /// Where the sockets come from.
     pub sockets: Arc<dyn SocketSource>,
+    /// Where the access log goes: one JSON line per request.
+    pub access_log: Box<dyn io::Write + Send>,
     /// Time.
     pub clock: SharedClock,
     /// Randomness fit for secrets.
@@ -59,8 +62,10 @@ const ORDERS: usize = 2;
 ///
 /// # Errors
 /// When the system gives no thread or runtime.
-pub fn run(config: Config, tasks: &Tasks) -> io::Result<()> {
-    let shared = Arc::new(Shared::new(config.clock.clone(), config.entropy.clone(), config.run_dir.clone()));
+pub fn run(mut config: Config, tasks: &Tasks) -> io::Result<()> {
+    let log = AccessLog::start(std::mem::replace(&mut config.access_log, Box::new(io::sink())))?;
+    let shared = Shared::new(config.clock.clone(), config.entropy.clone(), config.run_dir.clone(), log);
+    let shared = Arc::new(shared);
     let (mut orders, mut threads) = (Vec::new(), Vec::new());
     for number in 0..config.workers.max(1) {
         let (sender, receiver) = mpsc::channel(ORDERS);

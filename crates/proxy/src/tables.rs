@@ -1,9 +1,11 @@
 //! A snapshot, ready to serve: every name looked up, every pattern compiled. Immutable; the next one replaces it whole.
 
-use crate::cluster::{Clusters, Way};
-use crate::filter::auth::{Authority, Guard};
+use crate::cluster::Way;
+use crate::filter::auth::Guard;
 use crate::filter::client::Trusted;
-use crate::filter::limit::{Limiter, Limiters};
+use crate::filter::limit::Limiter;
+use crate::proxy::Shared;
+use crate::report::Lines;
 use crate::route;
 use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy::{self as wire, Snapshot};
@@ -64,6 +66,8 @@ pub struct Tables {
     pub guards: Vec<Door>,
     /// Each route's limit, by its position.
     pub limiters: Vec<Option<Arc<Limiter>>>,
+    /// Counters of routes and edges.
+    pub lines: Lines,
     /// Edges, in the snapshot's order.
     pub edges: Vec<Edge>,
     /// Proxies in front whose word counts.
@@ -80,12 +84,11 @@ impl Tables {
     /// What cannot be served, in words; nothing has changed then.
     pub fn apply(
         snapshot: &Snapshot,
-        clusters: &Clusters,
-        limiters: &Limiters,
-        authority: &Arc<Authority>,
-        run_dir: &Path,
+        shared: &Shared,
+        controller: &Path,
         now: Duration,
     ) -> Result<Self, String> {
+        let Shared { clusters, authority, .. } = shared;
         let routes = route::Table::compile(&snapshot.routes).map_err(|error| format!("{}: {error}", error.code()))?;
         let trusted = Trusted::parse(&snapshot.trusted_proxies).map_err(|error| format!("{}: {error}", error.code()))?;
         let mut entrances = HashMap::new();
@@ -119,11 +122,12 @@ impl Tables {
             generation: snapshot.generation,
             targets: targets.collect(),
             guards: guards.collect(),
-            limiters: limiters.apply(&snapshot.routes),
+            limiters: shared.limiters.apply(&snapshot.routes),
+            lines: shared.counters.apply(snapshot),
             edges: edges.collect(),
             routes,
             trusted,
-            controller: run_dir.join(&snapshot.controller_socket),
+            controller: controller.to_owned(),
             entrances,
         })
     }

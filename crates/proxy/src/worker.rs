@@ -15,7 +15,6 @@ use std::io;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -97,12 +96,10 @@ fn is_limited(worker: &Worker, socket: &SocketName, peer: IpAddr) -> bool {
 
 /// Serves one connection; a panic ends it alone.
 async fn connection(worker: Rc<Worker>, io: Io, name: SocketName, _counted: Counted) {
-    let open = &worker.shared().connections;
-    open.fetch_add(1, Ordering::Relaxed);
+    let _open = worker.shared().counters.connection();
     if AssertUnwindSafe(speak(&worker, io, &name)).catch_unwind().await.is_err() {
         tracing::error!(code = "GW-029", socket = name.0, "a connection's task panicked; the connection is closed");
     }
-    open.fetch_sub(1, Ordering::Relaxed);
 }
 
 async fn speak(worker: &Rc<Worker>, io: Io, name: &SocketName) {
