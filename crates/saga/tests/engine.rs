@@ -16,17 +16,34 @@ use std::time::Duration;
 use support::{Said, Scripted, life, read, request, says, says_with, two_steps, until};
 
 fn all_well(call: &Call) -> Said {
-    says(200, if call.path.starts_with("/a/") { json!({ "total": 42, "unused": [1, 2] }) } else { json!({}) })
+    says(
+        200,
+        if call.path.starts_with("/a/") {
+            json!({ "total": 42, "unused": [1, 2] })
+        } else {
+            json!({})
+        },
+    )
 }
 
 fn b_fails(call: &Call) -> Said {
-    if call.path.starts_with("/b/") && !call.path.ends_with("undo") { says(409, json!({ "reason": "out_of_stock" })) } else { all_well(call) }
+    if call.path.starts_with("/b/") && !call.path.ends_with("undo") {
+        says(409, json!({ "reason": "out_of_stock" }))
+    } else {
+        all_well(call)
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_two_step_saga_takes_three_commits_and_answers_as_defined() {
     let caller = Scripted::new(all_well);
-    let life = life(MemoryEngine::new(), caller.clone(), Settings::default(), vec![two_steps()]).await;
+    let life = life(
+        MemoryEngine::new(),
+        caller.clone(),
+        Settings::default(),
+        vec![two_steps()],
+    )
+    .await;
     let answer = life.sagas.start(request("k")).await;
     let id = answer.saga.expect("it has an id").to_string();
     assert_eq!(read(&answer), (201, json!({ "id": id, "total": 42 })));
@@ -39,8 +56,14 @@ async fn a_two_step_saga_takes_three_commits_and_answers_as_defined() {
     assert_eq!(calls[1].body, r#"{"total":42}"#);
     let head = |name: &str| calls[1].headers[name].to_str().expect("text").to_owned();
     assert_eq!(head("idempotency-key"), format!("\"{id}.b.action\""));
-    assert_eq!((head("ondol-op"), head("ondol-attempt")), ("action".into(), "1.1".into()));
-    assert_eq!(head("baggage"), format!("correlation-id={id},causation-id={id}.b.action"));
+    assert_eq!(
+        (head("ondol-op"), head("ondol-attempt")),
+        ("action".into(), "1.1".into())
+    );
+    assert_eq!(
+        head("baggage"),
+        format!("correlation-id={id},causation-id={id}.b.action")
+    );
     assert_eq!(head("traceparent")[3..35], id.replace('-', ""));
 }
 
@@ -49,7 +72,10 @@ async fn no_call_leaves_before_its_attempt_is_in_the_store() {
     let engine = MemoryEngine::new();
     let seen = engine.clone();
     let caller = Scripted::new(move |call| {
-        let row = seen.table(Table::Saga).pop().expect("the saga's row is there before its first call");
+        let row = seen
+            .table(Table::Saga)
+            .pop()
+            .expect("the saga's row is there before its first call");
         let body: serde_json::Value = serde_json::from_slice(&row.body).expect("JSON");
         let step = usize::from(call.path.starts_with("/b/"));
         assert_eq!(body["state"]["steps"][step]["action"]["status"], "sent");
@@ -62,56 +88,169 @@ async fn no_call_leaves_before_its_attempt_is_in_the_store() {
 #[tokio::test(start_paused = true)]
 async fn the_same_key_and_body_joins_and_another_body_is_refused() {
     let caller = Scripted::new(b_fails);
-    let life = life(MemoryEngine::new(), caller.clone(), Settings::default(), vec![two_steps()]).await;
+    let life = life(
+        MemoryEngine::new(),
+        caller.clone(),
+        Settings::default(),
+        vec![two_steps()],
+    )
+    .await;
     let (first, second) = tokio::join!(life.sagas.start(request("k")), life.sagas.start(request("\"k\"")));
-    assert_eq!(read(&first), (409, json!({ "title": "Cancelled", "reason": "out_of_stock", "status": 409 })));
+    assert_eq!(
+        read(&first),
+        (
+            409,
+            json!({ "title": "Cancelled", "reason": "out_of_stock", "status": 409 })
+        )
+    );
     assert_eq!(first.headers[header::CONTENT_TYPE], "application/problem+json");
     assert_eq!((read(&second), second.saga), (read(&first), first.saga));
     let later = life.sagas.start(request("k")).await;
-    assert_eq!((read(&later), later.saga), (read(&first), first.saga), "the answer is kept");
+    assert_eq!(
+        (read(&later), later.saga),
+        (read(&first), first.saga),
+        "the answer is kept"
+    );
     assert_eq!(caller.paths().len(), 3, "one saga ran: a, b, a undone");
 
-    let other_body = life.sagas.start(StartRequest { body: r#"{"items":[3]}"#.into(), ..request("k") }).await;
-    assert_eq!((other_body.status.as_u16(), other_body.code.expect("a code").to_string()), (422, "SG-006".into()));
-    let other_subject = life.sagas.start(StartRequest { scope: ondol_saga::start::scope(&["shop", "bert", "place"]), ..request("k") }).await;
+    let other_body = life
+        .sagas
+        .start(StartRequest {
+            body: r#"{"items":[3]}"#.into(),
+            ..request("k")
+        })
+        .await;
+    assert_eq!(
+        (other_body.status.as_u16(), other_body.code.expect("a code").to_string()),
+        (422, "SG-006".into())
+    );
+    let other_subject = life
+        .sagas
+        .start(StartRequest {
+            scope: ondol_saga::start::scope(&["shop", "bert", "place"]),
+            ..request("k")
+        })
+        .await;
     assert_ne!(other_subject.saga, first.saga);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_start_that_does_not_fit_is_refused_before_anything_is_written() {
-    let life = life(MemoryEngine::new(), Scripted::new(all_well), Settings::default(), vec![two_steps()]).await;
+    let life = life(
+        MemoryEngine::new(),
+        Scripted::new(all_well),
+        Settings::default(),
+        vec![two_steps()],
+    )
+    .await;
     let refused = [
-        (StartRequest { saga: "other".parse().expect("a name"), ..request("k") }, 404, "SG-003"),
-        (StartRequest { key: None, ..request("k") }, 400, "SG-004"),
+        (
+            StartRequest {
+                saga: "other".parse().expect("a name"),
+                ..request("k")
+            },
+            404,
+            "SG-003",
+        ),
+        (
+            StartRequest {
+                key: None,
+                ..request("k")
+            },
+            400,
+            "SG-004",
+        ),
         (request("bad key"), 400, "SG-005"),
-        (StartRequest { body: "{".into(), ..request("k") }, 400, "SG-007"),
-        (StartRequest { body: r#"{"items":[1,"x"]}"#.into(), ..request("k") }, 400, "SG-007"),
-        (StartRequest { auth: None, ..request("k") }, 400, "SG-007"),
-        (StartRequest { body: format!("{{\"items\":[{}1]}}", "1,".repeat(600_000)).into(), ..request("k") }, 413, "SG-008"),
+        (
+            StartRequest {
+                body: "{".into(),
+                ..request("k")
+            },
+            400,
+            "SG-007",
+        ),
+        (
+            StartRequest {
+                body: r#"{"items":[1,"x"]}"#.into(),
+                ..request("k")
+            },
+            400,
+            "SG-007",
+        ),
+        (
+            StartRequest {
+                auth: None,
+                ..request("k")
+            },
+            400,
+            "SG-007",
+        ),
+        (
+            StartRequest {
+                body: format!("{{\"items\":[{}1]}}", "1,".repeat(600_000)).into(),
+                ..request("k")
+            },
+            413,
+            "SG-008",
+        ),
     ];
     for (request, status, code) in refused {
         let answer = life.sagas.start(request).await;
         let (got, body) = read(&answer);
         assert_eq!((got, body["code"].as_str()), (status, Some(code)));
     }
-    let wrong_item = life.sagas.start(StartRequest { body: r#"{"items":[1,"x"]}"#.into(), ..request("k") }).await;
+    let wrong_item = life
+        .sagas
+        .start(StartRequest {
+            body: r#"{"items":[1,"x"]}"#.into(),
+            ..request("k")
+        })
+        .await;
     assert_eq!(read(&wrong_item).1["pointer"], "/items/1");
     assert!(life.engine.table(Table::Saga).is_empty() && life.engine.table(Table::StartKey).is_empty());
-    let keyless = life.sagas.start(StartRequest { key: None, key_required: false, ..request("k") }).await;
+    let keyless = life
+        .sagas
+        .start(StartRequest {
+            key: None,
+            key_required: false,
+            ..request("k")
+        })
+        .await;
     assert_eq!(keyless.status, 201);
 }
 
 #[tokio::test(start_paused = true)]
 async fn waiting_is_answered_at_its_time_once_it_may_be_seen_and_the_key_joins_later() {
-    let caller = Scripted::new(|call| if call.path.starts_with("/b/") { says_with(503, &[("retry-after", "30")], json!({})) } else { all_well(call) });
-    let life = life(MemoryEngine::new(), caller.clone(), Settings::default(), vec![two_steps()]).await;
+    let caller = Scripted::new(|call| {
+        if call.path.starts_with("/b/") {
+            says_with(503, &[("retry-after", "30")], json!({}))
+        } else {
+            all_well(call)
+        }
+    });
+    let life = life(
+        MemoryEngine::new(),
+        caller.clone(),
+        Settings::default(),
+        vec![two_steps()],
+    )
+    .await;
     let began = tokio::time::Instant::now();
     let waiting = life.sagas.start(request("k")).await;
     assert_eq!(began.elapsed().as_secs(), 5);
     let id = waiting.saga.expect("an id");
-    assert_eq!(read(&waiting), (202, json!({ "id": id.to_string(), "status": "pending" })));
+    assert_eq!(
+        read(&waiting),
+        (202, json!({ "id": id.to_string(), "status": "pending" }))
+    );
     caller.now_says(all_well);
-    let joined = life.sagas.start(StartRequest { wait: Duration::from_secs(60), ..request("k") }).await;
+    let joined = life
+        .sagas
+        .start(StartRequest {
+            wait: Duration::from_secs(60),
+            ..request("k")
+        })
+        .await;
     assert_eq!((joined.status.as_u16(), joined.saga), (201, Some(id)));
 }
 
@@ -123,14 +262,29 @@ async fn what_may_not_be_seen_in_time_is_a_503_with_the_saga() {
     let answer = life.sagas.start(request("k")).await;
     assert_eq!(began.elapsed().as_secs(), 15);
     let (status, body) = read(&answer);
-    assert_eq!((status, body["code"].as_str(), body["saga"].as_str()), (503, Some("SG-010"), answer.saga.map(|id| id.to_string()).as_deref()));
+    assert_eq!(
+        (status, body["code"].as_str(), body["saga"].as_str()),
+        (503, Some("SG-010"), answer.saga.map(|id| id.to_string()).as_deref())
+    );
     assert!(answer.headers.contains_key(header::RETRY_AFTER));
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_a_crash_the_attempt_in_doubt_is_made_again_under_the_next_epoch() {
-    let caller = Scripted::new(|call| if call.path.starts_with("/b/") { None } else { all_well(call) });
-    let first = life(MemoryEngine::new(), caller.clone(), Settings::default(), vec![two_steps()]).await;
+    let caller = Scripted::new(|call| {
+        if call.path.starts_with("/b/") {
+            None
+        } else {
+            all_well(call)
+        }
+    });
+    let first = life(
+        MemoryEngine::new(),
+        caller.clone(),
+        Settings::default(),
+        vec![two_steps()],
+    )
+    .await;
     let waiting = first.sagas.start(request("k")).await;
     assert_eq!(waiting.status, 202);
     let next = first.engine.crash();
@@ -146,35 +300,87 @@ async fn after_a_crash_the_attempt_in_doubt_is_made_again_under_the_next_epoch()
     let last = calls.last().expect("calls were made");
     let b_calls = calls.iter().filter(|call| call.path.starts_with("/b/")).count();
     assert_eq!(last.headers["ondol-attempt"], format!("2.{b_calls}"));
-    assert_eq!(last.headers["idempotency-key"], calls[calls.len() - 2].headers["idempotency-key"]);
+    assert_eq!(
+        last.headers["idempotency-key"],
+        calls[calls.len() - 2].headers["idempotency-key"]
+    );
     let joined = second.sagas.start(request("k")).await;
     assert_eq!(joined.status, 404, "nobody may start it any more");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_parked_saga_leaves_memory_and_an_operator_brings_it_back_with_an_audit() {
-    let caller = Scripted::new(|call| if call.path.starts_with("/b/") { says(404, json!({})) } else { all_well(call) });
-    let life = life(MemoryEngine::new(), caller.clone(), Settings::default(), vec![two_steps()]).await;
+    let caller = Scripted::new(|call| {
+        if call.path.starts_with("/b/") {
+            says(404, json!({}))
+        } else {
+            all_well(call)
+        }
+    });
+    let life = life(
+        MemoryEngine::new(),
+        caller.clone(),
+        Settings::default(),
+        vec![two_steps()],
+    )
+    .await;
     let id = life.sagas.start(request("k")).await.saga.expect("an id");
-    let parked = life.sagas.list(ListQuery { state: Some(Phase::Parked), ..ListQuery::default() }).await.expect("listed");
-    assert_eq!((parked.len(), parked[0].id.clone(), parked[0].step.as_str(), parked[0].wake_at), (1, id.to_string(), "b", None));
+    let parked = life
+        .sagas
+        .list(ListQuery {
+            state: Some(Phase::Parked),
+            ..ListQuery::default()
+        })
+        .await
+        .expect("listed");
+    assert_eq!(
+        (
+            parked.len(),
+            parked[0].id.clone(),
+            parked[0].step.as_str(),
+            parked[0].wake_at
+        ),
+        (1, id.to_string(), "b", None)
+    );
     until(|| async { life.sagas.stats().await.expect("figures").active == 0 }).await;
 
     caller.now_says(all_well);
     let refused = life.sagas.act(id, Action::Resume, "eve").await;
     assert!(matches!(refused, Err(SagaError::Refused(_))), "{refused:?}");
-    assert_eq!(life.sagas.act(id, Action::Retry { step: None }, "eve").await.expect("accepted"), Phase::Running);
+    assert_eq!(
+        life.sagas
+            .act(id, Action::Retry { step: None }, "eve")
+            .await
+            .expect("accepted"),
+        Phase::Running
+    );
     until(|| async { life.sagas.show(id).await.expect("shown").summary.state == "done" }).await;
     let ended = life.sagas.act(id, Action::Pause, "eve").await;
     assert!(matches!(ended, Err(SagaError::Refused(_))), "{ended:?}");
 
     let audit = life.engine.table(Table::Audit);
     let entry: serde_json::Value = serde_json::from_slice(&audit[0].body).expect("JSON");
-    assert_eq!((audit.len(), entry["who"].as_str(), entry["action"].as_str()), (1, Some("eve"), Some("retry")));
+    assert_eq!(
+        (audit.len(), entry["who"].as_str(), entry["action"].as_str()),
+        (1, Some("eve"), Some("retry"))
+    );
     let view = serde_json::to_value(life.sagas.show(id).await.expect("shown")).expect("JSON");
-    let history: Vec<&str> = view["history"].as_array().expect("a list").iter().filter_map(|one| one["e"].as_str()).collect();
-    assert_eq!(history, ["started", "sent", "answered", "sent", "answered", "held", "operator", "sent", "answered", "ended"]);
-    let unknown = life.sagas.act(SagaId(uuid::Uuid::from_u128(7)), Action::Pause, "eve").await;
+    let history: Vec<&str> = view["history"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|one| one["e"].as_str())
+        .collect();
+    assert_eq!(
+        history,
+        [
+            "started", "sent", "answered", "sent", "answered", "held", "operator", "sent", "answered", "ended"
+        ]
+    );
+    let unknown = life
+        .sagas
+        .act(SagaId(uuid::Uuid::from_u128(7)), Action::Pause, "eve")
+        .await;
     assert!(matches!(unknown, Err(SagaError::NotFound(_))), "{unknown:?}");
 }
 
@@ -197,34 +403,75 @@ async fn a_full_disk_refuses_starts_and_delays_what_runs() {
 
 #[tokio::test(start_paused = true)]
 async fn with_every_place_taken_a_start_is_refused_and_sagas_that_wait_give_theirs_back() {
-    let settings = Settings { active: 2, ..Settings::default() };
+    let settings = Settings {
+        active: 2,
+        ..Settings::default()
+    };
     let caller = Scripted::new(|_| Some(Err(CallError::NotSent("refused".into()))));
     let life = life(MemoryEngine::new(), caller.clone(), settings, vec![two_steps()]).await;
-    let short = |key: &str| StartRequest { wait: Duration::ZERO, ..request(key) };
+    let short = |key: &str| StartRequest {
+        wait: Duration::ZERO,
+        ..request(key)
+    };
     for key in ["k1", "k2", "k3", "k4"] {
         let answer = life.sagas.start(short(key)).await;
         assert_eq!(answer.code.expect("not visible").to_string(), "SG-010");
     }
     caller.now_says(|_| None);
-    until(|| async { life.sagas.start(short("k5")).await.code.is_some_and(|code| code.as_str() == "SG-009") }).await;
+    until(|| async {
+        life.sagas
+            .start(short("k5"))
+            .await
+            .code
+            .is_some_and(|code| code.as_str() == "SG-009")
+    })
+    .await;
     caller.now_says(all_well);
-    until(|| async { life.sagas.stats().await.expect("figures").phases.contains(&("running", 0)) }).await;
-    let done = life.sagas.list(ListQuery { definition: Some("two".into()), state: Some(Phase::Done), limit: 3, ..ListQuery::default() });
+    until(|| async {
+        life.sagas
+            .stats()
+            .await
+            .expect("figures")
+            .phases
+            .contains(&("running", 0))
+    })
+    .await;
+    let done = life.sagas.list(ListQuery {
+        definition: Some("two".into()),
+        state: Some(Phase::Done),
+        limit: 3,
+        ..ListQuery::default()
+    });
     let done = done.await.expect("listed");
-    assert!(done.len() == 3 && done[0].id > done[1].id, "newest first, as many as asked");
+    assert!(
+        done.len() == 3 && done[0].id > done[1].id,
+        "newest first, as many as asked"
+    );
     let size = life.engine.size().await.expect("known");
     assert_eq!(size.rows[2], size.rows[0], "a start key for each saga");
 }
 
 #[tokio::test(start_paused = true)]
 async fn calls_of_one_service_are_bounded() {
-    let settings = Settings { calls_per_service: 3, ..Settings::default() };
+    let settings = Settings {
+        calls_per_service: 3,
+        ..Settings::default()
+    };
     let caller = Scripted::new(|_| None);
     let life = life(MemoryEngine::new(), caller.clone(), settings, vec![two_steps()]).await;
-    let starts = (0..10).map(|n| life.sagas.start(StartRequest { wait: Duration::ZERO, ..request(&format!("k{n}")) }));
+    let starts = (0..10).map(|n| {
+        life.sagas.start(StartRequest {
+            wait: Duration::ZERO,
+            ..request(&format!("k{n}"))
+        })
+    });
     let all = futures_util::future::join_all(starts);
     let (_, ()) = tokio::join!(all, async {
         tokio::time::sleep(Duration::from_secs(4)).await;
-        assert_eq!(caller.paths().len(), 3, "in the first timeout three are in the air and no more");
+        assert_eq!(
+            caller.paths().len(),
+            3,
+            "in the first timeout three are in the air and no more"
+        );
     });
 }

@@ -83,7 +83,8 @@ fn plan(steps: &[Step]) -> Plan {
     let backoff = json!({ "first_ms": 10, "cap_ms": 100 });
     let call = json!({ "method": "POST", "service": "s", "path": "/", "body": null, "timeout_ms": 1_000 });
     let stage = |(at, step): (usize, &Step)| {
-        let undo = (step.kind == StepKind::Compensable).then(|| json!({ "call": call, "backoff": backoff, "give_up_ms": 86_400_000 }));
+        let undo = (step.kind == StepKind::Compensable)
+            .then(|| json!({ "call": call, "backoff": backoff, "give_up_ms": 86_400_000 }));
         let step = json!({ "name": format!("s{at}"), "kind": step.kind, "call": call, "attempts": step.attempts, "backoff": backoff, "compensate": undo });
         json!({ "group": null, "steps": [step] })
     };
@@ -112,17 +113,29 @@ fn machine(steps: &[Step], randoms: &[u64]) -> (Vec<String>, Phase) {
                 Input::Wake
             }
             [Effect::Call { step: at, op, n }] => {
-                let (script, sign) = if *op == Op::Action { (&steps[*at].action, "") } else { (&steps[*at].undo, "-") };
+                let (script, sign) = if *op == Op::Action {
+                    (&steps[*at].action, "")
+                } else {
+                    (&steps[*at].undo, "-")
+                };
                 calls.push(format!("{sign}{at}"));
                 let outcome = match word(script, heard[*at][*op as usize]) {
                     Said::Done => Outcome::Done(Map::new()),
                     Said::Fail => Outcome::Failed("no".into()),
-                    Said::Unknown => Outcome::Unknown { why: "503".into(), after: None },
+                    Said::Unknown => Outcome::Unknown {
+                        why: "503".into(),
+                        after: None,
+                    },
                     Said::NotSent => Outcome::NotSent("refused".into()),
                     Said::Wrong => Outcome::Misconfigured("404".into()),
                 };
                 heard[*at][*op as usize] += 1;
-                Input::Outcome { step: *at, op: *op, n: *n, outcome }
+                Input::Outcome {
+                    step: *at,
+                    op: *op,
+                    n: *n,
+                    outcome,
+                }
             }
             other => panic!("one step at a time: {other:?}"),
         };
@@ -143,7 +156,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
                 std::cmp::Ordering::Equal => StepKind::Pivot,
                 std::cmp::Ordering::Greater => StepKind::Retriable,
             };
-            (prop::option::of(1..4_u32), script(5), script(4)).prop_map(move |(attempts, action, undo)| Step { kind, attempts, action, undo })
+            (prop::option::of(1..4_u32), script(5), script(4)).prop_map(move |(attempts, action, undo)| Step {
+                kind,
+                attempts,
+                action,
+                undo,
+            })
         };
         (0..count).map(one).collect::<Vec<_>>()
     })

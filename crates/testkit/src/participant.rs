@@ -37,11 +37,15 @@ pub struct Participants {
     undone: HashMap<(String, String), ()>,
     /// What happened, in order.
     pub effects: Vec<Effect>,
-    /// The barrier is taken out: a compensation claims no slot.
-    pub without_barrier: bool,
+    without_barrier: bool,
 }
 
 impl Participants {
+    /// Nobody has called yet. `barrier`: false takes the barrier out.
+    pub fn new(barrier: bool) -> Self {
+        Self { without_barrier: !barrier, ..Self::default() }
+    }
+
     /// An action arrives; `fails`: it would be refused for a business reason.
     pub fn action(&mut self, saga: &str, step: &str, fails: bool) -> Reply {
         let key = (saga.to_owned(), step.to_owned());

@@ -33,7 +33,10 @@ pub struct Scripted {
 
 impl Scripted {
     pub fn new(script: impl Fn(&Call) -> Said + Send + Sync + 'static) -> Self {
-        Self { script: Arc::new(Mutex::new(Arc::new(script))), calls: Arc::default() }
+        Self {
+            script: Arc::new(Mutex::new(Arc::new(script))),
+            calls: Arc::default(),
+        }
     }
 
     pub fn now_says(&self, script: impl Fn(&Call) -> Said + Send + Sync + 'static) {
@@ -42,7 +45,12 @@ impl Scripted {
 
     /// Method and path of every call so far.
     pub fn paths(&self) -> Vec<String> {
-        self.calls.lock().expect("not poisoned").iter().map(|call| format!("{} {}", call.method, call.path)).collect()
+        self.calls
+            .lock()
+            .expect("not poisoned")
+            .iter()
+            .map(|call| format!("{} {}", call.method, call.path))
+            .collect()
     }
 }
 
@@ -70,10 +78,17 @@ pub fn says(status: u16, body: Value) -> Said {
 pub fn says_with(status: u16, headers: &[(&str, &str)], body: Value) -> Said {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
-        map.insert(name.parse::<header::HeaderName>().expect("a name"), HeaderValue::from_str(value).expect("a value"));
+        map.insert(
+            name.parse::<header::HeaderName>().expect("a name"),
+            HeaderValue::from_str(value).expect("a value"),
+        );
     }
     let status = StatusCode::from_u16(status).expect("a status");
-    Some(Ok(Answer { status, headers: map, body: Bytes::from(body.to_string()) }))
+    Some(Ok(Answer {
+        status,
+        headers: map,
+        body: Bytes::from(body.to_string()),
+    }))
 }
 
 /// One life of a controller.
@@ -85,9 +100,22 @@ pub struct Life {
 }
 
 /// Begins a life over `engine`.
-pub async fn life(engine: MemoryEngine, caller: impl HttpCaller, settings: Settings, definitions: Vec<Definition>) -> Life {
+pub async fn life(
+    engine: MemoryEngine,
+    caller: impl HttpCaller,
+    settings: Settings,
+    definitions: Vec<Definition>,
+) -> Life {
     let clock = Arc::new(SimClock::new(BEGIN));
-    life_at(engine, Arc::new(caller), settings, definitions, clock, Arc::new(SeededEntropy::new(1))).await
+    life_at(
+        engine,
+        Arc::new(caller),
+        settings,
+        definitions,
+        clock,
+        Arc::new(SeededEntropy::new(1)),
+    )
+    .await
 }
 
 pub async fn life_at(
@@ -99,11 +127,25 @@ pub async fn life_at(
     entropy: SharedEntropy,
 ) -> Life {
     let tasks = Tasks::new();
-    let ports = Ports { engine: Arc::new(engine.clone()), caller, clock: clock.clone(), entropy, tasks: tasks.clone() };
+    let ports = Ports {
+        engine: Arc::new(engine.clone()),
+        caller,
+        clock: clock.clone(),
+        entropy,
+        tasks: tasks.clone(),
+    };
     let sagas = Sagas::new(ports, settings);
-    sagas.set_definitions(definitions).await.expect("the definitions can run");
+    sagas
+        .set_definitions(definitions)
+        .await
+        .expect("the definitions can run");
     sagas.run().await.expect("the store can be read");
-    Life { sagas, engine, tasks, clock }
+    Life {
+        sagas,
+        engine,
+        tasks,
+        clock,
+    }
 }
 
 /// A call of service `s`.
@@ -115,11 +157,18 @@ pub fn call(method: &str, path: &str, body: Value) -> Value {
 pub fn two_steps() -> Definition {
     let backoff = json!({ "first_ms": 50, "cap_ms": 10_000 });
     let step = |name: &str, body: Value| {
-        let undo = call("POST", &format!("/{name}/{{saga.id}}/undo"), json!({ "reason": "{failure.reason}" }));
+        let undo = call(
+            "POST",
+            &format!("/{name}/{{saga.id}}/undo"),
+            json!({ "reason": "{failure.reason}" }),
+        );
         json!({ "name": name, "kind": "compensable", "call": call("PUT", &format!("/{name}/{{saga.id}}"), body), "attempts": null,
             "backoff": backoff, "compensate": { "call": undo, "backoff": backoff, "give_up_ms": 86_400_000 } })
     };
-    let steps = [step("a", json!({ "who": "{auth.sub}", "items": "{input.items}" })), step("b", json!({ "total": "{a.total}" }))];
+    let steps = [
+        step("a", json!({ "who": "{auth.sub}", "items": "{input.items}" })),
+        step("b", json!({ "total": "{a.total}" })),
+    ];
     serde_json::from_value(json!({
         "saga": "two", "owner": "s", "deadline_ms": 600_000,
         "input": { "type": "object", "required": ["items"], "properties": { "items": { "type": "array", "items": { "type": "integer" } } } },
@@ -142,7 +191,10 @@ pub fn request(key: &str) -> StartRequest {
         key: Some(key.to_owned()),
         key_required: true,
         body: Bytes::from_static(br#"{"items":[1,2]}"#),
-        auth: Some(Auth { subject: "anna".into(), ..Auth::default() }),
+        auth: Some(Auth {
+            subject: "anna".into(),
+            ..Auth::default()
+        }),
         correlation: None,
         traceparent: None,
         wait: Duration::from_secs(5),
@@ -151,7 +203,10 @@ pub fn request(key: &str) -> StartRequest {
 
 /// Status and body.
 pub fn read(answer: &StartAnswer) -> (u16, Value) {
-    (answer.status.as_u16(), serde_json::from_slice(&answer.body).expect("JSON"))
+    (
+        answer.status.as_u16(),
+        serde_json::from_slice(&answer.body).expect("JSON"),
+    )
 }
 
 /// Waits until `holds`, in virtual time; the runtime's own limit ends a wait that is in vain.
@@ -162,5 +217,7 @@ pub async fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(patience, looked).await.expect("it comes true within a virtual week");
+    tokio::time::timeout(patience, looked)
+        .await
+        .expect("it comes true within a virtual week");
 }
