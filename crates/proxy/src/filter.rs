@@ -9,6 +9,7 @@
 pub mod auth;
 pub mod client;
 pub mod identity;
+mod issuer;
 pub mod keys;
 pub mod limit;
 mod token;
@@ -17,7 +18,6 @@ pub mod trace;
 use crate::answer::Word;
 use http::StatusCode;
 use ondol_core::error::ErrorCode;
-use smallvec::SmallVec;
 
 /// A refusal. Nothing was sent to the service.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,25 +26,22 @@ pub struct Denied {
     pub status: StatusCode,
     /// Stable code.
     pub code: ErrorCode,
-    /// The same for every refusal of the kind.
-    pub title: &'static str,
     /// What is wrong with this request.
     pub detail: String,
     /// The error word in `Proxy-Status`.
     pub word: Word,
     /// Fields that the answer must carry, by lower-case name.
-    pub fields: SmallVec<[(&'static str, String); 3]>,
+    pub fields: Vec<(&'static str, String)>,
 }
 
 impl Denied {
-    fn new(status: StatusCode, code: ErrorCode, title: &'static str, detail: impl Into<String>) -> Self {
+    fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
         Self {
             status,
             code,
-            title,
             detail: detail.into(),
             word: Word::HttpRequestDenied,
-            fields: SmallVec::new(),
+            fields: Vec::new(),
         }
     }
 

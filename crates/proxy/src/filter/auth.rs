@@ -8,166 +8,33 @@
 
 use super::Denied;
 use super::identity::Identity;
-use super::keys::{self, KeySet, Schedule};
-use super::token::{self, BadToken, Parts};
+use super::issuer::{Issuer, Refusal, lock};
+use super::keys;
+use super::token::BadToken;
 use crate::answer::Word;
 use crate::message::RequestHead;
-use arc_swap::ArcSwap;
-use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use http::StatusCode;
-use jsonwebtoken::Algorithm;
-use ondol_core::clock::{SharedClock, Timestamp};
+use ondol_core::clock::SharedClock;
 use ondol_core::entropy::SharedEntropy;
 use ondol_core::error::ErrorCode;
 use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy as wire;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 /// How long a request waits for a key.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 /// How long one fetch may take.
 const FETCH_LIMIT: Duration = Duration::from_secs(5);
-/// Parts of an issuer's memory of tokens.
-const SHARDS: usize = 8;
-/// Tokens in each of the two halves of a part: 16,384 per issuer.
-const PER_HALF: usize = 1_024;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Fetches key sets: through the cluster of the issuer's service, as caller `ondol`.
 pub trait KeySource {
     /// The body of a 200; at most [`keys::LARGEST`] bytes are wanted.
     fn fetch(&self, service: &ServiceName, path: &str) -> impl Future<Output = Result<Bytes, String>>;
-}
-
-type Token = [u8; 32];
-
-/// A token that was verified.
-#[derive(Clone, Debug)]
-struct Verified {
-    identity: Arc<Identity>,
-    ends: Timestamp,
-    /// Of the keys that verified it.
-    generation: u64,
-}
-
-/// Verified tokens; when the young half is full it becomes the old one, and what was old is forgotten.
-#[derive(Debug, Default)]
-struct Memory {
-    young: HashMap<Token, Verified>,
-    old: HashMap<Token, Verified>,
-}
-
-impl Memory {
-    fn get(&mut self, token: &Token) -> Option<Verified> {
-        if let Some(known) = self.young.get(token) {
-            return Some(known.clone());
-        }
-        let known = self.old.remove(token)?;
-        self.put(*token, known.clone());
-        Some(known)
-    }
-
-    fn put(&mut self, token: Token, verified: Verified) {
-        if self.young.len() >= PER_HALF {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(token, verified);
-    }
-}
-
-/// One issuer with its keys and its verified tokens.
-#[derive(Debug)]
-struct Issuer {
-    name: String,
-    spec: wire::Issuer,
-    algorithms: Vec<Algorithm>,
-    keys: ArcSwap<KeySet>,
-    schedule: Mutex<Schedule>,
-    /// Fetches that have ended.
-    fetched: watch::Sender<u64>,
-    memory: [Mutex<Memory>; SHARDS],
-}
-
-/// Why a token is not accepted now.
-enum Refusal {
-    Bad(BadToken),
-    /// No keys, or not the one that the token names.
-    NoKey(Option<String>),
-}
-
-impl Issuer {
-    fn new(name: &str, spec: &wire::Issuer, kept: Option<KeySet>) -> Self {
-        let algorithms = spec
-            .algorithms
-            .iter()
-            .filter_map(|name| token::algorithm(name))
-            .collect();
-        Self {
-            name: name.to_owned(),
-            spec: spec.clone(),
-            algorithms,
-            keys: ArcSwap::from_pointee(kept.unwrap_or_default()),
-            schedule: Mutex::default(),
-            fetched: watch::Sender::new(0),
-            memory: Default::default(),
-        }
-    }
-
-    fn verify(&self, text: &str, now: Timestamp) -> Result<Arc<Identity>, Refusal> {
-        if text.len() > token::LONGEST {
-            return Err(Refusal::Bad(BadToken::TooLong));
-        }
-        let keys = self.keys.load();
-        if !keys.holds(now) {
-            return Err(Refusal::NoKey(None));
-        }
-        let mut token = Token::default();
-        token.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
-        let memory = &self.memory[usize::from(token[0]) % SHARDS];
-        let known = lock(memory)
-            .get(&token)
-            .filter(|known| known.generation == keys.generation);
-        if let Some(known) = known {
-            return if known.ends > now {
-                Ok(known.identity)
-            } else {
-                Err(Refusal::Bad(BadToken::Expired))
-            };
-        }
-        let (identity, ends) = self.verify_anew(text, &keys, now)?;
-        let identity = Arc::new(identity);
-        lock(memory).put(
-            token,
-            Verified {
-                identity: identity.clone(),
-                ends,
-                generation: keys.generation,
-            },
-        );
-        Ok(identity)
-    }
-
-    fn verify_anew(&self, text: &str, keys: &KeySet, now: Timestamp) -> Result<(Identity, Timestamp), Refusal> {
-        let parts = Parts::new(text).map_err(Refusal::Bad)?;
-        if !self.algorithms.contains(&parts.algorithm) {
-            return Err(Refusal::Bad(BadToken::Algorithm));
-        }
-        let Some(key) = keys.find(parts.kid.as_deref(), parts.algorithm) else {
-            return Err(parts
-                .kid
-                .map_or(Refusal::Bad(BadToken::UnknownKey), |kid| Refusal::NoKey(Some(kid))));
-        };
-        parts.verify(&key.key).map_err(Refusal::Bad)?;
-        parts.claims(&self.spec, now).map_err(Refusal::Bad)
-    }
 }
 
 /// All issuers of a proxy.
@@ -318,13 +185,7 @@ impl Guard {
         }
         let challenge = format!("Bearer realm=\"{}\"", self.realm());
         let detail = "this route needs an Authorization field with one Bearer token";
-        Err(Denied::new(
-            StatusCode::UNAUTHORIZED,
-            ErrorCode::new("GW-054"),
-            "A token is needed",
-            detail,
-        )
-        .with("www-authenticate", challenge))
+        Err(Denied::new(StatusCode::UNAUTHORIZED, ErrorCode::new("GW-054"), detail).with("www-authenticate", challenge))
     }
 
     /// Asks for a fetch and waits for its end, as long as that can help.
@@ -360,12 +221,7 @@ impl Guard {
             "the keys of issuer {} have not been had from service {} yet",
             self.auth.issuer, self.issuer.spec.jwks_service
         );
-        let denied = Denied::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            ErrorCode::new("GW-056"),
-            "Tokens cannot be checked now",
-            detail,
-        );
+        let denied = Denied::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("GW-056"), detail);
         Denied {
             word: Word::ProxyInternalError,
             ..denied
@@ -378,13 +234,8 @@ impl Guard {
             "Bearer realm=\"{}\", error=\"invalid_token\", error_description=\"{bad}\"",
             self.realm()
         );
-        Denied::new(
-            StatusCode::UNAUTHORIZED,
-            ErrorCode::new("GW-055"),
-            "The token is not accepted",
-            bad.to_string(),
-        )
-        .with("www-authenticate", challenge)
+        Denied::new(StatusCode::UNAUTHORIZED, ErrorCode::new("GW-055"), bad.to_string())
+            .with("www-authenticate", challenge)
     }
 
     fn may(&self, identity: &Identity) -> Result<(), Denied> {
@@ -400,13 +251,7 @@ impl Guard {
             .map_or(String::new(), |scope| format!(", scope=\"{scope}\""));
         let challenge = format!("Bearer realm=\"{}\", error=\"insufficient_scope\"{scope}", self.realm());
         let detail = format!("this route needs the {missing}");
-        Err(Denied::new(
-            StatusCode::FORBIDDEN,
-            ErrorCode::new("GW-057"),
-            "The token does not allow this",
-            detail,
-        )
-        .with("www-authenticate", challenge))
+        Err(Denied::new(StatusCode::FORBIDDEN, ErrorCode::new("GW-057"), detail).with("www-authenticate", challenge))
     }
 
     /// The issuer's name, fit for a quoted string.

@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
-use ondol_core::clock::Clock;
+use ondol_core::clock::{Clock, Timestamp};
 use ondol_core::entropy::SeededEntropy;
 use serde_json::{Value, json};
 use std::sync::LazyLock;
@@ -553,31 +553,4 @@ async fn issuers_that_stay_keep_their_keys_and_others_go() {
     assert!(Arc::ptr_eq(&before, &world.guard().issuer));
     world.authority.apply(&BTreeMap::new());
     assert!(world.authority.guard(&world.auth).is_none());
-}
-
-#[test]
-fn the_memory_of_tokens_is_bounded_and_keeps_what_is_used() {
-    let mut memory = Memory::default();
-    let identity = Identity {
-        subject: "u".into(),
-        scope: String::new(),
-        roles: String::new(),
-        issuer: "i".into(),
-    };
-    let verified = Verified {
-        identity: Arc::new(identity),
-        ends: Timestamp(1),
-        generation: 1,
-    };
-    let token = |n: usize| {
-        let mut token = Token::default();
-        token[..8].copy_from_slice(&n.to_le_bytes());
-        token
-    };
-    for n in 0..10 * PER_HALF {
-        memory.put(token(n), verified.clone());
-        assert!(memory.get(&token(0)).is_some(), "used all the time");
-        assert!(memory.young.len() <= PER_HALF && memory.old.len() <= PER_HALF);
-    }
-    assert!(memory.get(&token(1)).is_none(), "never used again");
 }

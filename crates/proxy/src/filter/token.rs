@@ -157,7 +157,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-fn json<'de, T: serde::de::DeserializeOwned>(part: &'de str) -> Result<T, BadToken> {
+fn json<T: serde::de::DeserializeOwned>(part: &str) -> Result<T, BadToken> {
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| BadToken::Form)?;
     serde_json::from_slice(&bytes).map_err(|_| BadToken::Form)
 }

@@ -125,7 +125,7 @@ fn any_match() -> impl Strategy<Value = RouteMatch> {
 }
 
 /// How well a route matches; `None`: not. The largest wins, the earlier of equals.
-fn rank(m: &RouteMatch, head: &RequestHead) -> Option<(usize, usize, bool, usize, usize, bool, usize, usize)> {
+fn rank(m: &RouteMatch, head: &RequestHead) -> Option<[usize; 8]> {
     let hosts = m.hosts.iter().filter_map(|host| match host.strip_prefix('*') {
         Some(rest) => (head.host().ends_with(rest) && head.host() != rest).then_some((0, host.len())),
         None => (head.host() == host).then_some((host.len(), 0)),
@@ -150,16 +150,24 @@ fn rank(m: &RouteMatch, head: &RequestHead) -> Option<(usize, usize, bool, usize
     let method = m.methods.is_empty() || m.methods.iter().any(|method| method == head.method.as_str());
     let header = m.headers.is_empty() || head.fields.contains("h");
     let query = m.query.is_empty() || head.query() == Some("q=1");
-    (method && header && query).then_some((
+    let bits = [
+        usize::from(exact),
+        long,
+        usize::from(real_prefix),
+        usize::from(!m.methods.is_empty()),
+    ];
+    let [exact, long, real_prefix, by_method] = bits;
+    let rank = [
         host.0,
         host.1,
         exact,
         long,
-        usize::from(real_prefix),
-        !m.methods.is_empty(),
+        real_prefix,
+        by_method,
         m.headers.len(),
         m.query.len(),
-    ))
+    ];
+    (method && header && query).then_some(rank)
 }
 
 proptest! {

@@ -1,0 +1,194 @@
+//! Which instance gets a request: two random candidates that are well, not tried yet and warm; the cheaper wins.
+
+use super::{Cluster, Endpoint, Permit, View, endpoint::lock};
+use ondol_core::entropy::Entropy;
+use ondol_core::error::ErrorCode;
+use ondol_core::id::ServiceName;
+use ondol_core::wire::proxy as wire;
+use ondol_resilience::breaker::{self, Breaker};
+use ondol_resilience::{balance, budget::Budget, outlier};
+use smallvec::SmallVec;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Why no instance can be called. Nothing was sent; `Proxy-Status` says `destination_unavailable`.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unavailable {
+    /// The snapshot says why the service cannot have an instance.
+    #[error("service {service} is not available: {reason}")]
+    Declared {
+        /// Which.
+        service: ServiceName,
+        /// Such as `skipped: node is not installed`.
+        reason: String,
+    },
+    /// None is ready now.
+    #[error("service {0} has no ready instance")]
+    NoInstance(ServiceName),
+    /// Too many calls failed lately.
+    #[error("service {service} is given a rest: its circuit breaker is open")]
+    BreakerOpen {
+        /// Which.
+        service: ServiceName,
+        /// When to ask again.
+        retry_after: Duration,
+    },
+}
+
+impl Unavailable {
+    /// Stable code.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Declared { .. } => ErrorCode::new("GW-051"),
+            Self::NoInstance(_) => ErrorCode::new("GW-052"),
+            Self::BreakerOpen { .. } => ErrorCode::new("GW-053"),
+        }
+    }
+
+    /// When it may be over; `None`: not before somebody acts.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Declared { .. } => None,
+            Self::NoInstance(_) => Some(Duration::from_secs(1)),
+            Self::BreakerOpen { retry_after, .. } => Some(*retry_after),
+        }
+    }
+}
+
+impl Cluster {
+    fn choose(
+        &self,
+        view: &View,
+        now: Duration,
+        random: &dyn Entropy,
+        tried: &[Arc<Endpoint>],
+    ) -> Option<Arc<Endpoint>> {
+        let open: SmallVec<[&Arc<Endpoint>; 16]> = view
+            .endpoints
+            .iter()
+            .filter(|endpoint| !endpoint.is_draining())
+            .collect();
+        let well: SmallVec<[&Arc<Endpoint>; 16]> =
+            open.iter().copied().filter(|endpoint| endpoint.is_well(now)).collect();
+        let panic = outlier::is_panic(open.len(), well.len());
+        if panic != self.panic.load(Ordering::Relaxed) && panic != self.panic.swap(panic, Ordering::Relaxed) {
+            tracing::warn!(service = %self.service, well = well.len(), instances = open.len(), panic, "panic mode: whether all instances are used");
+        }
+        let usable = if panic { open } else { well };
+        let fresh: SmallVec<[&Arc<Endpoint>; 16]> = usable
+            .iter()
+            .copied()
+            .filter(|endpoint| !tried.iter().any(|other| Arc::ptr_eq(other, endpoint)))
+            .collect();
+        // Another instance if there is one, else the same again.
+        better_of_two(if fresh.is_empty() { &usable } else { &fresh }, now, random).cloned()
+    }
+}
+
+/// Two random candidates; one that warms up takes part only in its share of turns; the lower cost wins.
+fn better_of_two<'a>(usable: &[&'a Arc<Endpoint>], now: Duration, random: &dyn Entropy) -> Option<&'a Arc<Endpoint>> {
+    let Some((a, b)) = balance::two_of(usable.len(), random.next_u64()) else {
+        return usable.first().copied();
+    };
+    let (a, b) = (usable[a], usable[b]);
+    let takes_part = |endpoint: &Endpoint| {
+        let warmth = endpoint.warmth(now);
+        warmth >= 1.0 || random.below(1 << 20) < (warmth * f64::from(1 << 20)) as u64
+    };
+    Some(match (takes_part(a), takes_part(b)) {
+        (true, false) => a,
+        (false, true) => b,
+        _ if b.cost(now) < a.cost(now) => b,
+        _ => a,
+    })
+}
+
+/// From a caller to a service, under a policy.
+#[derive(Clone, Debug)]
+pub struct Way {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) breaker: Arc<Mutex<Breaker>>,
+    pub(super) budget: Arc<Mutex<Budget>>,
+}
+
+impl Way {
+    pub(super) fn new(cluster: Arc<Cluster>, caller: Option<&ServiceName>, spec: &wire::Breaker) -> Self {
+        let breaker = {
+            let mut breakers = lock(&cluster.breakers);
+            let known = breakers
+                .iter()
+                .find(|(other, _)| other == spec)
+                .map(|(_, breaker)| breaker.clone());
+            known.unwrap_or_else(|| {
+                let open = Duration::from_millis(spec.open_ms);
+                let settings = breaker::Settings {
+                    failure_ratio: spec.failure_ratio,
+                    minimum: spec.minimum,
+                    open,
+                };
+                let new = Arc::new(Mutex::new(Breaker::new(settings)));
+                breakers.push((spec.clone(), new.clone()));
+                new
+            })
+        };
+        let budget = lock(&cluster.budgets).entry(caller.cloned()).or_default().clone();
+        Self {
+            cluster,
+            breaker,
+            budget,
+        }
+    }
+
+    /// Where it leads.
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    /// Chooses an instance for one attempt; `tried` are those that earlier attempts of the same request used.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: nothing can be sent now.
+    ///
+    /// # Drop
+    /// The [`Permit`] counts as one request in flight until it is dropped.
+    pub fn pick(&self, now: Duration, random: &dyn Entropy, tried: &[Arc<Endpoint>]) -> Result<Permit, Unavailable> {
+        let service = &self.cluster.service;
+        let refused = |refused: breaker::Refused| Unavailable::BreakerOpen {
+            service: service.clone(),
+            retry_after: refused.retry_after,
+        };
+        let mut view = self.cluster.view.load_full();
+        let unavailable = |view: &View| match &view.unavailable {
+            Some(reason) => Unavailable::Declared {
+                service: service.clone(),
+                reason: reason.clone(),
+            },
+            None => Unavailable::NoInstance(service.clone()),
+        };
+        loop {
+            if let Some(endpoint) = self.cluster.choose(&view, now, random, tried) {
+                let ticket = lock(&self.breaker).admit(now).map_err(refused)?;
+                match Permit::take(endpoint, self, ticket) {
+                    Some(permit) => return Ok(permit),
+                    None => continue, // It began to drain meanwhile; each does so once, so this ends.
+                }
+            }
+            let newer = self.cluster.view.load_full();
+            if Arc::ptr_eq(&newer, &view) {
+                return Err(unavailable(&view));
+            }
+            view = newer;
+        }
+    }
+
+    /// Counts a request's first attempt; retries are a share of these.
+    pub fn count_first(&self, now: Duration) {
+        lock(&self.budget).deposit(now);
+    }
+
+    /// Takes one retry from the caller's budget; false: there is none, hand on what there is.
+    pub fn may_retry(&self, now: Duration) -> bool {
+        lock(&self.budget).withdraw(now)
+    }
+}
