@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 /// An open SQLite store.
 ///
 /// # Drop
-/// Takes no more writes, waits until those queued are durable, and gives the file free.
+/// Takes no more writes, waits until those queued are durable and reads under way are answered, and gives the file free.
 pub(crate) struct SqliteEngine {
     queue: Queue,
     readers: Readers,
@@ -43,13 +43,9 @@ pub(crate) struct SqliteEngine {
 impl SqliteEngine {
     /// Opens or creates the file, raises its epoch and starts the threads.
     pub(crate) async fn open(path: PathBuf, config: &Config, clock: SharedClock) -> Result<Self, OpenError> {
-        let threads = |source| OpenError::File {
-            path: path.clone(),
-            source,
-        };
-        let health = Health::new();
         let (queue, inbox) = Queue::new(config);
         let (opened, epoch) = oneshot::channel();
+        let health = Health::new();
         let start = writer::Start {
             path: path.clone(),
             config: config.clone(),
@@ -58,24 +54,30 @@ impl SqliteEngine {
             inbox,
             opened,
         };
-        let writer = Tasks::thread("store-writer", move || start.run()).map_err(threads)?;
-        let ended = || OpenError::Unsafe("its writer ended while opening".into());
-        let epoch = epoch.await.unwrap_or_else(|_| Err(ended()))?;
-        let readers = Readers::start(&path, config)?;
-        Ok(Self {
+        let writer = Tasks::thread("store-writer", move || start.run()).map_err(|source| OpenError::File {
+            path: path.clone(),
+            source,
+        })?;
+        // From here on dropping the engine waits for its threads, so that a failed opening leaves no lock behind.
+        let mut engine = Self {
             queue,
-            readers,
+            readers: Readers::new(),
             health,
-            epoch,
+            epoch: 0,
             path,
             writer: Some(writer),
-        })
+        };
+        let ended = || OpenError::Unsafe("its writer ended while opening".into());
+        engine.epoch = epoch.await.unwrap_or_else(|_| Err(ended()))?;
+        engine.readers.start(&engine.path, config)?;
+        Ok(engine)
     }
 }
 
 impl Drop for SqliteEngine {
     fn drop(&mut self) {
         self.queue.close();
+        // Readers first: the writer is then the last to close the file, and SQLite tidies its log away.
         self.readers.close();
         if let Some(writer) = self.writer.take() {
             // A panic of the writer was reported where it happened.

@@ -11,32 +11,47 @@ use ondol_core::task::Tasks;
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::sync::oneshot;
+use std::thread::JoinHandle;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// At most so many reads wait; more callers wait for a place.
 const WAITING: usize = 1_024;
 
-type Read = Box<dyn FnOnce(&Connection) + Send>;
+/// A read and its place in the queue's bound, given back once it has run.
+type Read = (Box<dyn FnOnce(&Connection) + Send>, OwnedSemaphorePermit);
 
-/// The threads' queue.
+/// The threads and their queue.
 pub(super) struct Readers {
-    reads: Option<Sender<Read>>,
+    /// Held here only: when it is dropped, the threads end, whatever futures wait for a place.
+    reads: Option<UnboundedSender<Read>>,
+    places: Arc<Semaphore>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Readers {
-    pub(super) fn start(path: &Path, config: &Config) -> Result<Self, OpenError> {
-        let (reads, inbox) = channel::<Read>(WAITING);
+    /// Without threads yet.
+    pub(super) fn new() -> Self {
+        Self {
+            reads: None,
+            places: Arc::new(Semaphore::new(WAITING)),
+            threads: Vec::new(),
+        }
+    }
+
+    pub(super) fn start(&mut self, path: &Path, config: &Config) -> Result<(), OpenError> {
+        let (reads, inbox) = unbounded_channel::<Read>();
         let inbox = Arc::new(Mutex::new(inbox));
         for _ in 0..config.readers.max(1) {
             let (connection, inbox) = (schema::open_reader(path, config)?, inbox.clone());
-            let spawned = Tasks::thread("store-reader", move || serve(&connection, &inbox));
-            spawned.map_err(|source| OpenError::File {
+            let thread = Tasks::thread("store-reader", move || serve(&connection, &inbox));
+            self.threads.push(thread.map_err(|source| OpenError::File {
                 path: path.to_owned(),
                 source,
-            })?;
+            })?);
         }
-        Ok(Self { reads: Some(reads) })
+        self.reads = Some(reads);
+        Ok(())
     }
 
     /// Runs `read` on the next free thread. A read whose caller has gone is not run.
@@ -44,32 +59,40 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> BoxFuture<Result<T, StoreError>> {
-        let reads = self.reads.as_ref().map(Sender::downgrade);
+        let reads = self.reads.as_ref().map(UnboundedSender::downgrade);
+        let places = self.places.clone();
         Box::pin(async move {
             let closed = || StoreError::Unavailable("it was closed".into());
+            let place = places.acquire_owned().await.map_err(|_| closed())?;
             let (answer, outcome) = oneshot::channel();
-            let job: Read = Box::new(move |connection| {
+            let job = Box::new(move |connection: &Connection| {
                 if !answer.is_closed() {
                     let _ = answer.send(read(connection).map_err(|error| fault::sort(&error)));
                 }
             });
             let reads = reads.as_ref().and_then(|reads| reads.upgrade()).ok_or_else(closed)?;
-            reads.send(job).await.map_err(|_| closed())?;
+            reads.send((job, place)).map_err(|_| closed())?;
             drop(reads);
             outcome.await.map_err(|_| closed())?
         })
     }
 
+    /// Takes no more reads, and waits for those under way.
     pub(super) fn close(&mut self) {
+        self.places.close();
         self.reads = None;
+        for thread in self.threads.drain(..) {
+            // A panic of a reader was reported where it happened.
+            let _ = thread.join();
+        }
     }
 }
 
-fn serve(connection: &Connection, inbox: &Mutex<Receiver<Read>>) {
+fn serve(connection: &Connection, inbox: &Mutex<UnboundedReceiver<Read>>) {
     loop {
         // The lock is given up before the read runs: the next thread then waits in its place.
         let next = inbox.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-        let Some(read) = next else { return };
+        let Some((read, _place)) = next else { return };
         read(connection);
     }
 }

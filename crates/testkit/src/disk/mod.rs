@@ -121,10 +121,10 @@ impl Disk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Cuts the power after so many more changes and syncs.
-    pub fn cut_after(&self, work: u64) {
+    /// Cuts the power after so many more changes and syncs; `None`: not by itself.
+    pub fn cut_after(&self, work: Option<u64>) {
         let mut state = self.state();
-        state.cut_at = Some(state.work + work);
+        state.cut_at = work.map(|work| state.work + work);
     }
 
     /// Cuts the power now.
@@ -376,7 +376,7 @@ mod tests {
     fn the_power_goes_at_the_counted_change() {
         let disk = Disk::new(Arc::new(SeededEntropy::new(1)));
         let file = disk.open("f", true).expect("power");
-        disk.cut_after(3);
+        disk.cut_after(Some(3));
         assert_eq!(
             (file.write(0, b"a"), file.sync(), file.write(1, b"b")),
             (Ok(()), Ok(()), Err(DiskError::Cut))

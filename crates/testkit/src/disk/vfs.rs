@@ -14,7 +14,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 
 /// What stands at the front of every open file.
-#[repr(C, align(16))]
+#[repr(C)]
 struct Open {
     base: ffi::sqlite3_file,
     /// From `Box::into_raw` in `open`, given back in `close`.
@@ -124,8 +124,8 @@ unsafe fn handle<'a>(file: *mut ffi::sqlite3_file) -> &'a Handle {
 /// # Safety
 /// `file` is memory of `szOsFile` bytes that SQLite gave for a file of this VFS.
 unsafe fn real_file(file: *mut ffi::sqlite3_file) -> *mut ffi::sqlite3_file {
-    // SAFETY: `szOsFile` is the size of `Open` plus the real VFS's, so one `Open` further is within the allocation; that
-    // offset is a multiple of 16, which keeps SQLite's alignment of 8.
+    // SAFETY: `szOsFile` is the size of `Open` plus the real VFS's, so one `Open` further is within the allocation. SQLite
+    // aligns to 8, and the size of `Open`, two pointers, keeps that.
     unsafe { file.cast::<Open>().add(1).cast() }
 }
 
