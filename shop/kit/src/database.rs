@@ -16,7 +16,7 @@
 use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
-use sqlx::{Any, AnyConnection, AnyPool, Executor};
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor};
 
 use crate::{Problem, StartError};
 
@@ -157,7 +157,16 @@ fn sqlite_pool(mode: &'static str, connections: u32) -> AnyPoolOptions {
         .acquire_timeout(WAIT);
     // A connection to a file does not go stale; a new one costs the statements that the old one had prepared.
     let pool = pool.idle_timeout(None).max_lifetime(None).test_before_acquire(false);
+    let pool = pool.after_release(|connection, _| Box::pin(is_at_rest(connection)));
     pool.after_connect(move |connection, _| Box::pin(set_up(connection, mode)))
+}
+
+/// Whether a connection that comes back can be used again. On a full disk or an I/O error SQLite itself ends the
+/// transaction; the driver's ROLLBACK then fails, and it would believe for ever that the transaction goes on. Such a
+/// connection is closed, else the one writer would never write again, room or no room.
+async fn is_at_rest(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    connection.ping().await?; // Behind a ROLLBACK that a dropped transaction has queued.
+    Ok(!connection.is_in_transaction())
 }
 
 async fn set_up(connection: &mut AnyConnection, mode: &'static str) -> Result<(), sqlx::Error> {
