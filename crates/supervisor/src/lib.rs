@@ -90,7 +90,8 @@ pub fn run(config: Config) -> Result<(), SupervisorError> {
 
     let (inbox, mail, wake) = mail::Inbox::new().map_err(SupervisorError::system("make an event descriptor"))?;
     let board = Arc::new(facts::Board::default());
-    let pump = pump::Pump::start(logs.clone(), inbox.clone()).map_err(SupervisorError::system("start a thread"))?;
+    let pump = pump::Pump::start(logs.clone(), inbox.clone(), clock.clone());
+    let (pump, reader) = pump.map_err(SupervisorError::system("start a thread"))?;
     let socket = home.run().join("supervisor.sock");
     let listener = unix::bind(&socket).map_err(SupervisorError::folder("listen at", &socket))?;
     let server = server::Server::new(inbox.clone(), board.clone(), logs.clone());
@@ -133,9 +134,11 @@ pub fn run(config: Config) -> Result<(), SupervisorError> {
     server.stop.ring();
     service.tools.yard.close();
     drop((service, mail));
+    pump.stop();
+    // It never panics; if it did, the lines that it had not read are lost, and nothing else.
+    let _ = reader.join();
     board.close();
     farewell(&server, &*clock);
-    pump.stop();
     ended
 }
 

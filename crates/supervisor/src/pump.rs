@@ -4,6 +4,7 @@ use crate::line::Splitter;
 use crate::logs::{Logs, Raw};
 use crate::mail::{Inbox, Mail};
 use crate::wake::{self, Wake};
+use ondol_core::clock::{Clock, SharedClock};
 use ondol_core::thread;
 use regex::Regex;
 use rustix::event::{PollFd, PollFlags};
@@ -11,9 +12,14 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// One read of one pipe: as much as a pipe holds.
 const AT_ONCE: usize = 64 << 10;
+
+/// When everything has ended, for the rest to be read. Only a process that nobody could kill takes longer to close its end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Hands pipes to the thread.
 pub(crate) struct Pump {
@@ -35,15 +41,15 @@ struct Pipe {
 
 impl Pump {
     /// Starts the thread.
-    pub(crate) fn start(logs: Arc<Logs>, inbox: Inbox) -> io::Result<Arc<Self>> {
+    pub(crate) fn start(logs: Arc<Logs>, inbox: Inbox, clock: SharedClock) -> io::Result<(Arc<Self>, JoinHandle<()>)> {
         let pump = Arc::new(Self {
             new: Mutex::default(),
             wake: Wake::new()?,
             stop: AtomicBool::new(false),
         });
         let this = pump.clone();
-        thread::spawn("pump", move || this.run(&logs, &inbox))?;
-        Ok(pump)
+        let thread = thread::spawn("pump", move || this.run(&logs, &inbox, &*clock))?;
+        Ok((pump, thread))
     }
 
     /// Reads these until they end, then sends `Mail::Drained`.
@@ -64,18 +70,26 @@ impl Pump {
         self.wake.ring();
     }
 
-    /// The thread ends; what is unread stays unread.
+    /// The thread reads what there is to its end, for two seconds at most, and ends.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.wake.ring();
     }
 
-    fn run(&self, logs: &Logs, inbox: &Inbox) {
+    fn run(&self, logs: &Logs, inbox: &Inbox, clock: &dyn Clock) {
         let mut pipes: Vec<Pipe> = Vec::new();
         let mut buffer = vec![0; AT_ONCE];
-        while !self.stop.load(Ordering::Acquire) {
+        let mut until = None;
+        loop {
             pipes.append(&mut self.new.lock().unwrap_or_else(PoisonError::into_inner));
-            let readable = match self.wait(&pipes) {
+            if self.stop.load(Ordering::Acquire) {
+                let until = *until.get_or_insert_with(|| clock.mono() + LAST_WORDS);
+                if pipes.is_empty() || clock.mono() >= until {
+                    return;
+                }
+            }
+            let limit = until.map(|until| until.saturating_sub(clock.mono()));
+            let readable = match self.wait(&pipes, limit) {
                 Ok(readable) => readable,
                 // Out of kernel memory for a moment: the bytes wait in their pipes.
                 Err(_) => continue,
@@ -98,13 +112,13 @@ impl Pump {
         }
     }
 
-    fn wait(&self, pipes: &[Pipe]) -> io::Result<Vec<bool>> {
+    fn wait(&self, pipes: &[Pipe], limit: Option<Duration>) -> io::Result<Vec<bool>> {
         let mut polled: Vec<PollFd<'_>> = pipes
             .iter()
             .map(|pipe| PollFd::new(&pipe.from, PollFlags::IN))
             .collect();
         polled.push(PollFd::new(&self.wake, PollFlags::IN));
-        wake::wait(&mut polled, None)?;
+        wake::wait(&mut polled, limit)?;
         self.wake.clear();
         Ok(polled.iter().map(|fd| !fd.revents().is_empty()).collect())
     }

@@ -23,8 +23,30 @@ fn three_ranks(options: &[&str]) -> (Bed, Vec<u32>) {
     (bed, pids)
 }
 
-/// Who said goodbye, in order, as the next supervisor finds it stored.
-fn goodbyes(bed: &mut Bed) -> Vec<String> {
+/// In every state that was seen, nobody ends before those of higher rank have, and the role before nobody.
+fn ended_in_order(seen: impl Iterator<Item = Facts>) {
+    let mut last = None;
+    for facts in seen {
+        let of = |id: &str| {
+            facts
+                .instances
+                .iter()
+                .chain(&facts.roles)
+                .find(|fact| fact.id.to_string() == id)
+        };
+        let phases = ["high.1", "mid.1", "low.1", "proxy.1"].map(|id| of(id).expect("fact").phase);
+        let ended = phases.iter().take_while(|phase| **phase == Phase::Stopped).count();
+        assert!(
+            phases.iter().skip(ended + 1).all(|phase| *phase == Phase::Ready),
+            "{phases:?}"
+        );
+        last = Some((phases, facts.stopping));
+    }
+    assert_eq!(last, Some(([Phase::Stopped; 4], true)));
+}
+
+/// Everyone said goodbye, as the next supervisor finds it stored.
+fn said_goodbye(bed: &mut Bed) {
     bed.again(&[]);
     let lines = bed
         .client
@@ -33,39 +55,30 @@ fn goodbyes(bed: &mut Bed) -> Vec<String> {
             ..LogQuery::default()
         })
         .expect("logs");
-    lines
-        .map(|line| line.expect("line"))
-        .filter(|line| line.text == "bye")
-        .map(|line| line.source)
-        .collect()
+    let lines = lines.map(|line| line.expect("line")).filter(|line| line.text == "bye");
+    let mut sources: Vec<String> = lines.map(|line| line.source).collect();
+    sources.sort();
+    assert_eq!(sources, ["high.1", "low.1", "mid.1", "proxy"]);
 }
 
 #[test]
 fn services_end_by_descending_rank_and_roles_last() {
     let (mut bed, pids) = three_ranks(&["role=proxy:bye"]);
-    let facts: Vec<Facts> = bed.client.shutdown().expect("shutdown").map_while(Result::ok).collect();
-    let last = facts.last().expect("facts");
-    assert!(
-        last.stopping
-            && last
-                .instances
-                .iter()
-                .chain(&last.roles)
-                .all(|fact| fact.phase == Phase::Stopped),
-        "{last:?}"
-    );
+    ended_in_order(bed.client.shutdown().expect("shutdown").map_while(Result::ok));
     assert!(bed.wait_for_end().success());
     assert!(!pids.into_iter().any(alive));
-    assert_eq!(goodbyes(&mut bed), ["high.1", "mid.1", "low.1", "proxy"]);
+    said_goodbye(&mut bed);
 }
 
 #[test]
 fn sigterm_to_the_supervisor_does_the_same() {
     let (mut bed, pids) = three_ranks(&["role=proxy:bye"]);
+    let seen = bed.client.watch().expect("watch");
     terminate(bed.pid());
+    ended_in_order(seen.map_while(Result::ok));
     assert!(bed.wait_for_end().success());
     assert!(!pids.into_iter().any(alive));
-    assert_eq!(goodbyes(&mut bed), ["high.1", "mid.1", "low.1", "proxy"]);
+    said_goodbye(&mut bed);
 }
 
 #[test]
