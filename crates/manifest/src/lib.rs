@@ -18,6 +18,7 @@ pub mod doc;
 mod env;
 mod explain;
 mod graph;
+pub mod init;
 mod kind;
 mod load;
 mod lower;
