@@ -33,8 +33,11 @@ impl Bench {
 
     /// A database of its own in this program's PostgreSQL; `None`, with a line that says why, where there is none.
     pub async fn postgres() -> Option<Self> {
-        let url = postgres::shared()?.new_database();
-        Some(Self { url, _folder: None })
+        Some(Self::at(postgres::shared()?.new_database()))
+    }
+
+    pub fn at(url: String) -> Self {
+        Self { url, _folder: None }
     }
 
     pub async fn open(&self) -> SharedEngine {
