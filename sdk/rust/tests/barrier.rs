@@ -1,6 +1,8 @@
 //! The barrier's table of cases, with a wallet as the effect: on SQLite and PostgreSQL, by their own drivers and by
 //! sqlx's run-time one. Whatever comes in whatever order, a compensated charge leaves the wallet as it was.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use ondol_sdk::barrier::{self, BarrierError, Entry, Undo};
 use ondol_sdk::testing::Postgres;
 use ondol_sdk::{Answer, SagaKey};

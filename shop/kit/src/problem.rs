@@ -17,7 +17,7 @@ use crate::trace;
 pub struct Problem {
     status: StatusCode,
     reason: &'static str,
-    title: String,
+    title: Box<str>,
     members: Map<String, Value>,
     retry_after: Option<u32>,
 }
@@ -28,7 +28,7 @@ impl Problem {
         Self {
             status,
             reason,
-            title: title.into(),
+            title: title.into().into_boxed_str(),
             members: Map::new(),
             retry_after: None,
         }

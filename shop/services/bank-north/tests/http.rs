@@ -1,6 +1,8 @@
 //! Two banks over HTTP, each on a SQLite file of its own, with the test in the saga's place. The law checked all along:
 //! what is in both banks and what is pending between them is always the same.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use serde_json::{Value, json};
 use shop_kit::Database;
 use shop_kit::testing::{Said, Service};

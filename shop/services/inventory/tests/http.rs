@@ -1,5 +1,7 @@
 //! Inventory over HTTP on a real SQLite file: try, confirm, cancel, in every order that a saga can send them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shop_kit::Database;

@@ -1,5 +1,7 @@
 //! Payments over HTTP, on SQLite and on a real PostgreSQL: the same claims on both.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shop_kit::Database;

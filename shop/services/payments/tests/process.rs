@@ -1,6 +1,7 @@
 //! Payments as a process: started as the supervisor starts it, killed as a power cut kills it, stopped as a person stops
 //! it. The test binds the socket and hands it over (`LISTEN_FDS`), so no port is ever guessed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![cfg(unix)]
 
 use std::net::{SocketAddr, TcpListener};

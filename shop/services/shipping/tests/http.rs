@@ -1,5 +1,7 @@
 //! Shipping over HTTP on a real SQLite file: one parcel per order, whatever is repeated.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shop_kit::Database;
