@@ -57,7 +57,9 @@ struct Unreachable {
 
 /// The service, with an edge to each of the others.
 pub fn service(edges: Edges) -> Router {
-    Router::new().route("/api/admin/audit", get(audit)).with_state(Arc::new(edges))
+    Router::new()
+        .route("/api/admin/audit", get(audit))
+        .with_state(Arc::new(edges))
 }
 
 async fn audit(State(edges): State<Arc<Edges>>, caller: Caller) -> Result<Json<Audit>, Problem> {
@@ -79,7 +81,9 @@ async fn audit(State(edges): State<Arc<Edges>>, caller: Caller) -> Result<Json<A
 }
 
 async fn ask(edge: &Option<Client>) -> Heard {
-    let Some(edge) = edge else { return Err("it is not part of this system".to_owned()) };
+    let Some(edge) = edge else {
+        return Err("it is not part of this system".to_owned());
+    };
     edge.get("/internal/totals", LIMIT).await.map_err(|error| match error {
         CallError::Refused { status, .. } => format!("it answered {status}"),
         CallError::Deadline { limit, .. } => format!("no answer within {limit:?}"),
@@ -89,7 +93,10 @@ async fn ask(edge: &Option<Client>) -> Heard {
 }
 
 fn side_by_side(heard: [Heard; SERVICES.len()]) -> Audit {
-    let mut audit = Audit { totals: Map::new(), unreachable: Vec::new() };
+    let mut audit = Audit {
+        totals: Map::new(),
+        unreachable: Vec::new(),
+    };
     for ((service, _), heard) in SERVICES.into_iter().zip(heard) {
         let total = heard.unwrap_or_else(|why| {
             audit.unreachable.push(Unreachable { service, why });

@@ -26,12 +26,17 @@ fn edges(others: &[Service]) -> Edges {
 }
 
 async fn audit(edges: Edges) -> Said {
-    Service::start(service(edges)).await.get("admin", "/api/admin/audit").await
+    Service::start(service(edges))
+        .await
+        .get("admin", "/api/admin/audit")
+        .await
 }
 
 fn unreachable(said: &Said) -> Vec<String> {
     let list = said.body["unreachable"].as_array().unwrap();
-    list.iter().map(|one| format!("{}: {}", one["service"].as_str().unwrap(), one["why"].as_str().unwrap())).collect()
+    list.iter()
+        .map(|one| format!("{}: {}", one["service"].as_str().unwrap(), one["why"].as_str().unwrap()))
+        .collect()
 }
 
 #[tokio::test]
@@ -73,9 +78,17 @@ async fn a_service_that_cannot_be_reached_is_named_and_its_total_is_unknown() {
         ]
     );
     for name in ["orders", "payments", "inventory", "shipping", "bank-south"] {
-        assert_eq!(said.body["totals"].get(name), Some(&Value::Null), "{name}: unknown is not zero");
+        assert_eq!(
+            said.body["totals"].get(name),
+            Some(&Value::Null),
+            "{name}: unknown is not zero"
+        );
     }
-    assert_eq!(said.body["totals"]["bank-north"], json!({"of": "bank-north"}), "the others are shown all the same");
+    assert_eq!(
+        said.body["totals"]["bank-north"],
+        json!({"of": "bank-north"}),
+        "the others are shown all the same"
+    );
 }
 
 #[tokio::test]

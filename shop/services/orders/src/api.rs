@@ -68,7 +68,9 @@ pub fn routes(commands: Commands, model: Model) -> Router {
 async fn one(State(orders): State<Orders>, caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
     // Somebody else's is answered like one that does not exist.
     let view = orders.model.one(&caller.subject, &id).await?;
-    Ok(as_json(view.ok_or_else(|| Problem::not_found("There is no such order"))?))
+    Ok(as_json(
+        view.ok_or_else(|| Problem::not_found("There is no such order"))?,
+    ))
 }
 
 async fn list(
@@ -81,7 +83,11 @@ async fn list(
     let (items, next) = page(found, limit, |(id, _)| id);
     // The rows hold the answers already: they are put between brackets, not read and written again.
     let items: Vec<String> = items.into_iter().map(|(_, view)| view).collect();
-    Ok(as_json(format!(r#"{{"items":[{}],"next":{}}}"#, items.join(","), json!(next))))
+    Ok(as_json(format!(
+        r#"{{"items":[{}],"next":{}}}"#,
+        items.join(","),
+        json!(next)
+    )))
 }
 
 async fn create(
@@ -93,11 +99,17 @@ async fn create(
 ) -> Result<Json<Value>, Problem> {
     let cause = cause(call.action()?.to_string(), &headers);
     let (id, asked) = (order_id(id)?, fitting(body.value)?);
-    let order = orders.commands.run(&id, &cause, &Command::Create(asked)).await.map_err(problem)?;
+    let order = orders
+        .commands
+        .run(&id, &cause, &Command::Create(asked))
+        .await
+        .map_err(problem)?;
     // An order that could not be priced is in the log and in the model by now, cancelled; the saga is told why.
     placed_before(&order, &cause.key).map_err(|refused| problem(refused.into()))?;
     let Order { total, currency, .. } = order;
-    Ok(Json(json!({"id": id, "status": Status::Pending, "total": total, "currency": currency})))
+    Ok(Json(
+        json!({"id": id, "status": Status::Pending, "total": total, "currency": currency}),
+    ))
 }
 
 async fn cancel(
@@ -136,7 +148,10 @@ async fn changed(orders: &Orders, id: String, cause: &Cause, command: Command) -
 
 fn cause(key: String, headers: &HeaderMap) -> Cause {
     let parent = headers.get("traceparent").and_then(|value| value.to_str().ok());
-    Cause { key, traceparent: parent.map(str::to_owned) }
+    Cause {
+        key,
+        traceparent: parent.map(str::to_owned),
+    }
 }
 
 fn as_json(body: String) -> Response {
@@ -145,15 +160,19 @@ fn as_json(body: String) -> Response {
 
 /// The id as part of a stream's name.
 fn order_id(id: String) -> Result<String, Problem> {
-    let fits = (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if fits { Ok(id) } else { Err(Problem::bad_request("bad_order_id", "An order's id is a UUID")) }
+    let fits =
+        (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if fits {
+        Ok(id)
+    } else {
+        Err(Problem::bad_request("bad_order_id", "An order's id is a UUID"))
+    }
 }
 
 /// What the saga's input schema has checked at the gateway, checked again where it matters.
 fn fitting(asked: Asked) -> Result<Asked, Problem> {
-    let line = |item: &Item| {
-        (1..=MOST_PIECES).contains(&item.quantity) && (1..=LONGEST_ID).contains(&item.product_id.len())
-    };
+    let line =
+        |item: &Item| (1..=MOST_PIECES).contains(&item.quantity) && (1..=LONGEST_ID).contains(&item.product_id.len());
     if asked.customer.is_empty() || !(1..=MOST_LINES).contains(&asked.items.len()) || !asked.items.iter().all(line) {
         let title = format!("An order has a customer and 1 to {MOST_LINES} items of 1 to {MOST_PIECES} pieces");
         return Err(Problem::bad_request("bad_order", title));

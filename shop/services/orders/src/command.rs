@@ -126,13 +126,19 @@ impl Commands {
             (Command::Create(asked), None) => {
                 order::place(asked.clone(), self.prices.lines(&asked.items).await?, CURRENCY)
             }
-            (Command::Confirm { payment, shipment }, order) => order::confirm(order, payment.clone(), shipment.clone())?,
+            (Command::Confirm { payment, shipment }, order) => {
+                order::confirm(order, payment.clone(), shipment.clone())?
+            }
             (Command::Cancel { asked, reason }, order) => order::cancel(order, asked.clone(), reason, CURRENCY)?,
         })
     }
 
     async fn visible(&self, position: u64) -> Result<(), Failure> {
-        if self.model.reached(position).await { Ok(()) } else { Err(Failure::Behind(position)) }
+        if self.model.reached(position).await {
+            Ok(())
+        } else {
+            Err(Failure::Behind(position))
+        }
     }
 }
 
@@ -141,7 +147,11 @@ fn appended(cause: &Cause, before: Option<u64>, position: u64, events: Vec<Event
     let first = before.map_or(0, |revision| revision + 1);
     let at = jiff::Timestamp::now();
     (0..).zip(events).map(move |(index, event)| Stored {
-        id: if index == 0 { cause.key.clone() } else { second_id(&cause.key) },
+        id: if index == 0 {
+            cause.key.clone()
+        } else {
+            second_id(&cause.key)
+        },
         revision: first + index,
         position: position + index,
         at,

@@ -42,7 +42,12 @@ pub struct Line {
 impl Line {
     /// A line of which the catalogue knows nothing.
     pub fn unpriced(item: &Item) -> Self {
-        Self { product_id: item.product_id.clone(), quantity: item.quantity, name: None, price: None }
+        Self {
+            product_id: item.product_id.clone(),
+            quantity: item.quantity,
+            name: None,
+            price: None,
+        }
     }
 
     /// Price times quantity; `None` without a price, or when no number is large enough.
@@ -140,7 +145,10 @@ impl Event {
     /// # Errors
     /// [`Unreadable`].
     pub fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
-        let fit = |source| Unreadable::Data { kind: kind.to_owned(), source };
+        let fit = |source| Unreadable::Data {
+            kind: kind.to_owned(),
+            source,
+        };
         match kind {
             "order.placed.v1" => serde_json::from_value(data).map(Self::Placed).map_err(fit),
             "order.confirmed.v1" => serde_json::from_value(data).map(Self::Confirmed).map_err(fit),
@@ -172,7 +180,11 @@ mod tests {
 
     fn check(kind: &str, data: Value) {
         let event = Event::read(kind, data.clone()).expect("a stored form is readable");
-        assert_eq!((event.kind(), event.data().unwrap()), (kind, data), "what is read is written the same");
+        assert_eq!(
+            (event.kind(), event.data().unwrap()),
+            (kind, data),
+            "what is read is written the same"
+        );
     }
 
     #[test]
@@ -195,7 +207,13 @@ mod tests {
 
     #[test]
     fn a_later_version_is_not_guessed_at() {
-        assert!(matches!(Event::read("order.placed.v2", json!({})), Err(Unreadable::Type(_))));
-        assert!(matches!(Event::read("order.confirmed.v1", json!({})), Err(Unreadable::Data { .. })));
+        assert!(matches!(
+            Event::read("order.placed.v2", json!({})),
+            Err(Unreadable::Type(_))
+        ));
+        assert!(matches!(
+            Event::read("order.confirmed.v1", json!({})),
+            Err(Unreadable::Data { .. })
+        ));
     }
 }

@@ -42,5 +42,8 @@ pub async fn service(database: Database, log: Client, products: Client) -> Resul
     let model = Model::open(database).await.map_err(failed)?;
     let log = Log::new(log);
     tokio::spawn(follow::follow(log.clone(), model.clone()));
-    Ok(api::routes(Commands::new(log, model.clone(), Prices::new(products)), model))
+    Ok(api::routes(
+        Commands::new(log, model.clone(), Prices::new(products)),
+        model,
+    ))
 }

@@ -107,9 +107,23 @@ struct Wire {
 
 impl Wire {
     fn stored(self) -> Result<Stored, LogError> {
-        let Self { id, kind, time, data, revision, position, .. } = self;
+        let Self {
+            id,
+            kind,
+            time,
+            data,
+            revision,
+            position,
+            ..
+        } = self;
         match Event::read(&kind, data) {
-            Ok(event) => Ok(Stored { id, revision, position, at: time, event }),
+            Ok(event) => Ok(Stored {
+                id,
+                revision,
+                position,
+                at: time,
+                event,
+            }),
             Err(source) => Err(LogError::Event { id, source }),
         }
     }
@@ -137,7 +151,10 @@ impl Log {
         if response.status() == StatusCode::NOT_FOUND {
             return Ok(Vec::new());
         }
-        decode::<Vec<Wire>>(path, &response)?.into_iter().map(Wire::stored).collect()
+        decode::<Vec<Wire>>(path, &response)?
+            .into_iter()
+            .map(Wire::stored)
+            .collect()
     }
 
     /// Everything that happened after `position` to any order. Waits up to `wait` when that is nothing yet; may then still
@@ -150,7 +167,10 @@ impl Log {
         let response = self.get(&path, wait + GRACE).await?;
         let entry = |wire: Wire| {
             let order = wire.stream.strip_prefix("order-").unwrap_or(&wire.stream).to_owned();
-            Entry { position: wire.position, event: wire.stored().map(|stored| (order, stored)) }
+            Entry {
+                position: wire.position,
+                event: wire.stored().map(|stored| (order, stored)),
+            }
         };
         Ok(decode::<Vec<Wire>>(path, &response)?.into_iter().map(entry).collect())
     }
@@ -167,7 +187,10 @@ impl Log {
         events: &[Event],
     ) -> Result<Receipt, LogError> {
         let path = format!("/v1/streams/order-{order}/events");
-        let batch = batch(order, cause, events).map_err(|source| LogError::Answer { call: path.clone(), source })?;
+        let batch = batch(order, cause, events).map_err(|source| LogError::Answer {
+            call: path.clone(),
+            source,
+        })?;
         let expected = last.map_or_else(|| "\"no-stream\"".to_owned(), |revision| format!("\"{revision}\""));
         let request = Request::post(&path)
             .header(header::CONTENT_TYPE, "application/cloudevents-batch+json")
@@ -184,14 +207,19 @@ impl Log {
     }
 
     async fn get(&self, path: &str, limit: Duration) -> Result<Response<Bytes>, LogError> {
-        let request = Request::get(path).body(Bytes::new()).map_err(|_| CallError::BadPath(path.to_owned()))?;
+        let request = Request::get(path)
+            .body(Bytes::new())
+            .map_err(|_| CallError::BadPath(path.to_owned()))?;
         Ok(self.client.send(request, limit).await?)
     }
 }
 
 fn decode<T: for<'de> Deserialize<'de>>(call: String, response: &Response<Bytes>) -> Result<T, LogError> {
     if !response.status().is_success() {
-        return Err(LogError::Refused { call, status: response.status() });
+        return Err(LogError::Refused {
+            call,
+            status: response.status(),
+        });
     }
     serde_json::from_slice(response.body()).map_err(|source| LogError::Answer { call, source })
 }
@@ -200,7 +228,11 @@ fn decode<T: for<'de> Deserialize<'de>>(call: String, response: &Response<Bytes>
 fn batch(order: &str, cause: &Cause, events: &[Event]) -> Result<Vec<u8>, serde_json::Error> {
     let mut batch = Vec::with_capacity(events.len());
     for (index, event) in events.iter().enumerate() {
-        let id = if index == 0 { cause.key.clone() } else { second_id(&cause.key) };
+        let id = if index == 0 {
+            cause.key.clone()
+        } else {
+            second_id(&cause.key)
+        };
         let mut cloud = json!({
             "specversion": "1.0",
             "id": id,

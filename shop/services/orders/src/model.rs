@@ -87,8 +87,13 @@ impl Model {
     /// # Errors
     /// The database's.
     pub async fn open(database: Database) -> Result<Self, Error> {
-        let position = sqlx::query_scalar::<_, i64>("SELECT position FROM followed").fetch_one(database.read()).await?;
-        Ok(Self { database, position: watch::Sender::new(position.unsigned_abs()) })
+        let position = sqlx::query_scalar::<_, i64>("SELECT position FROM followed")
+            .fetch_one(database.read())
+            .await?;
+        Ok(Self {
+            database,
+            position: watch::Sender::new(position.unsigned_abs()),
+        })
     }
 
     /// Position of the last event that it knows.
@@ -110,7 +115,9 @@ impl Model {
     /// # Errors
     /// [`ModelError`]; nothing was taken in.
     pub async fn take(&self, page: &[Entry]) -> Result<(), ModelError> {
-        let Some(last) = page.last().map(|entry| entry.position) else { return Ok(()) };
+        let Some(last) = page.last().map(|entry| entry.position) else {
+            return Ok(());
+        };
         let mut tx = self.database.write().await.map_err(ModelError::Write)?;
         let select = sqlx::query_scalar::<_, i64>("SELECT position FROM followed");
         let known = select.fetch_one(&mut *tx).await?.unsigned_abs();
@@ -137,7 +144,11 @@ impl Model {
     /// The database's.
     pub async fn one(&self, customer: &str, id: &str) -> Result<Option<String>, Error> {
         let select = sqlx::query_scalar("SELECT view FROM orders WHERE id = $1 AND customer = $2");
-        select.bind(id.to_owned()).bind(customer.to_owned()).fetch_optional(self.database.read()).await
+        select
+            .bind(id.to_owned())
+            .bind(customer.to_owned())
+            .fetch_optional(self.database.read())
+            .await
     }
 
     /// This customer's orders, the newest first, older than the order `after` (empty: from the newest), at most `limit`;
@@ -151,7 +162,10 @@ impl Model {
              WHERE customer = $1 AND ($2 = '' OR opened < (SELECT opened FROM orders WHERE id = $2 AND customer = $1))
              ORDER BY opened DESC LIMIT $3",
         );
-        let select = select.bind(customer.to_owned()).bind(after.to_owned()).bind(i64::from(limit));
+        let select = select
+            .bind(customer.to_owned())
+            .bind(after.to_owned())
+            .bind(i64::from(limit));
         select.fetch_all(self.database.read()).await
     }
 
@@ -160,8 +174,12 @@ impl Model {
     /// # Errors
     /// The database's.
     pub async fn totals(&self) -> Result<Totals, Error> {
-        let select = "SELECT status, COUNT(*) AS number, CAST(SUM(total) AS BIGINT) AS total FROM orders GROUP BY status";
-        let mut totals = Totals { currency: shop_kit::CURRENCY, ..Totals::default() };
+        let select =
+            "SELECT status, COUNT(*) AS number, CAST(SUM(total) AS BIGINT) AS total FROM orders GROUP BY status";
+        let mut totals = Totals {
+            currency: shop_kit::CURRENCY,
+            ..Totals::default()
+        };
         for row in sqlx::query(select).fetch_all(self.database.read()).await? {
             let number = row.try_get("number")?;
             match row.try_get::<String, _>("status")?.as_str() {
@@ -175,12 +193,22 @@ impl Model {
 }
 
 async fn take_one(tx: &mut Tx, order: &str, stored: &Stored) -> Result<(), ModelError> {
-    let unfit = |source| ModelError::View { order: order.to_owned(), source };
+    let unfit = |source| ModelError::View {
+        order: order.to_owned(),
+        source,
+    };
     let select = sqlx::query_scalar::<_, String>("SELECT view FROM orders WHERE id = $1").bind(order.to_owned());
     let before = select.fetch_optional(&mut **tx).await?;
-    let before = before.map(|json| serde_json::from_str(&json)).transpose().map_err(unfit)?;
+    let before = before
+        .map(|json| serde_json::from_str(&json))
+        .transpose()
+        .map_err(unfit)?;
     let Some(view) = View::after(before, order, stored) else {
-        tracing::error!(order, event = stored.id, "a confirmation of an order that the log does not hold");
+        tracing::error!(
+            order,
+            event = stored.id,
+            "a confirmation of an order that the log does not hold"
+        );
         return Ok(());
     };
     let json = serde_json::to_string(&view).map_err(unfit)?;
@@ -203,13 +231,23 @@ async fn insert(tx: &mut Tx, id: &str, customer: &str, opened: u64, view: &View,
         "INSERT INTO orders (id, opened, customer, status, total, view) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (id) DO UPDATE SET status = excluded.status, total = excluded.total, view = excluded.view",
     );
-    let insert = insert.bind(id.to_owned()).bind(signed(opened)).bind(customer.to_owned());
-    insert.bind(view.status.as_str()).bind(view.total).bind(json).execute(&mut **tx).await?;
+    let insert = insert
+        .bind(id.to_owned())
+        .bind(signed(opened))
+        .bind(customer.to_owned());
+    insert
+        .bind(view.status.as_str())
+        .bind(view.total)
+        .bind(json)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 
 fn passed_over(position: u64, error: &LogError) {
-    let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    let why = std::error::Error::source(error)
+        .map(ToString::to_string)
+        .unwrap_or_default();
     tracing::error!(position, %error, why, "an event of the log cannot be read; the read model goes on without it");
 }
 

@@ -136,14 +136,32 @@ pub fn evolve(order: Option<Order>, stored: &Stored) -> Result<Order, BrokenHist
         revision: stored.revision,
     };
     let next = match (order, &stored.event) {
-        (None, Event::Placed(Placed { asked, lines, total, currency })) => {
-            opened(asked, lines.clone(), *total, currency.clone())
-        }
+        (
+            None,
+            Event::Placed(Placed {
+                asked,
+                lines,
+                total,
+                currency,
+            }),
+        ) => opened(asked, lines.clone(), *total, currency.clone()),
         // The tombstone: a cancel that came first.
-        (None, Event::Cancelled(Cancelled { asked, reason, currency })) => Order {
+        (
+            None,
+            Event::Cancelled(Cancelled {
+                asked,
+                reason,
+                currency,
+            }),
+        ) => Order {
             status: Status::Cancelled,
             reason: Some(reason.clone()),
-            ..opened(asked, asked.items.iter().map(Line::unpriced).collect(), 0, currency.clone())
+            ..opened(
+                asked,
+                asked.items.iter().map(Line::unpriced).collect(),
+                0,
+                currency.clone(),
+            )
         },
         (Some(order), Event::Confirmed(Confirmed { payment, shipment })) if order.status == Status::Pending => Order {
             status: Status::Confirmed,
@@ -165,7 +183,10 @@ pub fn evolve(order: Option<Order>, stored: &Stored) -> Result<Order, BrokenHist
             });
         }
     };
-    Ok(Order { revision: stored.revision, ..next })
+    Ok(Order {
+        revision: stored.revision,
+        ..next
+    })
 }
 
 /// Folds a whole stream; `None` when it is empty.
@@ -173,7 +194,9 @@ pub fn evolve(order: Option<Order>, stored: &Stored) -> Result<Order, BrokenHist
 /// # Errors
 /// [`BrokenHistory`].
 pub fn fold(history: &[Stored]) -> Result<Option<Order>, BrokenHistory> {
-    history.iter().try_fold(None, |order, stored| evolve(order, stored).map(Some))
+    history
+        .iter()
+        .try_fold(None, |order, stored| evolve(order, stored).map(Some))
 }
 
 /// The id of the second event that a call with this key appends: `KEY#2`.
@@ -187,7 +210,12 @@ pub fn second_id(key: &str) -> String {
 pub fn place(asked: Asked, lines: Vec<Line>, currency: &str) -> Vec<Event> {
     let total = lines.iter().try_fold(0i64, |sum, line| sum.checked_add(line.amount()?));
     let placed = |total| {
-        Event::Placed(Placed { asked: asked.clone(), lines: lines.clone(), total, currency: currency.to_owned() })
+        Event::Placed(Placed {
+            asked: asked.clone(),
+            lines: lines.clone(),
+            total,
+            currency: currency.to_owned(),
+        })
     };
     match total {
         Some(total) => vec![placed(total)],
@@ -233,7 +261,11 @@ pub fn cancel(order: Option<&Order>, asked: Asked, reason: &str, currency: &str)
 }
 
 fn cancelled(asked: Asked, reason: &str, currency: &str) -> Event {
-    Event::Cancelled(Cancelled { asked, reason: reason.to_owned(), currency: currency.to_owned() })
+    Event::Cancelled(Cancelled {
+        asked,
+        reason: reason.to_owned(),
+        currency: currency.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -248,14 +280,28 @@ mod tests {
         Asked {
             customer: "alice".to_owned(),
             items: vec![
-                Item { product_id: "p01".to_owned(), quantity: 2 },
-                Item { product_id: "p02".to_owned(), quantity: 1 },
+                Item {
+                    product_id: "p01".to_owned(),
+                    quantity: 2,
+                },
+                Item {
+                    product_id: "p02".to_owned(),
+                    quantity: 1,
+                },
             ],
         }
     }
 
     fn lines(prices: [Option<i64>; 2]) -> Vec<Line> {
-        asked().items.iter().zip(prices).map(|(item, price)| Line { price, ..Line::unpriced(item) }).collect()
+        asked()
+            .items
+            .iter()
+            .zip(prices)
+            .map(|(item, price)| Line {
+                price,
+                ..Line::unpriced(item)
+            })
+            .collect()
     }
 
     /// Appends what a call under `key` decided.
@@ -264,7 +310,13 @@ mod tests {
         for (index, event) in events.into_iter().enumerate() {
             let id = if index == 0 { key.to_owned() } else { second_id(key) };
             let revision = order.as_ref().map_or(0, |order| order.revision + 1);
-            let stored = Stored { id, revision, position: revision + 1, at: jiff::Timestamp::UNIX_EPOCH, event };
+            let stored = Stored {
+                id,
+                revision,
+                position: revision + 1,
+                at: jiff::Timestamp::UNIX_EPOCH,
+                event,
+            };
             order = Some(evolve(order, &stored).expect("what was decided can happen"));
         }
         order
@@ -288,7 +340,11 @@ mod tests {
     }
 
     fn named(name: &str) -> Option<Order> {
-        orders().into_iter().find(|(other, _)| *other == name).expect("a known name").1
+        orders()
+            .into_iter()
+            .find(|(other, _)| *other == name)
+            .expect("a known name")
+            .1
     }
 
     fn check(decide: impl Fn(Option<&Order>) -> Result<Vec<Event>, Refused>, expected: &[(&str, &str)]) {
@@ -338,12 +394,18 @@ mod tests {
         for name in ["pending", "confirmed", "cancelled"] {
             assert_eq!(placed_before(&named(name).unwrap(), KEY), Ok(()), "{name}");
         }
-        assert_eq!(placed_before(&named("stillborn").unwrap(), KEY), Err(Refused::UnknownProduct));
+        assert_eq!(
+            placed_before(&named("stillborn").unwrap(), KEY),
+            Err(Refused::UnknownProduct)
+        );
     }
 
     #[test]
     fn a_create_after_its_own_cancel_is_refused() {
-        assert_eq!(placed_before(&named("tombstone").unwrap(), KEY), Err(Refused::CancelledFirst));
+        assert_eq!(
+            placed_before(&named("tombstone").unwrap(), KEY),
+            Err(Refused::CancelledFirst)
+        );
     }
 
     #[test]
@@ -360,7 +422,10 @@ mod tests {
     #[test]
     fn an_order_with_an_unknown_product_is_placed_unpriced_and_cancelled() {
         let order = named("stillborn").unwrap();
-        assert_eq!((order.status, order.total, order.stillborn), (Status::Cancelled, 0, true));
+        assert_eq!(
+            (order.status, order.total, order.stillborn),
+            (Status::Cancelled, 0, true)
+        );
         assert_eq!(order.reason.as_deref(), Some(UNKNOWN_PRODUCT));
         assert_eq!(order.lines[0].price, Some(150), "the price that was known is kept");
     }
@@ -368,12 +433,19 @@ mod tests {
     #[test]
     fn a_total_beyond_the_largest_number_is_not_a_total() {
         let events = place(asked(), lines([Some(i64::MAX), Some(1)]), "EUR");
-        assert_eq!(events.len(), 2, "placed and cancelled, never wrapped round to a small price");
+        assert_eq!(
+            events.len(),
+            2,
+            "placed and cancelled, never wrapped round to a small price"
+        );
     }
 
     #[test]
     fn every_event_that_cannot_follow_is_a_broken_history() {
-        let confirmed = Event::Confirmed(Confirmed { payment: "c".to_owned(), shipment: "s".to_owned() });
+        let confirmed = Event::Confirmed(Confirmed {
+            payment: "c".to_owned(),
+            shipment: "s".to_owned(),
+        });
         let placed = place(asked(), lines([Some(1), Some(1)]), "EUR").remove(0);
         let undone = cancelled(asked(), "x", "EUR");
         let allowed = [
@@ -392,7 +464,12 @@ mod tests {
                     event: event.clone(),
                 };
                 let allowed = allowed.contains(&(name, event.kind()));
-                assert_eq!(evolve(order.clone(), &stored).is_ok(), allowed, "{} after {name}", event.kind());
+                assert_eq!(
+                    evolve(order.clone(), &stored).is_ok(),
+                    allowed,
+                    "{} after {name}",
+                    event.kind()
+                );
             }
         }
     }

@@ -43,12 +43,20 @@ impl Prices {
         let known: HashMap<String, Price> = match question(items) {
             Some(path) => {
                 let answer: Answer = self.client.get(&path, LIMIT).await?;
-                answer.items.into_iter().map(|price| (price.id.clone(), price)).collect()
+                answer
+                    .items
+                    .into_iter()
+                    .map(|price| (price.id.clone(), price))
+                    .collect()
             }
             None => HashMap::new(),
         };
         let line = |item: &Item| match known.get(&item.product_id) {
-            Some(price) => Line { name: Some(price.name.clone()), price: Some(price.price), ..Line::unpriced(item) },
+            Some(price) => Line {
+                name: Some(price.name.clone()),
+                price: Some(price.price),
+                ..Line::unpriced(item)
+            },
             None => Line::unpriced(item),
         };
         Ok(items.iter().map(line).collect())
@@ -58,8 +66,17 @@ impl Prices {
 /// The path that asks for all of them, each once. What cannot be a product's id is not asked for, so that nothing a
 /// customer types becomes part of the question; `None`: nothing is left to ask.
 fn question(items: &[Item]) -> Option<String> {
-    let plain = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    let ids: BTreeSet<&str> = items.iter().map(|item| item.product_id.as_str()).filter(|id| plain(id)).collect();
+    let plain = |id: &str| {
+        !id.is_empty()
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let ids: BTreeSet<&str> = items
+        .iter()
+        .map(|item| item.product_id.as_str())
+        .filter(|id| plain(id))
+        .collect();
     let ids: Vec<&str> = ids.into_iter().collect();
     (!ids.is_empty()).then(|| format!("/internal/products?ids={}", ids.join(",")))
 }
@@ -69,7 +86,13 @@ mod tests {
     use super::*;
 
     fn check(ids: &[&str], expected: Option<&str>) {
-        let items: Vec<Item> = ids.iter().map(|id| Item { product_id: (*id).to_owned(), quantity: 1 }).collect();
+        let items: Vec<Item> = ids
+            .iter()
+            .map(|id| Item {
+                product_id: (*id).to_owned(),
+                quantity: 1,
+            })
+            .collect();
         assert_eq!(question(&items).as_deref(), expected);
     }
 
@@ -80,7 +103,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_an_id_is_not_asked_for() {
-        check(&["p01", "p02&ids=p03", "a b", "../x", "", "p%30"], Some("/internal/products?ids=p01"));
+        check(
+            &["p01", "p02&ids=p03", "a b", "../x", "", "p%30"],
+            Some("/internal/products?ids=p01"),
+        );
         check(&["&"], None);
     }
 }

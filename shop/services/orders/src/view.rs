@@ -58,7 +58,12 @@ impl View {
             history: Vec::new(),
         };
         let mut view = match (&stored.event, before) {
-            (Event::Placed(Placed { lines, total, currency, .. }), _) => opened(lines.clone(), *total, currency),
+            (
+                Event::Placed(Placed {
+                    lines, total, currency, ..
+                }),
+                _,
+            ) => opened(lines.clone(), *total, currency),
             (Event::Confirmed(Confirmed { payment, shipment }), Some(view)) => Self {
                 status: Status::Confirmed,
                 payment: Some(payment.clone()),
@@ -66,13 +71,23 @@ impl View {
                 ..view
             },
             (Event::Confirmed(_), None) => return None,
-            (Event::Cancelled(Cancelled { asked, reason, currency }), before) => Self {
+            (
+                Event::Cancelled(Cancelled {
+                    asked,
+                    reason,
+                    currency,
+                }),
+                before,
+            ) => Self {
                 status: Status::Cancelled,
                 reason: Some(reason.clone()),
                 ..before.unwrap_or_else(|| opened(asked.items.iter().map(Line::unpriced).collect(), 0, currency))
             },
         };
-        view.history.push(Moment { kind: stored.event.kind().to_owned(), at: stored.at });
+        view.history.push(Moment {
+            kind: stored.event.kind().to_owned(),
+            at: stored.at,
+        });
         Some(view)
     }
 }
@@ -83,14 +98,30 @@ mod tests {
     use crate::event::{Asked, Item};
 
     fn asked() -> Asked {
-        Asked { customer: "alice".to_owned(), items: vec![Item { product_id: "p01".to_owned(), quantity: 2 }] }
+        Asked {
+            customer: "alice".to_owned(),
+            items: vec![Item {
+                product_id: "p01".to_owned(),
+                quantity: 2,
+            }],
+        }
     }
 
     fn check(events: Vec<Event>, expected: Option<&str>) {
         let mut view = None;
         for (revision, event) in (0..).zip(events) {
             let at = jiff::Timestamp::UNIX_EPOCH;
-            view = View::after(view, "o1", &Stored { id: "k".to_owned(), revision, position: revision + 1, at, event });
+            view = View::after(
+                view,
+                "o1",
+                &Stored {
+                    id: "k".to_owned(),
+                    revision,
+                    position: revision + 1,
+                    at,
+                    event,
+                },
+            );
         }
         let told = view.map(|view| {
             let history: Vec<_> = view.history.iter().map(|moment| moment.kind.as_str()).collect();
@@ -102,29 +133,53 @@ mod tests {
     }
 
     fn placed() -> Event {
-        let lines = vec![Line { price: Some(150), ..Line::unpriced(&asked().items[0]) }];
-        Event::Placed(Placed { asked: asked(), lines, total: 300, currency: "EUR".to_owned() })
+        let lines = vec![Line {
+            price: Some(150),
+            ..Line::unpriced(&asked().items[0])
+        }];
+        Event::Placed(Placed {
+            asked: asked(),
+            lines,
+            total: 300,
+            currency: "EUR".to_owned(),
+        })
     }
 
     fn cancelled() -> Event {
         let (reason, currency) = ("out_of_stock".to_owned(), "EUR".to_owned());
-        Event::Cancelled(Cancelled { asked: asked(), reason, currency })
+        Event::Cancelled(Cancelled {
+            asked: asked(),
+            reason,
+            currency,
+        })
     }
 
     fn confirmed() -> Event {
-        Event::Confirmed(Confirmed { payment: "c1".to_owned(), shipment: "s1".to_owned() })
+        Event::Confirmed(Confirmed {
+            payment: "c1".to_owned(),
+            shipment: "s1".to_owned(),
+        })
     }
 
     #[test]
     fn the_picture_follows_the_events() {
         check(vec![placed()], Some("pending 300 - -: order.placed.v1"));
-        check(vec![placed(), confirmed()], Some("confirmed 300 - c1: order.placed.v1 order.confirmed.v1"));
-        check(vec![placed(), cancelled()], Some("cancelled 300 out_of_stock -: order.placed.v1 order.cancelled.v1"));
+        check(
+            vec![placed(), confirmed()],
+            Some("confirmed 300 - c1: order.placed.v1 order.confirmed.v1"),
+        );
+        check(
+            vec![placed(), cancelled()],
+            Some("cancelled 300 out_of_stock -: order.placed.v1 order.cancelled.v1"),
+        );
     }
 
     #[test]
     fn an_order_that_was_cancelled_before_it_was_placed_can_be_seen() {
-        check(vec![cancelled()], Some("cancelled 0 out_of_stock -: order.cancelled.v1"));
+        check(
+            vec![cancelled()],
+            Some("cancelled 0 out_of_stock -: order.cancelled.v1"),
+        );
     }
 
     #[test]

@@ -15,9 +15,15 @@ const CONFIRMED: &str = "o1.confirm.action order.confirmed.v1";
 async fn an_order_is_placed_at_the_prices_of_now_and_can_be_read_at_once() {
     let shop = Shop::open().await;
     let created = shop.create("o1", basket()).await;
-    assert_eq!(created.body, json!({"id": "o1", "status": "pending", "total": 370, "currency": "EUR"}));
+    assert_eq!(
+        created.body,
+        json!({"id": "o1", "status": "pending", "total": 370, "currency": "EUR"})
+    );
     let order = shop.order("o1").await;
-    assert_eq!((order.status, &order.body["status"], &order.body["total"]), (200, &json!("pending"), &json!(370)));
+    assert_eq!(
+        (order.status, &order.body["status"], &order.body["total"]),
+        (200, &json!("pending"), &json!(370))
+    );
     let line = json!({"product_id": "p01", "quantity": 2, "name": "P01", "price": 150});
     assert_eq!(order.body["items"][0], line);
     assert_eq!(order.body["history"][0]["type"], "order.placed.v1");
@@ -27,9 +33,15 @@ async fn an_order_is_placed_at_the_prices_of_now_and_can_be_read_at_once() {
 async fn whoever_is_told_confirmed_reads_confirmed() {
     let shop = Shop::open().await;
     shop.create("o1", basket()).await;
-    assert_eq!(shop.confirm("o1").await.body, json!({"id": "o1", "status": "confirmed"}));
+    assert_eq!(
+        shop.confirm("o1").await.body,
+        json!({"id": "o1", "status": "confirmed"})
+    );
     let order = shop.order("o1").await.body;
-    assert_eq!([&order["status"], &order["payment"], &order["shipment"]], ["confirmed", "c1", "s1"]);
+    assert_eq!(
+        [&order["status"], &order["payment"], &order["shipment"]],
+        ["confirmed", "c1", "s1"]
+    );
     assert_eq!(order["history"].as_array().unwrap().len(), 2);
 }
 
@@ -37,7 +49,10 @@ async fn whoever_is_told_confirmed_reads_confirmed() {
 async fn whoever_is_told_cancelled_reads_cancelled_and_why() {
     let shop = Shop::open().await;
     shop.create("o1", basket()).await;
-    assert_eq!(shop.cancel("o1", basket(), "out_of_stock").await.body, json!({"id": "o1", "status": "cancelled"}));
+    assert_eq!(
+        shop.cancel("o1", basket(), "out_of_stock").await.body,
+        json!({"id": "o1", "status": "cancelled"})
+    );
     let order = shop.order("o1").await.body;
     assert_eq!([&order["status"], &order["reason"]], ["cancelled", "out_of_stock"]);
 }
@@ -54,7 +69,11 @@ async fn every_call_may_be_sent_twice_and_is_done_once() {
     for _ in 0..2 {
         assert_eq!(shop.confirm("o1").await.status, 200);
     }
-    assert_eq!(shop.create("o1", basket()).await.body, first.body, "the first answer, whatever came since");
+    assert_eq!(
+        shop.create("o1", basket()).await.body,
+        first.body,
+        "the first answer, whatever came since"
+    );
     assert_eq!(shop.log.told(), [PLACED, CONFIRMED]);
 
     shop.prices.lock().unwrap().replace([("p01", 150)].into());
@@ -77,8 +96,14 @@ async fn an_unknown_product_cancels_the_order_which_can_still_be_seen() {
     }
     assert_eq!(shop.log.told(), [PLACED, "o1.create.action#2 order.cancelled.v1"]);
     let order = shop.order("o1").await.body;
-    assert_eq!((&order["status"], &order["reason"]), (&json!("cancelled"), &json!("unknown_product")));
-    assert_eq!((&order["total"], &order["items"][1]["price"]), (&json!(0), &Value::Null));
+    assert_eq!(
+        (&order["status"], &order["reason"]),
+        (&json!("cancelled"), &json!("unknown_product"))
+    );
+    assert_eq!(
+        (&order["total"], &order["items"][1]["price"]),
+        (&json!(0), &Value::Null)
+    );
     // The saga undoes every step that may have been done, this one too.
     assert_eq!(shop.cancel("o1", items, "unknown_product").await.status, 200);
     assert_eq!(shop.log.told().len(), 2, "there was nothing left to undo");
@@ -93,7 +118,10 @@ async fn a_cancel_that_comes_first_closes_the_order_and_the_late_create_is_refus
     assert_eq!(told(&shop.create("o1", basket()).await), (409, "compensated"));
     assert_eq!(shop.log.told(), [UNDONE]);
     let order = shop.order("o1").await.body;
-    assert_eq!([&order["status"], &order["items"][0]["product_id"]], ["cancelled", "p01"]);
+    assert_eq!(
+        [&order["status"], &order["items"][0]["product_id"]],
+        ["cancelled", "p01"]
+    );
 }
 
 #[tokio::test]
@@ -126,7 +154,10 @@ async fn an_append_whose_answer_is_lost_is_unknown_and_the_repeat_finds_it() {
     let shop = Shop::open().await;
     shop.log.lose_the_next_answer();
     let lost = shop.create("o1", basket()).await;
-    assert_eq!((told(&lost), &lost.headers["retry-after"]), ((503, "log_unavailable"), &"1".parse().unwrap()));
+    assert_eq!(
+        (told(&lost), &lost.headers["retry-after"]),
+        ((503, "log_unavailable"), &"1".parse().unwrap())
+    );
     *shop.prices.lock().unwrap() = None;
     assert_eq!(shop.create("o1", basket()).await.body["total"], 370);
     assert_eq!(shop.log.told(), [PLACED]);
@@ -145,15 +176,21 @@ async fn a_create_and_its_cancel_sent_at_once_leave_one_story() {
     let shop = Shop::open().await;
     for number in 0..20 {
         let id = format!("o{number}");
-        let (created, cancelled) =
-            tokio::join!(shop.create(&id, basket()), shop.cancel(&id, basket(), "deadline"));
+        let (created, cancelled) = tokio::join!(shop.create(&id, basket()), shop.cancel(&id, basket(), "deadline"));
         assert_eq!(cancelled.status, 200);
-        let types: Vec<String> = shop.log.events().iter().filter(|event| event["subject"] == id.as_str())
+        let types: Vec<String> = shop
+            .log
+            .events()
+            .iter()
+            .filter(|event| event["subject"] == id.as_str())
             .map(|event| event["type"].as_str().unwrap().to_owned())
             .collect();
         match created.status {
             200 => assert_eq!(types, ["order.placed.v1", "order.cancelled.v1"], "{id}"),
-            _ => assert_eq!((told(&created), types), ((409, "compensated"), vec!["order.cancelled.v1".to_owned()])),
+            _ => assert_eq!(
+                (told(&created), types),
+                ((409, "compensated"), vec!["order.cancelled.v1".to_owned()])
+            ),
         }
         assert_eq!(shop.order(&id).await.body["status"], "cancelled", "{id}");
     }
@@ -186,15 +223,41 @@ async fn what_no_saga_sends_is_refused_before_anything_is_done() {
     let shop = Shop::open().await;
     let fits = json!({"customer": "alice", "items": basket()});
     let check = async |key: &str, path: &str, body: Value, reason: &str| {
-        let headers: &[(&str, &str)] = if key.is_empty() { &[] } else { &[("idempotency-key", key)] };
+        let headers: &[(&str, &str)] = if key.is_empty() {
+            &[]
+        } else {
+            &[("idempotency-key", key)]
+        };
         let said = shop.orders.ask("PUT", path, headers, body).await;
         assert_eq!(told(&said), (400, reason), "{key} {path}");
     };
     check("", "/internal/orders/o1", fits.clone(), "bad_saga_key").await;
-    check("o1.create.compensate", "/internal/orders/o1", fits.clone(), "bad_saga_key").await;
-    check("o1.create.action", "/internal/orders/o%2F1", fits.clone(), "bad_order_id").await;
-    check("o1.create.action", "/internal/orders/o1", json!({"customer": "alice"}), "bad_body").await;
-    for items in [json!([]), json!([{"product_id": "p01", "quantity": 0}]), json!([{"product_id": "", "quantity": 1}])] {
+    check(
+        "o1.create.compensate",
+        "/internal/orders/o1",
+        fits.clone(),
+        "bad_saga_key",
+    )
+    .await;
+    check(
+        "o1.create.action",
+        "/internal/orders/o%2F1",
+        fits.clone(),
+        "bad_order_id",
+    )
+    .await;
+    check(
+        "o1.create.action",
+        "/internal/orders/o1",
+        json!({"customer": "alice"}),
+        "bad_body",
+    )
+    .await;
+    for items in [
+        json!([]),
+        json!([{"product_id": "p01", "quantity": 0}]),
+        json!([{"product_id": "", "quantity": 1}]),
+    ] {
         let body = json!({"customer": "alice", "items": items});
         check("o1.create.action", "/internal/orders/o1", body, "bad_order").await;
     }

@@ -9,7 +9,12 @@ use shop_kit::testing::Service;
 use support::{Shop, basket, told};
 
 fn ids(page: &Value) -> Vec<&str> {
-    page["items"].as_array().unwrap().iter().map(|order| order["id"].as_str().unwrap()).collect()
+    page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|order| order["id"].as_str().unwrap())
+        .collect()
 }
 
 /// Asks until the answer is as expected; the test's own time limit is that of the test run.
@@ -29,16 +34,29 @@ async fn the_list_has_the_newest_first_in_pages() {
     assert_eq!((ids(&first), &first["next"]), (vec!["a", "c"], &json!("c")));
     let second = shop.orders.get("alice", "/api/orders?limit=2&after=c").await.body;
     assert_eq!((ids(&second), &second["next"]), (vec!["b"], &Value::Null));
-    assert_eq!(second["items"][0], shop.order("b").await.body, "the same order wherever it is read");
+    assert_eq!(
+        second["items"][0],
+        shop.order("b").await.body,
+        "the same order wherever it is read"
+    );
 }
 
 #[tokio::test]
 async fn somebody_elses_order_is_not_there() {
     let shop = Shop::open().await;
     shop.create("o1", basket()).await;
-    assert_eq!(told(&shop.orders.get("bob", "/api/orders/o1").await), (404, "not_found"));
-    assert_eq!(shop.orders.get("bob", "/api/orders").await.body, json!({"items": [], "next": null}));
-    assert_eq!(ids(&shop.orders.get("bob", "/api/orders?after=o1").await.body), Vec::<&str>::new());
+    assert_eq!(
+        told(&shop.orders.get("bob", "/api/orders/o1").await),
+        (404, "not_found")
+    );
+    assert_eq!(
+        shop.orders.get("bob", "/api/orders").await.body,
+        json!({"items": [], "next": null})
+    );
+    assert_eq!(
+        ids(&shop.orders.get("bob", "/api/orders?after=o1").await.body),
+        Vec::<&str>::new()
+    );
     assert_eq!(shop.orders.get("", "/api/orders/o1").await.status, 401);
 }
 
@@ -49,7 +67,10 @@ async fn reads_go_on_while_the_log_is_away_and_writes_say_when_to_come_back() {
     let before = shop.order("o1").await.body;
     shop.log.away(true);
     let refused = shop.confirm("o1").await;
-    assert_eq!((told(&refused), refused.headers.contains_key("retry-after")), ((503, "log_unavailable"), true));
+    assert_eq!(
+        (told(&refused), refused.headers.contains_key("retry-after")),
+        ((503, "log_unavailable"), true)
+    );
     assert_eq!(shop.order("o1").await.body, before);
     assert_eq!(ids(&shop.orders.get("alice", "/api/orders").await.body), ["o1"]);
     shop.log.away(false);
@@ -97,7 +118,10 @@ async fn an_event_that_cannot_be_read_does_not_hide_those_after_it() {
     };
     shop.log.put("later", event("order.placed.v2", json!({})));
     shop.log.put("torn", event("order.placed.v1", json!({"customer": 7})));
-    shop.log.put("odd", event("order.confirmed.v1", json!({"payment": "c", "shipment": "s"})));
+    shop.log.put(
+        "odd",
+        event("order.confirmed.v1", json!({"payment": "c", "shipment": "s"})),
+    );
     assert_eq!(shop.create("o1", basket()).await.status, 200);
     assert_eq!(ids(&shop.orders.get("alice", "/api/orders").await.body), ["o1"]);
     // Nothing is decided on a history that is only half understood.
@@ -109,6 +133,10 @@ async fn an_event_that_cannot_be_read_does_not_hide_those_after_it() {
 async fn a_page_of_a_size_that_is_none_is_refused() {
     let shop = Shop::open().await;
     for bad in ["limit=0", "limit=101", "limit=all"] {
-        assert_eq!(told(&shop.orders.get("alice", &format!("/api/orders?{bad}")).await), (400, "bad_query"), "{bad}");
+        assert_eq!(
+            told(&shop.orders.get("alice", &format!("/api/orders?{bad}")).await),
+            (400, "bad_query"),
+            "{bad}"
+        );
     }
 }

@@ -50,7 +50,10 @@ async fn list(
 ) -> Result<Response, Problem> {
     let limit = page_size(limit)?;
     if q.len() > LONGEST_SEARCH {
-        return Err(Problem::bad_request("bad_query", format!("q is longer than {LONGEST_SEARCH} bytes")));
+        return Err(Problem::bad_request(
+            "bad_query",
+            format!("q is longer than {LONGEST_SEARCH} bytes"),
+        ));
     }
     let found = if q.trim().is_empty() {
         catalogue.list(&after, limit + 1).await?
@@ -76,13 +79,20 @@ async fn drawing(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let kind = catalogue.kind(&id).await?.ok_or_else(unknown)?;
-    Ok(cache::answer(&headers, "image/svg+xml", picture::svg(kind, &id).into_bytes()))
+    Ok(cache::answer(
+        &headers,
+        "image/svg+xml",
+        picture::svg(kind, &id).into_bytes(),
+    ))
 }
 
 async fn prices(State(catalogue): State<Catalogue>, Params(Ids { ids }): Params<Ids>) -> Result<Json<Value>, Problem> {
     let ids: Vec<&str> = ids.split(',').filter(|id| !id.is_empty()).collect();
     if ids.len() > MOST_PRICES {
-        return Err(Problem::bad_request("bad_query", format!("ids names more than {MOST_PRICES} products")));
+        return Err(Problem::bad_request(
+            "bad_query",
+            format!("ids names more than {MOST_PRICES} products"),
+        ));
     }
     Ok(Json(json!({"items": catalogue.prices(&ids).await?})))
 }

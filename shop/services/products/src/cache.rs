@@ -15,7 +15,10 @@ const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=60"
 /// `body` with its validators, or 304 when the request's `If-None-Match` names it.
 pub fn answer(request: &HeaderMap, content_type: &'static str, body: Vec<u8>) -> Response {
     let tag = etag(&body);
-    let fresh = request.get_all(header::IF_NONE_MATCH).iter().any(|value| names(value, &tag));
+    let fresh = request
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .any(|value| names(value, &tag));
     let mut response = if fresh {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -30,14 +33,22 @@ pub fn answer(request: &HeaderMap, content_type: &'static str, body: Vec<u8>) ->
 
 fn etag(body: &[u8]) -> String {
     let hash = digest(&SHA256, body);
-    let half: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let half: String = hash
+        .as_ref()
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("\"{half}\"")
 }
 
 /// Whether an `If-None-Match` names `tag`; a weak tag is as good as a strong one here (RFC 9110, 13.1.2).
 fn names(value: &HeaderValue, tag: &str) -> bool {
     let Ok(value) = value.to_str() else { return false };
-    value.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)
+    value
+        .split(',')
+        .map(str::trim)
+        .any(|one| one == "*" || one.trim_start_matches("W/") == tag)
 }
 
 #[cfg(test)]
@@ -53,7 +64,12 @@ mod tests {
     #[test]
     fn a_tag_that_still_fits_is_answered_without_a_body() {
         let tag = etag(b"{}");
-        for fits in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()] {
+        for fits in [
+            tag.clone(),
+            format!("W/{tag}"),
+            format!("\"other\", {tag}"),
+            "*".to_owned(),
+        ] {
             assert_eq!(status(&fits), 304, "{fits}");
         }
         assert_eq!(status("\"other\""), 200);

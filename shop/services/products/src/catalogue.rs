@@ -118,14 +118,23 @@ impl Catalogue {
     pub async fn seed(&self) -> Result<(), SeedError> {
         let seed: Vec<Seed> = serde_json::from_str(SEED)?;
         let mut tx = self.database.write().await.map_err(SeedError::Write)?;
-        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM products").fetch_one(&mut *tx).await?;
+        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM products")
+            .fetch_one(&mut *tx)
+            .await?;
         if count > 0 {
             return Ok(());
         }
         for product in seed {
             let insert = "INSERT INTO products (id, kind, name, description, price) VALUES ($1, $2, $3, $4, $5)";
-            let insert = sqlx::query(insert).bind(product.id).bind(product.kind.as_str()).bind(product.name);
-            insert.bind(product.description).bind(product.price).execute(&mut *tx).await?;
+            let insert = sqlx::query(insert)
+                .bind(product.id)
+                .bind(product.kind.as_str())
+                .bind(product.name);
+            insert
+                .bind(product.description)
+                .bind(product.price)
+                .execute(&mut *tx)
+                .await?;
         }
         tx.commit().await?;
         Ok(())
@@ -138,7 +147,11 @@ impl Catalogue {
     pub async fn list(&self, after: &str, limit: u32) -> Result<Vec<Product>, Error> {
         let select = "SELECT id, name, description, price FROM products WHERE id > $1 ORDER BY id LIMIT $2";
         let rows = sqlx::query(select).bind(after.to_owned()).bind(i64::from(limit));
-        rows.fetch_all(self.database.read()).await?.iter().map(product).collect()
+        rows.fetch_all(self.database.read())
+            .await?
+            .iter()
+            .map(product)
+            .collect()
     }
 
     /// Products that hold every word of `text`, the best match first; a hit in the name weighs eight times one in the
@@ -147,7 +160,9 @@ impl Catalogue {
     /// # Errors
     /// The database's.
     pub async fn search(&self, text: &str, after: &str, limit: u32) -> Result<Vec<Product>, Error> {
-        let Some(words) = words(text) else { return Ok(Vec::new()) };
+        let Some(words) = words(text) else {
+            return Ok(Vec::new());
+        };
         let select = "
             WITH hits AS MATERIALIZED (
                 SELECT rowid AS number, bm25(product_search, 8.0, 1.0) AS score
@@ -158,8 +173,15 @@ impl Catalogue {
             SELECT id, name, description, price FROM found
             WHERE $2 = '' OR (score, id) > (SELECT score, id FROM found WHERE id = $2)
             ORDER BY score, id LIMIT $3";
-        let rows = sqlx::query(select).bind(words).bind(after.to_owned()).bind(i64::from(limit));
-        rows.fetch_all(self.database.read()).await?.iter().map(product).collect()
+        let rows = sqlx::query(select)
+            .bind(words)
+            .bind(after.to_owned())
+            .bind(i64::from(limit));
+        rows.fetch_all(self.database.read())
+            .await?
+            .iter()
+            .map(product)
+            .collect()
     }
 
     /// One product.
@@ -168,7 +190,10 @@ impl Catalogue {
     /// The database's.
     pub async fn one(&self, id: &str) -> Result<Option<Product>, Error> {
         let select = "SELECT id, name, description, price FROM products WHERE id = $1";
-        let row = sqlx::query(select).bind(id.to_owned()).fetch_optional(self.database.read()).await?;
+        let row = sqlx::query(select)
+            .bind(id.to_owned())
+            .fetch_optional(self.database.read())
+            .await?;
         row.as_ref().map(product).transpose()
     }
 
@@ -178,7 +203,11 @@ impl Catalogue {
     /// The database's.
     pub async fn kind(&self, id: &str) -> Result<Option<Kind>, Error> {
         let select = sqlx::query_scalar::<_, String>("SELECT kind FROM products WHERE id = $1").bind(id.to_owned());
-        Ok(select.fetch_optional(self.database.read()).await?.as_deref().and_then(Kind::parse))
+        Ok(select
+            .fetch_optional(self.database.read())
+            .await?
+            .as_deref()
+            .and_then(Kind::parse))
     }
 
     /// Names and prices of those of `ids` that exist.
@@ -215,7 +244,9 @@ fn product(row: &AnyRow) -> Result<Product, Error> {
 /// What a person typed as a query of FTS5: each word in quotes, so that none of it is an operator, each as the beginning
 /// of a word, all of them needed. `None` when there is no word in it.
 fn words(text: &str) -> Option<String> {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let words = text
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty());
     let words: Vec<String> = words.take(MOST_WORDS).map(|word| format!("\"{word}\"*")).collect();
     (!words.is_empty()).then(|| words.join(" "))
 }
@@ -227,7 +258,10 @@ mod tests {
     #[test]
     fn nothing_that_is_typed_is_an_operator() {
         assert_eq!(words("tea pot").as_deref(), Some(r#""tea"* "pot"*"#));
-        assert_eq!(words(r#"name:"tea" OR NOT (*)"#).as_deref(), Some(r#""name"* "tea"* "OR"* "NOT"*"#));
+        assert_eq!(
+            words(r#"name:"tea" OR NOT (*)"#).as_deref(),
+            Some(r#""name"* "tea"* "OR"* "NOT"*"#)
+        );
         assert_eq!(words("모시 천").as_deref(), Some(r#""모시"* "천"*"#));
         assert_eq!(words(" \"*- "), None);
     }
@@ -238,7 +272,11 @@ mod tests {
         let ids: Vec<String> = (1..=50).map(|number| format!("p{number:02}")).collect();
         assert_eq!(seed.iter().map(|product| product.id.clone()).collect::<Vec<_>>(), ids);
         for product in &seed {
-            assert!((100..=20_000).contains(&product.price) && product.description.len() > 20, "{}", product.id);
+            assert!(
+                (100..=20_000).contains(&product.price) && product.description.len() > 20,
+                "{}",
+                product.id
+            );
         }
     }
 }

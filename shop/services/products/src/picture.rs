@@ -51,11 +51,17 @@ impl Kind {
             // A lamp.
             Self::Room => "M36 22h28l12 30H24zM50 52v30M34 84h32",
             // A notebook with a pen.
-            Self::Desk => "M26 22h38a4 4 0 0 1 4 4v52H30a4 4 0 0 1-4-4zM34 36h24M34 46h24M34 56h14M78 26v44l-4 8-4-8V26z",
+            Self::Desk => {
+                "M26 22h38a4 4 0 0 1 4 4v52H30a4 4 0 0 1-4-4zM34 36h24M34 46h24M34 56h14M78 26v44l-4 8-4-8V26z"
+            }
             // A basin with drops.
-            Self::Bath => "M18 52h64c0 20-14 28-32 28S18 72 18 52zM38 22c8 12 8 16 0 18-8-2-8-6 0-18zM60 28c6 9 6 12 0 14-6-2-6-5 0-14z",
+            Self::Bath => {
+                "M18 52h64c0 20-14 28-32 28S18 72 18 52zM38 22c8 12 8 16 0 18-8-2-8-6 0-18zM60 28c6 9 6 12 0 14-6-2-6-5 0-14z"
+            }
             // A pot with a sprout.
-            Self::Garden => "M30 56h40l-6 26H36zM50 56V34M50 42c-16 0-18-10-18-16 12 0 18 6 18 16zM50 36c14 0 17-8 17-14-11 0-17 5-17 14z",
+            Self::Garden => {
+                "M30 56h40l-6 26H36zM50 56V34M50 42c-16 0-18-10-18-16 12 0 18 6 18 16zM50 36c14 0 17-8 17-14-11 0-17 5-17 14z"
+            }
         }
     }
 }
@@ -71,7 +77,9 @@ pub fn svg(kind: Kind, id: &str) -> String {
 
 /// A colour for an id, in degrees; neighbours lie far apart (the golden angle is 137.5 degrees).
 fn hue(id: &str) -> u32 {
-    let sum = id.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    let sum = id
+        .bytes()
+        .fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
     (sum % 1000) * 1375 / 10 % 360
 }
 
@@ -88,7 +96,10 @@ mod tests {
     fn neighbours_have_clearly_different_colours() {
         for index in 1..50 {
             let apart = hue(&format!("p{index:02}")).abs_diff(hue(&format!("p{:02}", index + 1)));
-            assert!(apart.min(360 - apart) > 30, "p{index:02}: {apart} degrees from the next");
+            assert!(
+                apart.min(360 - apart) > 30,
+                "p{index:02}: {apart} degrees from the next"
+            );
         }
     }
 

@@ -20,18 +20,30 @@ async fn fresh() -> (Service, TempDir) {
 }
 
 fn ids(said: &Said) -> Vec<&str> {
-    said.body["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect()
+    said.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["id"].as_str().unwrap())
+        .collect()
 }
 
 fn names(said: &Said) -> Vec<&str> {
-    said.body["items"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect()
+    said.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["name"].as_str().unwrap())
+        .collect()
 }
 
 /// Follows `next` from the first page to the last.
 async fn all_pages(service: &Service, query: &str, limit: usize) -> Vec<String> {
     let (mut found, mut after) = (Vec::new(), String::new());
     loop {
-        let page = service.get("", &format!("/api/products?{query}&limit={limit}&after={after}")).await;
+        let page = service
+            .get("", &format!("/api/products?{query}&limit={limit}&after={after}"))
+            .await;
         assert_eq!(page.status, 200, "{}", page.body);
         assert!(ids(&page).len() <= limit);
         found.extend(ids(&page).into_iter().map(str::to_owned));
@@ -55,10 +67,16 @@ async fn pages_hold_every_product_once_in_order() {
 async fn a_product_is_answered_with_price_and_a_picture_that_is_there() {
     let (service, _folder) = fresh().await;
     let one = service.get("", "/api/products/p01").await;
-    assert_eq!((one.body["name"].as_str(), one.body["price"].as_i64()), (Some("Celadon teapot"), Some(5400)));
+    assert_eq!(
+        (one.body["name"].as_str(), one.body["price"].as_i64()),
+        (Some("Celadon teapot"), Some(5400))
+    );
     assert_eq!(one.body["currency"], "EUR");
     let picture = service.get("", one.body["image_url"].as_str().unwrap()).await;
-    assert_eq!((picture.status, &picture.headers["content-type"]), (200, &"image/svg+xml".parse().unwrap()));
+    assert_eq!(
+        (picture.status, &picture.headers["content-type"]),
+        (200, &"image/svg+xml".parse().unwrap())
+    );
     assert_eq!(service.get("", "/api/products/p51").await.status, 404);
     assert_eq!(service.get("", "/api/products/p51/picture.svg").await.status, 404);
 }
@@ -76,7 +94,11 @@ async fn search_finds_by_the_beginning_of_words_the_name_first() {
     check("teapot%20hammer", &[]).await;
     check("%22%29%20OR%20%2A", &[]).await;
     let oil = service.get("", "/api/products?q=oil").await;
-    assert!(names(&oil)[..2].iter().all(|name| name.contains("oil")), "{:?}", names(&oil));
+    assert!(
+        names(&oil)[..2].iter().all(|name| name.contains("oil")),
+        "{:?}",
+        names(&oil)
+    );
     assert!(names(&oil).contains(&"Walnut tray"), "its description says oiled");
 }
 
@@ -102,7 +124,11 @@ async fn a_query_that_does_not_fit_is_refused() {
 #[tokio::test]
 async fn an_answer_that_has_not_changed_is_not_sent_again() {
     let (service, _folder) = fresh().await;
-    for path in ["/api/products?limit=2", "/api/products/p01", "/api/products/p01/picture.svg"] {
+    for path in [
+        "/api/products?limit=2",
+        "/api/products/p01",
+        "/api/products/p01/picture.svg",
+    ] {
         let first = service.get("", path).await;
         assert_eq!(first.headers["cache-control"], "public, max-age=60", "{path}");
         let tag = first.headers["etag"].to_str().unwrap();
@@ -117,13 +143,21 @@ async fn a_changed_price_changes_the_tag_and_the_index_follows_a_changed_name() 
     let (service, folder) = fresh().await;
     let before = service.get("", "/api/products/p01").await;
     let mut tx = open(&folder).await.write().await.unwrap();
-    sqlx::query("UPDATE products SET price = 1, name = 'Zither' WHERE id = 'p01'").execute(&mut *tx).await.unwrap();
+    sqlx::query("UPDATE products SET price = 1, name = 'Zither' WHERE id = 'p01'")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     let tag = before.headers["etag"].to_str().unwrap();
-    let after = service.ask("GET", "/api/products/p01", &[("if-none-match", tag)], Value::Null).await;
+    let after = service
+        .ask("GET", "/api/products/p01", &[("if-none-match", tag)], Value::Null)
+        .await;
     assert_eq!((after.status, after.body["price"].as_i64()), (200, Some(1)));
     assert_eq!(ids(&service.get("", "/api/products?q=zither").await), ["p01"]);
-    assert_eq!(ids(&service.get("", "/api/products?q=celadon").await), Vec::<&str>::new());
+    assert_eq!(
+        ids(&service.get("", "/api/products?q=celadon").await),
+        Vec::<&str>::new()
+    );
 }
 
 #[tokio::test]
@@ -136,7 +170,10 @@ async fn orders_are_told_prices_of_what_exists_and_nothing_of_the_rest() {
     ]});
     assert_eq!((said.status, said.body), (200, expected));
     let many = vec!["p01"; 101].join(",");
-    assert_eq!(service.get("", &format!("/internal/products?ids={many}")).await.status, 400);
+    assert_eq!(
+        service.get("", &format!("/internal/products?ids={many}")).await.status,
+        400
+    );
 }
 
 #[tokio::test]
@@ -144,8 +181,15 @@ async fn a_restart_seeds_nothing_anew() {
     let (_, folder) = fresh().await;
     let database = open(&folder).await;
     let mut tx = database.write().await.unwrap();
-    sqlx::query("DELETE FROM products WHERE id = 'p01'").execute(&mut *tx).await.unwrap();
+    sqlx::query("DELETE FROM products WHERE id = 'p01'")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     let service = Service::start(service(database).await.unwrap()).await;
-    assert_eq!(service.get("", "/api/products/p01").await.status, 404, "the database is the truth");
+    assert_eq!(
+        service.get("", "/api/products/p01").await.status,
+        404,
+        "the database is the truth"
+    );
 }

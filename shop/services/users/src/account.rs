@@ -74,7 +74,16 @@ mod tests {
     #[test]
     fn what_is_no_email_is_refused() {
         let long = format!("{}@shop.example", "a".repeat(250));
-        for bad in ["", "alice", "@shop.example", "alice@", "a@b@c", "a b@shop.example", "a\n@shop.example", &long] {
+        for bad in [
+            "",
+            "alice",
+            "@shop.example",
+            "alice@",
+            "a@b@c",
+            "a b@shop.example",
+            "a\n@shop.example",
+            &long,
+        ] {
             assert!(email(bad).is_err(), "{bad:?}");
         }
     }
@@ -92,6 +101,9 @@ mod tests {
     fn a_password_is_bounded_on_both_sides() {
         let (short, least) = ("a".repeat(7), "a".repeat(8));
         let (most, long) = ("a".repeat(LONGEST_PASSWORD), "a".repeat(LONGEST_PASSWORD + 1));
-        assert_eq!([&short, &least, &most, &long].map(|p| password(p).is_ok()), [false, true, true, false]);
+        assert_eq!(
+            [&short, &least, &most, &long].map(|p| password(p).is_ok()),
+            [false, true, true, false]
+        );
     }
 }

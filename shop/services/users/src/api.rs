@@ -31,7 +31,13 @@ pub struct Users {
 impl Users {
     /// From its parts.
     pub fn new(store: Store, passwords: Passwords, signer: Signer) -> Self {
-        Self { store, keys: Keys::default(), passwords, signer, attempts: Mutex::default() }
+        Self {
+            store,
+            keys: Keys::default(),
+            passwords,
+            signer,
+            attempts: Mutex::default(),
+        }
     }
 
     /// May a password for `email` be tried now?
@@ -77,7 +83,9 @@ async fn register(
 
     // The fingerprint that is kept with the key leaves the password out: it is a fast hash, and a password's only place
     // is in a slow one. Whether a repeat brings the same password is asked of the account instead.
-    let claim = users.keys.claim("", "POST /api/users", &headers, format!("{email}\n{name}").as_bytes())?;
+    let claim = users
+        .keys
+        .claim("", "POST /api/users", &headers, format!("{email}\n{name}").as_bytes())?;
     // Hashed before the transaction begins: nobody else's write should wait for that.
     let hash = users.passwords.hash(password.clone()).await.map_err(unhashed)?;
     let mut tx = users.store.database.write().await?;
@@ -85,9 +93,18 @@ async fn register(
         drop(tx);
         return repeated(&users, &email, password, answer).await;
     }
-    let account = Account { id: Uuid::now_v7().to_string(), email, name, password: hash, roles: Vec::new() };
+    let account = Account {
+        id: Uuid::now_v7().to_string(),
+        email,
+        name,
+        password: hash,
+        roles: Vec::new(),
+    };
     let answer = if add(&mut tx, &account, jiff::Timestamp::now().as_second()).await? {
-        Answer { status: 201, body: public(&account) }
+        Answer {
+            status: 201,
+            body: public(&account),
+        }
     } else {
         Problem::conflict("email_taken", "There is an account with this email").answer()
     };
@@ -120,12 +137,20 @@ async fn sign_in(State(users): State<Arc<Users>>, body: JsonBody<SignIn>) -> Res
     let hash = account.as_ref().map(|account| account.password.clone());
     let right = users.passwords.check(password, hash).await.map_err(unhashed)?;
     let Some(account) = account.filter(|_| right) else {
-        users.attempts.lock().unwrap_or_else(PoisonError::into_inner).wrong(&email, Instant::now());
+        users
+            .attempts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .wrong(&email, Instant::now());
         return Err(wrong());
     };
     // Again: while this one was checked, others may have used up the five.
     users.may_try(&email)?;
-    users.attempts.lock().unwrap_or_else(PoisonError::into_inner).right(&email);
+    users
+        .attempts
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .right(&email);
 
     let now = jiff::Timestamp::now();
     let signed = users.signer.sign(&account.id, account.roles, now.as_second());
@@ -142,7 +167,11 @@ async fn me(State(users): State<Arc<Users>>, caller: Caller) -> Result<Json<Valu
 }
 
 async fn jwks(State(users): State<Arc<Users>>) -> Response {
-    ([(header::CACHE_CONTROL, "public, max-age=300")], Json(users.signer.jwks().clone())).into_response()
+    (
+        [(header::CACHE_CONTROL, "public, max-age=300")],
+        Json(users.signer.jwks().clone()),
+    )
+        .into_response()
 }
 
 async fn totals(State(users): State<Arc<Users>>) -> Result<Json<Value>, Problem> {
@@ -156,7 +185,11 @@ fn public(account: &Account) -> Value {
 
 /// One answer for both, so that it does not tell which emails have accounts.
 fn wrong() -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "Email or password is wrong")
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "wrong_credentials",
+        "Email or password is wrong",
+    )
 }
 
 fn locked(wait: Duration) -> Problem {

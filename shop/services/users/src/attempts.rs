@@ -32,8 +32,13 @@ impl Attempts {
     /// # Errors
     /// How long to wait, when five wrong ones lie within the last minute.
     pub fn check(&mut self, email: &str, now: Instant) -> Result<(), Duration> {
-        let Some(times) = self.wrong.get_mut(email) else { return Ok(()) };
-        while times.front().is_some_and(|at| now.saturating_duration_since(*at) >= WINDOW) {
+        let Some(times) = self.wrong.get_mut(email) else {
+            return Ok(());
+        };
+        while times
+            .front()
+            .is_some_and(|at| now.saturating_duration_since(*at) >= WINDOW)
+        {
             times.pop_front();
         }
         match times.front() {
@@ -91,7 +96,10 @@ mod tests {
         wrong(&mut attempts, start, [0, 10, 20, 30]);
         assert_eq!(attempts.check("a@shop.example", after(start, 40)), Ok(()));
         wrong(&mut attempts, start, [40]);
-        assert_eq!(attempts.check("a@shop.example", after(start, 45)), Err(Duration::from_secs(15)));
+        assert_eq!(
+            attempts.check("a@shop.example", after(start, 45)),
+            Err(Duration::from_secs(15))
+        );
         assert_eq!(attempts.check("a@shop.example", after(start, 60)), Ok(()));
     }
 
@@ -99,7 +107,11 @@ mod tests {
     fn wrong_passwords_far_apart_never_lock() {
         let (mut attempts, start) = (Attempts::default(), Instant::now());
         for second in (0..600).step_by(15) {
-            assert_eq!(attempts.check("a@shop.example", after(start, second)), Ok(()), "{second} s");
+            assert_eq!(
+                attempts.check("a@shop.example", after(start, second)),
+                Ok(()),
+                "{second} s"
+            );
             wrong(&mut attempts, start, [second]);
         }
     }
@@ -129,6 +141,10 @@ mod tests {
             attempts.wrong(&format!("{index}@shop.example"), after(start, 10));
         }
         assert_eq!(attempts.wrong.len(), MOST_EMAILS);
-        assert_eq!(attempts.check("a@shop.example", after(start, 11)), Ok(()), "it was the oldest");
+        assert_eq!(
+            attempts.check("a@shop.example", after(start, 11)),
+            Ok(()),
+            "it was the oldest"
+        );
     }
 }

@@ -21,8 +21,10 @@ use uuid::Uuid;
 pub const FILE: &str = "first-accounts.json";
 
 /// Email, name, roles.
-const FIRST: [(&str, &str, &[&str]); 2] =
-    [("alice@shop.example", "Alice", &[]), ("admin@shop.example", "Admin", &["admin"])];
+const FIRST: [(&str, &str, &[&str]); 2] = [
+    ("alice@shop.example", "Alice", &[]),
+    ("admin@shop.example", "Admin", &["admin"]),
+];
 
 /// Why they could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +81,10 @@ pub async fn make(store: &Store, passwords: &Passwords, folder: &Path) -> Result
         add(&mut tx, account, jiff::Timestamp::now().as_second()).await?;
     }
     tx.commit().await?;
-    tracing::info!(file = FILE, "made the first accounts; their passwords are in the data folder");
+    tracing::info!(
+        file = FILE,
+        "made the first accounts; their passwords are in the data folder"
+    );
     Ok(())
 }
 

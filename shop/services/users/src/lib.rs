@@ -40,9 +40,13 @@ pub async fn service(database: Database, folder: &Path) -> Result<Router, StartE
         move |source: Box<dyn std::error::Error + Send + Sync>| StartError::Service { what, source }
     };
     let at_once = std::thread::available_parallelism().map_or(1, usize::from).min(4);
-    let passwords = Passwords::new(at_once).await.map_err(|e| failed("could not hash passwords")(e.into()))?;
+    let passwords = Passwords::new(at_once)
+        .await
+        .map_err(|e| failed("could not hash passwords")(e.into()))?;
     let signer = Signer::open(folder).map_err(|e| failed("could not keep the signing key")(e.into()))?;
     let store = Store::new(database);
-    first::make(&store, &passwords, folder).await.map_err(|e| failed("could not make the first accounts")(e.into()))?;
+    first::make(&store, &passwords, folder)
+        .await
+        .map_err(|e| failed("could not make the first accounts")(e.into()))?;
     Ok(api::routes(Arc::new(Users::new(store, passwords, signer))))
 }

@@ -85,8 +85,13 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let place = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| PasswordError::Busy)?;
-        let turn = Arc::clone(&self.at_once).acquire_owned().await.map_err(|_| PasswordError::Busy)?;
+        let place = Arc::clone(&self.waiting)
+            .try_acquire_owned()
+            .map_err(|_| PasswordError::Busy)?;
+        let turn = Arc::clone(&self.at_once)
+            .acquire_owned()
+            .await
+            .map_err(|_| PasswordError::Busy)?;
         drop(place);
         blocking(move || {
             let _turn = turn;
@@ -99,7 +104,9 @@ impl Passwords {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
 ) -> Result<T, PasswordError> {
-    tokio::task::spawn_blocking(work).await.map_err(|failed| PasswordError::Broken(failed.to_string()))?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|failed| PasswordError::Broken(failed.to_string()))?
 }
 
 /// Fills `bytes` from the system's source of randomness.
@@ -118,7 +125,10 @@ fn argon2() -> Result<Argon2<'static>, PasswordError> {
 fn hash_now(password: &[u8]) -> Result<String, PasswordError> {
     let mut salt = [0u8; 16];
     fill(&mut salt)?;
-    Ok(argon2()?.hash_password_with_salt(password, &salt).map_err(broken)?.to_string())
+    Ok(argon2()?
+        .hash_password_with_salt(password, &salt)
+        .map_err(broken)?
+        .to_string())
 }
 
 fn check_now(password: &str, hash: &str) -> Result<bool, PasswordError> {
@@ -142,16 +152,28 @@ mod tests {
     async fn the_right_password_fits_and_no_other() {
         let passwords = Passwords::new(2).await.unwrap();
         let hash = passwords.hash("correct horse".to_owned()).await.unwrap();
-        assert!(passwords.check("correct horse".to_owned(), Some(hash.clone())).await.unwrap());
+        assert!(
+            passwords
+                .check("correct horse".to_owned(), Some(hash.clone()))
+                .await
+                .unwrap()
+        );
         assert!(!passwords.check("correct horsf".to_owned(), Some(hash)).await.unwrap());
     }
 
     #[tokio::test]
     async fn the_same_password_has_another_hash_each_time() {
         let passwords = Passwords::new(2).await.unwrap();
-        let hashes = [passwords.hash("same".to_owned()).await.unwrap(), passwords.hash("same".to_owned()).await.unwrap()];
+        let hashes = [
+            passwords.hash("same".to_owned()).await.unwrap(),
+            passwords.hash("same".to_owned()).await.unwrap(),
+        ];
         assert_ne!(hashes[0], hashes[1]);
-        assert!(hashes[0].starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hashes[0]);
+        assert!(
+            hashes[0].starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{}",
+            hashes[0]
+        );
     }
 
     #[tokio::test]
@@ -167,7 +189,10 @@ mod tests {
     async fn when_too_many_wait_the_next_is_told_to_come_back() {
         let passwords = Passwords::new(1).await.unwrap();
         let _turn = Arc::clone(&passwords.at_once).acquire_owned().await.unwrap();
-        let _places = Arc::clone(&passwords.waiting).acquire_many_owned(MOST_WAITING as u32).await.unwrap();
+        let _places = Arc::clone(&passwords.waiting)
+            .acquire_many_owned(MOST_WAITING as u32)
+            .await
+            .unwrap();
         assert!(matches!(passwords.hash("x".to_owned()).await, Err(PasswordError::Busy)));
     }
 

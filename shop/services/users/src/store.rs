@@ -55,7 +55,10 @@ impl Store {
     /// The database's.
     pub async fn by_email(&self, email: &str) -> Result<Option<Account>, Error> {
         let query = sqlx::query("SELECT id, email, name, password, roles FROM accounts WHERE email = $1");
-        let row = query.bind(email.to_owned()).fetch_optional(self.database.read()).await?;
+        let row = query
+            .bind(email.to_owned())
+            .fetch_optional(self.database.read())
+            .await?;
         row.map(|row| account(&row)).transpose()
     }
 
@@ -74,7 +77,9 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn count(&self) -> Result<i64, Error> {
-        sqlx::query_scalar("SELECT COUNT(*) FROM accounts").fetch_one(self.database.read()).await
+        sqlx::query_scalar("SELECT COUNT(*) FROM accounts")
+            .fetch_one(self.database.read())
+            .await
     }
 }
 
@@ -87,8 +92,14 @@ pub async fn add(tx: &mut Tx, account: &Account, now: i64) -> Result<bool, Error
         "INSERT INTO accounts (id, email, name, password, roles, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (email) DO NOTHING",
     );
-    let insert = insert.bind(account.id.clone()).bind(account.email.clone()).bind(account.name.clone());
-    let insert = insert.bind(account.password.clone()).bind(account.roles.join(" ")).bind(now);
+    let insert = insert
+        .bind(account.id.clone())
+        .bind(account.email.clone())
+        .bind(account.name.clone());
+    let insert = insert
+        .bind(account.password.clone())
+        .bind(account.roles.join(" "))
+        .bind(now);
     Ok(insert.execute(&mut **tx).await?.rows_affected() == 1)
 }
 

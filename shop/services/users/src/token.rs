@@ -76,7 +76,11 @@ impl Signer {
         let jwks = json!({"keys": [
             {"kty": "OKP", "crv": "Ed25519", "x": x, "use": "sig", "alg": "EdDSA", "kid": kid}
         ]});
-        Ok(Self { key: EncodingKey::from_ed_der(&pkcs8), jwks, kid })
+        Ok(Self {
+            key: EncodingKey::from_ed_der(&pkcs8),
+            jwks,
+            kid,
+        })
     }
 
     /// A token for the account `sub`, from `now` (seconds since 1970) for an hour, and when it ends.
@@ -96,7 +100,10 @@ impl Signer {
             scope: SCOPE.to_owned(),
             roles,
         };
-        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::EdDSA) };
+        let header = Header {
+            kid: Some(self.kid.clone()),
+            ..Header::new(Algorithm::EdDSA)
+        };
         Ok((jsonwebtoken::encode(&header, &claims, &self.key)?, exp))
     }
 
@@ -141,8 +148,14 @@ mod tests {
         let now = now();
         let (token, ends) = signer.sign("u1", vec!["admin".to_owned()], now).unwrap();
         let claims = check(signer.jwks(), &token).unwrap();
-        assert_eq!((claims.sub.as_str(), claims.exp, claims.iat, claims.nbf), ("u1", now + 3600, now, now));
-        assert_eq!((claims.scope.as_str(), claims.roles, ends), (SCOPE, vec!["admin".to_owned()], claims.exp));
+        assert_eq!(
+            (claims.sub.as_str(), claims.exp, claims.iat, claims.nbf),
+            ("u1", now + 3600, now, now)
+        );
+        assert_eq!(
+            (claims.scope.as_str(), claims.roles, ends),
+            (SCOPE, vec!["admin".to_owned()], claims.exp)
+        );
     }
 
     #[test]
@@ -157,7 +170,10 @@ mod tests {
     fn a_token_signed_by_another_key_is_refused() {
         let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let [ours, theirs] = folders.each_ref().map(|folder| Signer::open(folder.path()).unwrap());
-        let forged = Signer { kid: ours.kid.clone(), ..theirs };
+        let forged = Signer {
+            kid: ours.kid.clone(),
+            ..theirs
+        };
         let (token, _) = forged.sign("u1", Vec::new(), now()).unwrap();
         assert!(check(ours.jwks(), &token).is_err());
     }
@@ -165,7 +181,10 @@ mod tests {
     #[test]
     fn tokens_hold_over_a_restart() {
         let folder = tempfile::tempdir().unwrap();
-        let (token, _) = Signer::open(folder.path()).unwrap().sign("u1", Vec::new(), now()).unwrap();
+        let (token, _) = Signer::open(folder.path())
+            .unwrap()
+            .sign("u1", Vec::new(), now())
+            .unwrap();
         assert!(check(Signer::open(folder.path()).unwrap().jwks(), &token).is_ok());
     }
 

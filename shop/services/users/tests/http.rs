@@ -31,11 +31,20 @@ fn mina(password: &str) -> Value {
 
 async fn register(service: &Service, key: &str, body: Value) -> Said {
     let key = [("idempotency-key", key)];
-    service.ask("POST", "/api/users", if key[0].1.is_empty() { &[] } else { &key }, body).await
+    service
+        .ask("POST", "/api/users", if key[0].1.is_empty() { &[] } else { &key }, body)
+        .await
 }
 
 async fn sign_in(service: &Service, email: &str, password: &str) -> Said {
-    service.ask("POST", "/api/sessions", &[], json!({"email": email, "password": password})).await
+    service
+        .ask(
+            "POST",
+            "/api/sessions",
+            &[],
+            json!({"email": email, "password": password}),
+        )
+        .await
 }
 
 /// What a token says, without checking it; the check itself is tested in `token.rs`.
@@ -43,7 +52,12 @@ fn claims(said: &Said) -> Value {
     use base64::Engine;
     let token = said.body["token"].as_str().unwrap();
     let payload = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+    serde_json::from_slice(
+        &base64::engine::general_purpose::URL_SAFE_NO_PAD
+            .decode(payload)
+            .unwrap(),
+    )
+    .unwrap()
 }
 
 fn reason(said: &Said) -> (u16, &str) {
@@ -54,7 +68,10 @@ async fn a_customer_registers_signs_in_and_is_known(service: &Service) {
     let made = register(service, "", mina("long enough")).await;
     assert_eq!(made.status, 201, "{}", made.body);
     let id = made.body["id"].as_str().unwrap();
-    assert_eq!(made.body, json!({"id": id, "email": "mina@shop.example", "name": "Mina"}));
+    assert_eq!(
+        made.body,
+        json!({"id": id, "email": "mina@shop.example", "name": "Mina"})
+    );
 
     let session = sign_in(service, "MINA@shop.example ", "long enough").await;
     assert_eq!(session.status, 200, "{}", session.body);
@@ -97,7 +114,10 @@ async fn what_cannot_be_an_account_is_refused() {
     for bad in [mina("short"), name, email] {
         assert_eq!(reason(&register(&service, "", bad).await), (400, "bad_account"));
     }
-    assert_eq!(reason(&register(&service, "", json!({"email": "a@b"})).await), (400, "bad_body"));
+    assert_eq!(
+        reason(&register(&service, "", json!({"email": "a@b"})).await),
+        (400, "bad_body")
+    );
 }
 
 #[tokio::test]
@@ -114,27 +134,49 @@ async fn a_key_used_with_another_body_is_refused_and_a_password_counts_as_body()
     register(&service, "k1", mina("long enough")).await;
     let other = json!({"email": "other@shop.example", "name": "Mina", "password": "long enough"});
     assert_eq!(reason(&register(&service, "k1", other).await), (422, "key_reused"));
-    assert_eq!(reason(&register(&service, "k1", mina("other password")).await), (422, "key_reused"));
+    assert_eq!(
+        reason(&register(&service, "k1", mina("other password")).await),
+        (422, "key_reused")
+    );
 }
 
 #[tokio::test]
 async fn the_database_holds_no_password_and_no_fast_hash_of_one() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(&sqlite(folder.path()), &store::MIGRATIONS).await.unwrap();
+    let database = Database::open(&sqlite(folder.path()), &store::MIGRATIONS)
+        .await
+        .unwrap();
     let service = Service::start(service(database.clone(), folder.path()).await.unwrap()).await;
     register(&service, "k1", mina("long enough")).await;
-    register(&service, "k2", json!({"email": "b@shop.example", "name": "B", "password": "something else"})).await;
-    let prints: Vec<String> =
-        sqlx::query_scalar("SELECT fingerprint FROM public_keys ORDER BY key").fetch_all(database.read()).await.unwrap();
-    register(&service, "k3", json!({"email": "b@shop.example", "name": "B", "password": "a third one"})).await;
+    register(
+        &service,
+        "k2",
+        json!({"email": "b@shop.example", "name": "B", "password": "something else"}),
+    )
+    .await;
+    let prints: Vec<String> = sqlx::query_scalar("SELECT fingerprint FROM public_keys ORDER BY key")
+        .fetch_all(database.read())
+        .await
+        .unwrap();
+    register(
+        &service,
+        "k3",
+        json!({"email": "b@shop.example", "name": "B", "password": "a third one"}),
+    )
+    .await;
     let third: String = sqlx::query_scalar("SELECT fingerprint FROM public_keys WHERE key = 'k3'")
         .fetch_one(database.read())
         .await
         .unwrap();
     assert_eq!(prints[1], third, "the fingerprint does not depend on the password");
-    let stored: Vec<String> =
-        sqlx::query_scalar("SELECT password FROM accounts").fetch_all(database.read()).await.unwrap();
-    assert!(stored.iter().all(|password| password.starts_with("$argon2id$")), "{stored:?}");
+    let stored: Vec<String> = sqlx::query_scalar("SELECT password FROM accounts")
+        .fetch_all(database.read())
+        .await
+        .unwrap();
+    assert!(
+        stored.iter().all(|password| password.starts_with("$argon2id$")),
+        "{stored:?}"
+    );
 }
 
 #[tokio::test]
@@ -143,7 +185,10 @@ async fn a_wrong_password_and_an_unknown_email_get_the_same_answer() {
     register(&service, "", mina("long enough")).await;
     let wrong = sign_in(&service, "mina@shop.example", "wrong password").await;
     let unknown = sign_in(&service, "nobody@shop.example", "wrong password").await;
-    assert_eq!((reason(&wrong), &wrong.body), ((401, "wrong_credentials"), &unknown.body));
+    assert_eq!(
+        (reason(&wrong), &wrong.body),
+        ((401, "wrong_credentials"), &unknown.body)
+    );
     assert_eq!(sign_in(&service, "no email", "x").await.body, wrong.body);
 }
 
@@ -152,13 +197,20 @@ async fn after_five_wrong_passwords_even_the_right_one_must_wait() {
     let (service, _folder) = fresh().await;
     register(&service, "", mina("long enough")).await;
     for _ in 0..5 {
-        assert_eq!(sign_in(&service, "mina@shop.example", "wrong password").await.status, 401);
+        assert_eq!(
+            sign_in(&service, "mina@shop.example", "wrong password").await.status,
+            401
+        );
     }
     let locked = sign_in(&service, "mina@shop.example", "long enough").await;
     assert_eq!(reason(&locked), (429, "too_many_attempts"));
     let wait: u32 = locked.headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=60).contains(&wait), "{wait} s");
-    assert_eq!(sign_in(&service, "nobody@shop.example", "x").await.status, 401, "others are not locked");
+    assert_eq!(
+        sign_in(&service, "nobody@shop.example", "x").await.status,
+        401,
+        "others are not locked"
+    );
 }
 
 #[tokio::test]
@@ -178,8 +230,14 @@ async fn the_first_accounts_can_sign_in_with_what_the_file_says() {
     let file = folder.path().join("first-accounts.json");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let accounts = first_accounts(folder.path());
-    assert_eq!(accounts.keys().collect::<Vec<_>>(), ["admin@shop.example", "alice@shop.example"]);
-    for (email, roles) in [("alice@shop.example", json!([])), ("admin@shop.example", json!(["admin"]))] {
+    assert_eq!(
+        accounts.keys().collect::<Vec<_>>(),
+        ["admin@shop.example", "alice@shop.example"]
+    );
+    for (email, roles) in [
+        ("alice@shop.example", json!([])),
+        ("admin@shop.example", json!(["admin"])),
+    ] {
         let session = sign_in(&service, email, &accounts[email]).await;
         assert_eq!(claims(&session)["roles"], roles, "{email}");
     }
@@ -188,9 +246,18 @@ async fn the_first_accounts_can_sign_in_with_what_the_file_says() {
 #[tokio::test]
 async fn a_restart_changes_neither_first_accounts_nor_key() {
     let (service, folder) = fresh().await;
-    let before = (first_accounts(folder.path()), service.get("", "/.well-known/jwks.json").await.body);
+    let before = (
+        first_accounts(folder.path()),
+        service.get("", "/.well-known/jwks.json").await.body,
+    );
     let service = start(&sqlite(folder.path()), folder.path()).await;
-    assert_eq!((first_accounts(folder.path()), service.get("", "/.well-known/jwks.json").await.body), before);
+    assert_eq!(
+        (
+            first_accounts(folder.path()),
+            service.get("", "/.well-known/jwks.json").await.body
+        ),
+        before
+    );
     assert_eq!(service.get("", "/internal/totals").await.body, json!({"users": 2}));
 }
 
@@ -201,6 +268,12 @@ async fn a_crash_between_the_file_and_the_accounts_is_made_good() {
     let file = json!({"admin@shop.example": "one password", "alice@shop.example": "other password"});
     std::fs::write(folder.path().join("first-accounts.json"), file.to_string()).unwrap();
     let service = start(&sqlite(folder.path()), folder.path()).await;
-    assert_eq!(sign_in(&service, "alice@shop.example", "other password").await.status, 200);
-    assert_eq!(sign_in(&service, "admin@shop.example", "one password").await.status, 200);
+    assert_eq!(
+        sign_in(&service, "alice@shop.example", "other password").await.status,
+        200
+    );
+    assert_eq!(
+        sign_in(&service, "admin@shop.example", "one password").await.status,
+        200
+    );
 }

@@ -41,13 +41,19 @@ pub struct LogServer {
 
 impl LogServer {
     pub async fn start() -> Self {
-        let log = Log { events: watch::Sender::new(Vec::new()), faults: Arc::default() };
+        let log = Log {
+            events: watch::Sender::new(Vec::new()),
+            faults: Arc::default(),
+        };
         let router = Router::new()
             .route("/v1/streams/{stream}/events", post(append))
             .route("/v1/streams/{stream}", get(stream))
             .route("/v1/all", get(all))
             .with_state(log.clone());
-        Self { service: Service::start(router).await, log }
+        Self {
+            service: Service::start(router).await,
+            log,
+        }
     }
 
     pub fn url(&self) -> String {
@@ -62,7 +68,10 @@ impl LogServer {
     /// Ids and types in the order of the log.
     pub fn told(&self) -> Vec<String> {
         let text = |event: &Value, name: &str| event[name].as_str().unwrap().to_owned();
-        self.events().iter().map(|event| format!("{} {}", text(event, "id"), text(event, "type"))).collect()
+        self.events()
+            .iter()
+            .map(|event| format!("{} {}", text(event, "id"), text(event, "type")))
+            .collect()
     }
 
     pub fn away(&self, away: bool) {
@@ -90,11 +99,20 @@ impl Log {
             return Err((StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")]).into_response());
         }
         let bearer = headers.get("authorization").and_then(|value| value.to_str().ok());
-        if bearer == Some(&format!("Bearer {TOKEN}")) { Ok(()) } else { Err(StatusCode::UNAUTHORIZED.into_response()) }
+        if bearer == Some(&format!("Bearer {TOKEN}")) {
+            Ok(())
+        } else {
+            Err(StatusCode::UNAUTHORIZED.into_response())
+        }
     }
 
     fn of(&self, stream: &str) -> Vec<Value> {
-        self.events.borrow().iter().filter(|event| event["stream"] == stream).cloned().collect()
+        self.events
+            .borrow()
+            .iter()
+            .filter(|event| event["stream"] == stream)
+            .cloned()
+            .collect()
     }
 
     fn put(&self, stream: &str, batch: Vec<Value>) {
@@ -168,7 +186,11 @@ async fn all(
     let after: usize = query["after"].parse().unwrap();
     let wait: u64 = query["wait"].strip_suffix('s').unwrap().parse().unwrap();
     let mut events = log.events.subscribe();
-    let _ = tokio::time::timeout(Duration::from_secs(wait), events.wait_for(|events| events.len() > after)).await;
+    let _ = tokio::time::timeout(
+        Duration::from_secs(wait),
+        events.wait_for(|events| events.len() > after),
+    )
+    .await;
     log.open(&headers)?;
     // Two at a time, so that following takes several pages.
     Ok(Json(events.borrow().iter().skip(after).take(2).cloned().collect()))

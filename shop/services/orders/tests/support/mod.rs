@@ -32,11 +32,19 @@ pub struct Shop {
 impl Shop {
     pub async fn open() -> Self {
         let prices: Prices = Arc::new(Mutex::new(Some(BTreeMap::from([("p01", 150), ("p02", 70)]))));
-        let router = Router::new().route("/internal/products", get(answer)).with_state(Arc::clone(&prices));
+        let router = Router::new()
+            .route("/internal/products", get(answer))
+            .with_state(Arc::clone(&prices));
         let (products, log) = (Service::start(router).await, LogServer::start().await);
         let folder = tempfile::tempdir().unwrap();
         let orders = start(&log, &products, &folder, "orders").await;
-        Self { orders, log, prices, products, folder }
+        Self {
+            orders,
+            log,
+            prices,
+            products,
+            folder,
+        }
     }
 
     /// Another instance; with another file it has a read model of its own.
@@ -46,19 +54,30 @@ impl Shop {
 
     pub async fn create(&self, id: &str, items: Value) -> Said {
         let body = json!({"customer": "alice", "items": items});
-        self.orders.step("PUT", &format!("/internal/orders/{id}"), &format!("{id}.create.action"), body).await
+        self.orders
+            .step(
+                "PUT",
+                &format!("/internal/orders/{id}"),
+                &format!("{id}.create.action"),
+                body,
+            )
+            .await
     }
 
     pub async fn cancel(&self, id: &str, items: Value, reason: &str) -> Said {
         let body = json!({"customer": "alice", "items": items, "reason": reason});
         let path = format!("/internal/orders/{id}/cancel");
-        self.orders.step("POST", &path, &format!("{id}.create.compensate"), body).await
+        self.orders
+            .step("POST", &path, &format!("{id}.create.compensate"), body)
+            .await
     }
 
     pub async fn confirm(&self, id: &str) -> Said {
         let body = json!({"payment": "c1", "shipment": "s1"});
         let path = format!("/internal/orders/{id}/confirm");
-        self.orders.step("POST", &path, &format!("{id}.confirm.action"), body).await
+        self.orders
+            .step("POST", &path, &format!("{id}.confirm.action"), body)
+            .await
     }
 
     pub async fn order(&self, id: &str) -> Said {
@@ -74,8 +93,11 @@ async fn start(log: &LogServer, products: &Service, folder: &TempDir, file: &str
 }
 
 async fn answer(State(prices): State<Prices>, Query(query): Query<HashMap<String, String>>) -> Response {
-    let Some(prices) = prices.lock().unwrap().clone() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
-    let known = |id: &str| Some(json!({"id": id, "name": id.to_uppercase(), "price": prices.get(id)?, "currency": "EUR"}));
+    let Some(prices) = prices.lock().unwrap().clone() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let known =
+        |id: &str| Some(json!({"id": id, "name": id.to_uppercase(), "price": prices.get(id)?, "currency": "EUR"}));
     Json(json!({"items": query["ids"].split(',').filter_map(known).collect::<Vec<_>>()})).into_response()
 }
 
