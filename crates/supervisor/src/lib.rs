@@ -6,7 +6,7 @@
 //!
 //! - decisions: [`machine`] (when to start again), without processes or a clock
 //! - the loop: [`service`] with `instance` and `jobs`; it alone forks and waits. `probe`, `pump` and `server` send it mail
-//! - processes: `shim` and `spawn` (start), `contain` (whole trees), `sweep` (what a predecessor left), `proc`
+//! - processes: `shim` and `spawn` (start), `contain` (whole trees), `record` and `sweep` (what a predecessor left), `proc`
 //! - what children wrote: `line`, `segments`, `logs`, `pump`; what is listened on: `ports`, `sockets`
 //!
 //! The protocol is `ondol_core::wire::supervision`. Not here: what to run and when (`ondol-deploy`), traffic (`ondol-proxy`).
@@ -28,6 +28,7 @@ mod ports;
 mod probe;
 mod proc;
 mod pump;
+mod record;
 mod segments;
 mod server;
 mod service;
@@ -86,7 +87,8 @@ pub fn run(config: Config) -> Result<(), SupervisorError> {
         );
     }
     let yard = Yard::new(&home.boot.system, config.cgroups);
-    record(&home, &yard)?;
+    let record = record::Record::begin(&home.folder, yard.cgroup());
+    let record = record.map_err(SupervisorError::folder("write to", &home.folder))?;
 
     let (inbox, mail, wake) = mail::Inbox::new().map_err(SupervisorError::system("make an event descriptor"))?;
     let board = Arc::new(facts::Board::default());
@@ -103,6 +105,7 @@ pub fn run(config: Config) -> Result<(), SupervisorError> {
             clock: clock.clone(),
             entropy: Arc::new(SystemEntropy),
             yard,
+            record,
             logs: logs.clone(),
             pump: pump.clone(),
             inbox,
@@ -148,16 +151,6 @@ fn farewell(server: &server::Server, clock: &dyn Clock) {
     while server.clients() > 0 && clock.mono() < until {
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-/// Writes down where the groups are, for a successor that may be in another group itself.
-fn record(home: &Home, yard: &Yard) -> Result<(), SupervisorError> {
-    let path = home.folder.join(sweep::RECORD);
-    let text = yard
-        .cgroup()
-        .map(|group| group.display().to_string())
-        .unwrap_or_default();
-    home::write_whole(&path, text.as_bytes()).map_err(SupervisorError::folder("write", &path))
 }
 
 fn roles(config: &Config, root: &std::path::Path, clock: &dyn Clock) -> Vec<Instance> {

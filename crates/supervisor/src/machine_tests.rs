@@ -60,6 +60,13 @@ fn state(name: &str) -> State {
             look_at: later,
             then: Then::Start,
         },
+        "clearing to go on" => State::Clearing {
+            look_at: later,
+            then: Then::Wait {
+                delay: Duration::ZERO,
+                looping: false,
+            },
+        },
         "clearing to wait" => State::Clearing {
             look_at: later,
             then: Then::Wait {
@@ -86,6 +93,10 @@ fn name(state: State) -> &'static str {
         State::Clearing { then: Then::Stop, .. } => "clearing to stop",
         State::Clearing { then: Then::Start, .. } => "clearing to start",
         State::Clearing {
+            then: Then::Wait { delay, .. },
+            ..
+        } if delay.is_zero() => "clearing to go on",
+        State::Clearing {
             then: Then::Wait { .. },
             ..
         } => "clearing to wait",
@@ -93,7 +104,7 @@ fn name(state: State) -> &'static str {
     }
 }
 
-const STATES: [&str; 10] = [
+const STATES: [&str; 11] = [
     "stopped",
     "failed",
     "starting",
@@ -102,6 +113,7 @@ const STATES: [&str; 10] = [
     "ending to start",
     "clearing to stop",
     "clearing to start",
+    "clearing to go on",
     "clearing to wait",
     "waiting",
 ];
@@ -114,6 +126,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("cannot spawn", Event::CannotSpawn("why".into())),
         ("ready", Event::Ready),
         ("exited", Event::Exited(Exit::Code(1))),
+        ("killed", Event::Exited(Exit::Signal(9))),
         ("gone", Event::Gone),
         ("tick", Event::Tick),
         ("due", Event::Tick),
@@ -132,15 +145,19 @@ const MOVES: &[(&str, &str, &str, Option<Effect>)] = &[
     ("starting", "cannot spawn", "failed", None),
     ("starting", "ready", "ready", None),
     ("starting", "exited", "clearing to wait", Some(Effect::Kill)),
+    ("starting", "killed", "clearing to wait", Some(Effect::Kill)),
     ("starting", "due", "clearing to wait", Some(Effect::Kill)),
     ("ready", "restart", "ending to start", Some(Effect::Terminate)),
     ("ready", "stop", "ending to stop", Some(Effect::Terminate)),
     ("ready", "exited", "clearing to wait", Some(Effect::Kill)),
+    ("ready", "killed", "clearing to go on", Some(Effect::Kill)),
     ("ending to stop", "restart", "ending to start", None),
     ("ending to stop", "exited", "clearing to stop", Some(Effect::Kill)),
+    ("ending to stop", "killed", "clearing to stop", Some(Effect::Kill)),
     ("ending to stop", "due", "clearing to stop", Some(Effect::Kill)),
     ("ending to start", "stop", "ending to stop", None),
     ("ending to start", "exited", "clearing to start", Some(Effect::Kill)),
+    ("ending to start", "killed", "clearing to start", Some(Effect::Kill)),
     ("ending to start", "due", "clearing to start", Some(Effect::Kill)),
     ("clearing to stop", "restart", "clearing to start", None),
     ("clearing to stop", "gone", "stopped", None),
@@ -148,6 +165,10 @@ const MOVES: &[(&str, &str, &str, Option<Effect>)] = &[
     ("clearing to start", "stop", "clearing to stop", None),
     ("clearing to start", "gone", "starting", Some(Effect::Spawn)),
     ("clearing to start", "due", "clearing to start", Some(Effect::Kill)),
+    ("clearing to go on", "restart", "clearing to start", None),
+    ("clearing to go on", "stop", "clearing to stop", None),
+    ("clearing to go on", "gone", "starting", Some(Effect::Spawn)),
+    ("clearing to go on", "due", "clearing to go on", Some(Effect::Kill)),
     ("clearing to wait", "restart", "clearing to start", None),
     ("clearing to wait", "stop", "clearing to stop", None),
     ("clearing to wait", "gone", "waiting", None),
@@ -184,6 +205,32 @@ fn every_state_with_every_event_moves_as_the_table_says() {
     }
 }
 
+/// The page `docs/flows/instance.md`: the table as a drawing.
+fn drawing() -> String {
+    let mut page =
+        "# An instance's life\n\nDrawn from `crates/supervisor/src/machine_tests.rs`; a test keeps them in step. \
+        In brackets: what the supervisor does then.\n\n```mermaid\nstateDiagram-v2\n    [*] --> stopped\n"
+            .to_owned();
+    for (from, event, to, effect) in MOVES {
+        let effect = effect
+            .map(|effect| format!(" ({effect:?})").to_lowercase())
+            .unwrap_or_default();
+        page += &format!(
+            "    {} --> {}: {event}{effect}\n",
+            from.replace(' ', "_"),
+            to.replace(' ', "_")
+        );
+    }
+    page + "```\n\n`due` is the end of what the state waits for: `start_within`, `stop_within`, the back-off, or the next look at a tree.\n"
+}
+
+#[test]
+fn the_drawing_is_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/flows/instance.md");
+    let (written, drawn) = (std::fs::read_to_string(path).unwrap_or_default(), drawing());
+    assert_eq!(written, drawn, "docs/flows/instance.md should read:\n{drawn}");
+}
+
 /// What a machine moves: a process and the rest of its tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Tree {
@@ -202,7 +249,7 @@ fn explore(machine: &Machine, tree: Tree, wanted: bool, length: usize) {
             "start" => matches!(machine.state, State::Stopped | State::Failed),
             // Answered within the step that spawned.
             "cannot spawn" => false,
-            "ready" | "exited" => tree.leader,
+            "ready" | "exited" | "killed" => tree.leader,
             "gone" => tree == Tree::default() && matches!(machine.state, State::Clearing { .. }),
             "due" => machine.due().is_some(),
             _ => true,
@@ -214,7 +261,7 @@ fn explore(machine: &Machine, tree: Tree, wanted: bool, length: usize) {
                 NOW
             };
             let (mut machine, mut tree) = (machine.clone(), tree);
-            tree.leader &= name != "exited";
+            tree.leader &= !matches!(name, "exited" | "killed");
             let wanted = match name {
                 "start" | "restart" => true,
                 "stop" => false,

@@ -4,6 +4,7 @@ use crate::contain::{LIFE, Tree, Yard, counter, own_cgroup};
 use crate::logs::Logs;
 use crate::mail::Inbox;
 use crate::pump::Pump;
+use crate::record::Record;
 use crate::spawn::{Order, Process, spawn};
 use crate::sweep::BOOT;
 use ondol_core::clock::SharedClock;
@@ -25,6 +26,7 @@ pub(crate) struct Tools {
     pub clock: SharedClock,
     pub entropy: SharedEntropy,
     pub yard: Yard,
+    pub record: Record,
     pub logs: Arc<Logs>,
     pub pump: Arc<Pump>,
     pub inbox: Inbox,
@@ -71,7 +73,10 @@ impl Tools {
             captured: true,
         };
         let mut tree = None;
-        let started = spawn(&order, |pid| tree = Some(self.yard.contain(number, pid)));
+        let started = spawn(&order, |pid| {
+            self.record.add(pid);
+            tree = Some(self.yard.contain(number, pid));
+        });
         let mut process = match (started, &tree) {
             (Ok(process), _) => process,
             (Err(why), tree) => {

@@ -16,6 +16,7 @@ fn main() {
         "supervise" => supervise(&rest),
         "nap" => nap(),
         "leave" => leave(),
+        "veil" => veil(),
         "fork" => fork(),
         "http" => http(),
         "spam" => spam(&rest),
@@ -64,6 +65,18 @@ fn nap() {
 fn leave() {
     rustix::process::setsid().expect("a session of its own");
     nap();
+}
+
+/// Goes on without the environment it was given, as programs do that write their title over it, with a child like that.
+fn veil() {
+    let me = std::env::current_exe().expect("own path");
+    if std::env::var_os("ONDOL_BOOT").is_some() {
+        use std::os::unix::process::CommandExt;
+        panic!("{}", Command::new(me).arg("veil").env_clear().exec());
+    }
+    let mut child = Command::new(me).arg("nap").spawn().expect("a child");
+    println!("nap {}", std::process::id());
+    child.wait().expect("a child that naps for ever");
 }
 
 /// Starts a child that leaves the session, and one whose parent ends; then waits itself.

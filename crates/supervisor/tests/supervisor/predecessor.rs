@@ -46,6 +46,16 @@ fn a_successor_finds_them_by_their_environment_alone() {
 }
 
 #[test]
+fn a_successor_finds_programs_that_wrote_over_their_environment() {
+    let mut bed = Bed::new(&["no-cgroups"]);
+    bed.start(behaving("a.1", "veil", "^nap"));
+    let left = bed.naps("a.1", 2);
+    bed.kill();
+    bed.again(&["no-cgroups"]);
+    assert!(!left.into_iter().any(alive));
+}
+
+#[test]
 fn a_successor_spares_processes_of_another_system() {
     let (other, mut bed) = (Bed::new(&[]), Bed::new(&[]));
     other.start(behaving("a.1", "nap", "^nap"));

@@ -73,7 +73,8 @@ fn services_end_by_descending_rank_and_roles_last() {
 #[test]
 fn sigterm_to_the_supervisor_does_the_same() {
     let (mut bed, pids) = three_ranks(&["role=proxy:bye"]);
-    let seen = bed.client.watch().expect("watch");
+    let mut seen = bed.client.watch().expect("watch");
+    seen.next().expect("facts").expect("facts");
     terminate(bed.pid());
     ended_in_order(seen.map_while(Result::ok));
     assert!(bed.wait_for_end().success());
