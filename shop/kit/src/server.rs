@@ -33,8 +33,9 @@ use crate::{Problem, listen, logs, trace};
 /// Connections open at a time. The proxy shares few among all callers.
 const MAX_CONNECTIONS: usize = 1024;
 
-/// From an idle connection or a head's first byte to the head's end. Longer than the proxy keeps an idle connection
-/// (60 s), so that it is always the proxy who closes and no request meets a connection that is just going away.
+/// From an idle connection or a head's first byte to the head's end. Longer than a proxy in front keeps an idle
+/// connection (seconds, 60 at most), so that it is always the proxy who closes and no request meets a connection that is
+/// just going away.
 const HEAD_WITHIN: Duration = Duration::from_secs(75);
 
 /// The longest that a handler may take; what it has begun is rolled back. Above the longest wait of any handler, and of

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use shop_kit::Database;
 use shop_kit::testing::{Postgres, Said, Service, identity};
@@ -253,4 +253,34 @@ fn balanced(totals: &Value) {
         number("/charges/amount") - number("/refunds/amount")
     );
     assert_eq!(number("/deposits"), number("/wallets/balance") + number("/ledger/shop"));
+}
+
+/// `scale: { max: 4 }` of the manifest: a second process on the same file, with its own writer.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_instances_on_one_file_are_one_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/payments.db", folder.path().display());
+    let (first, second) = tokio::join!(Payments::at(&url), Payments::at(&url));
+    let [one, two] = [first, second].map(|service| Payments {
+        service,
+        _folder: None,
+        _server: None,
+    });
+    one.deposit("twin", "k", 1_000).await;
+    assert_eq!(
+        two.deposit("twin", "k", 1_000).await.body["balance"],
+        1_000,
+        "a key is known in both"
+    );
+    let sagas: Vec<String> = (0..12).map(|n| format!("twin-{n}")).collect();
+    let both = sagas
+        .iter()
+        .map(|saga| join(one.charge(saga, "twin", 100), two.charge(saga, "twin", 100)));
+    let answers = join_all(both).await;
+    for (one, two) in &answers {
+        assert_eq!((one.status, &one.body), (two.status, &two.body), "both hear the same");
+    }
+    assert_eq!(answers.iter().filter(|(answer, _)| answer.status == 201).count(), 10);
+    assert_eq!((one.balance("twin").await, two.balance("twin").await), (0, 0));
+    balanced(&two.totals().await);
 }
