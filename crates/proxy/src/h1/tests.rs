@@ -115,3 +115,265 @@ async fn one_connection_carries_many_requests_on_both_sides() {
     .await;
     assert_eq!(sent.iter().map(|sent| sent.bytes).collect::<Vec<_>>(), [3, 3, 5]);
 }
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    between(
+        async |mut client| {
+            say(&mut client, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhiGET /3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+            let all = rest(&mut client).await;
+            let bodies: Vec<_> = all.split("\r\n\r\n").skip(1).map(|part| part[..2].to_owned()).collect();
+            assert_eq!(bodies, ["/1", "/2", "/3"], "{all}");
+            assert_eq!(all.matches("connection: close").count(), 1);
+        },
+        async |upstream| {
+            let (mut stream, _) = upstream.accept().await.expect("accept");
+            for path in ["/1", "/2", "/3"] {
+                let head = hear(&mut stream, "\r\n\r\n").await;
+                assert_eq!(head.split(' ').nth(1), Some(path));
+                if path == "/2" {
+                    hear(&mut stream, "hi").await;
+                }
+                say(&mut stream, &format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{path}")).await;
+            }
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn chunks_and_trailers_pass_both_ways() {
+    between(
+        async |mut client| {
+            say(&mut client, "POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+            say(&mut client, "3;x=y\r\nabc\r\n").await;
+            say(&mut client, "0\r\nX-Sum: 1\r\nContent-Length: 9\r\n\r\n").await;
+            let head = hear(&mut client, "\r\n\r\n").await;
+            assert_eq!(head, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+            assert_eq!(hear(&mut client, "\r\n\r\n").await, "2\r\nde\r\n0\r\ngrpc-status: 0\r\n\r\n");
+        },
+        async |upstream| {
+            let (mut stream, _) = upstream.accept().await.expect("accept");
+            let all = hear(&mut stream, "x-sum: 1\r\n\r\n").await;
+            assert!(all.contains("transfer-encoding: chunked\r\n") && all.contains("te: trailers\r\n"), "{all}");
+            assert!(all.ends_with("3\r\nabc\r\n0\r\nx-sum: 1\r\n\r\n"), "{all}");
+            say(&mut stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nde\r\n0\r\nGrpc-Status: 0\r\n\r\n").await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_is_told_to_continue_once_its_body_is_wanted() {
+    between(
+        async |mut client| {
+            say(&mut client, "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n").await;
+            assert_eq!(hear(&mut client, "\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
+            say(&mut client, "data").await;
+            assert!(hear(&mut client, "\r\n\r\n").await.starts_with("HTTP/1.1 204"));
+        },
+        async |upstream| {
+            let (mut stream, _) = upstream.accept().await.expect("accept");
+            assert!(!hear(&mut stream, "data").await.contains("expect"));
+            say(&mut stream, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n").await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_of_events_passes_piece_by_piece() {
+    let (told, asked) = tokio::sync::oneshot::channel::<()>();
+    between(
+        async move |mut client| {
+            say(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            hear(&mut client, "\r\n\r\n").await;
+            hear(&mut client, "data: 1\n\n\r\n").await; // Here before the upstream writes the second.
+            told.send(()).expect("the upstream waits");
+            hear(&mut client, "data: 2\n\n\r\n0\r\n\r\n").await;
+        },
+        async move |upstream| {
+            let (mut stream, _) = upstream.accept().await.expect("accept");
+            hear(&mut stream, "\r\n\r\n").await;
+            say(&mut stream, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n").await;
+            asked.await.expect("the client got the first");
+            say(&mut stream, "data: 2\n\n").await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_cut_short_never_looks_whole() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n",
+    ] {
+        let (sent, ..) = between(
+            async |mut client| {
+                say(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+                let all = rest(&mut client).await;
+                assert!(all.contains("abc") && !all.ends_with("\r\n0\r\n\r\n"), "{all}");
+            },
+            async |upstream| {
+                let (mut stream, _) = upstream.accept().await.expect("accept");
+                hear(&mut stream, "\r\n\r\n").await;
+                say(&mut stream, answer).await;
+            },
+        )
+        .await;
+        assert!(matches!(sent[0].end, crate::exchange::End::Broken(_)), "{answer:?}: {sent:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_speaks_nonsense_or_nothing_is_a_502() {
+    for (answer, word) in [
+        ("", "connection_terminated"),
+        ("HTTP/1.1 2", "http_response_incomplete"),
+        ("SSH-2.0-x\r\n\r\n", "http_protocol_error"),
+        ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n", "http_protocol_error"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "http_protocol_error"),
+    ] {
+        between(
+            async |mut client| {
+                say(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+                let head = hear(&mut client, "\r\n\r\n").await;
+                assert!(head.starts_with("HTTP/1.1 502") && head.contains(word), "{answer:?}: {head}");
+            },
+            async |upstream| {
+                let (mut stream, _) = upstream.accept().await.expect("accept");
+                hear(&mut stream, "\r\n\r\n").await;
+                say(&mut stream, answer).await;
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_was_answered_early_ends_the_connection_gently() {
+    between(
+        async |mut client| {
+            say(&mut client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nstart").await;
+            let head = hear(&mut client, "no").await;
+            assert!(head.starts_with("HTTP/1.1 413") && head.contains("connection: close"), "{head}");
+            assert_eq!(rest(&mut client).await, "");
+        },
+        async |upstream| {
+            let (mut stream, _) = upstream.accept().await.expect("accept");
+            hear(&mut stream, "start").await;
+            say(&mut stream, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno").await;
+            let left = stream.read(&mut [0; 16]).await.unwrap_or(0);
+            assert_eq!(left, 0, "the upload stops and its connection is not used again");
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_hostile_head_is_answered_and_the_connection_closed() {
+    for (head, status) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nGET /x HTTP/1.1\r\n", "400"),
+        ("GET / HTTP/1.1\nHost: a\n\n", "400"),
+        ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", "501"),
+        ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", "405"),
+    ] {
+        between(
+            async |mut client| {
+                say(&mut client, head).await;
+                let all = rest(&mut client).await;
+                assert!(all.starts_with(&format!("HTTP/1.1 {status}")) && all.contains("\"code\":\"GW-00"), "{all}");
+                assert_eq!(all.matches("HTTP/1.1").count(), 1);
+            },
+            async |upstream| drop(upstream),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_without_an_end_is_refused_at_its_bound() {
+    between(
+        async |mut client| {
+            say(&mut client, &format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "y".repeat(17_000))).await;
+            assert!(rest(&mut client).await.starts_with("HTTP/1.1 431"));
+        },
+        async |upstream| drop(upstream),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_websocket_opens_after_the_upstreams_word_and_not_a_byte_earlier() {
+    between(
+        async |mut client| {
+            let head = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n";
+            say(&mut client, &format!("{head}early")).await;
+            let head = hear(&mut client, "\r\n\r\n").await;
+            assert!(head.starts_with("HTTP/1.1 101") && head.contains("upgrade: websocket"), "{head}");
+            assert_eq!(hear(&mut client, "hello").await, "hello");
+            say(&mut client, "bye").await;
+            client.shutdown().await.expect("shutdown");
+            assert_eq!(rest(&mut client).await, "ok");
+        },
+        async |upstream| {
+            let (mut stream, _) = upstream.accept().await.expect("accept");
+            let head = hear(&mut stream, "\r\n\r\n").await;
+            assert!(head.contains("connection: upgrade\r\nupgrade: websocket\r\n"), "{head}");
+            let nothing = tokio::time::timeout(Duration::from_millis(20), stream.read_u8()).await;
+            assert!(nothing.is_err(), "nothing comes before the 101");
+            say(&mut stream, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello").await;
+            assert_eq!(hear(&mut stream, "bye").await, "earlybye");
+            say(&mut stream, "ok").await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_websocket_that_is_refused_smuggles_nothing() {
+    between(
+        async |mut client| {
+            say(&mut client, "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+            hear(&mut client, "\r\n\r\n").await;
+            say(&mut client, "GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+            assert!(rest(&mut client).await.starts_with("HTTP/1.1 204"));
+        },
+        async |upstream| {
+            let (mut stream, _) = upstream.accept().await.expect("accept");
+            hear(&mut stream, "\r\n\r\n").await;
+            say(&mut stream, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").await;
+            assert!(hear(&mut stream, "\r\n\r\n").await.starts_with("GET /next"));
+            say(&mut stream, "HTTP/1.1 204 No Content\r\n\r\n").await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_waits_for_its_reader_instead_of_memory() {
+    const WHOLE: usize = 256 << 20;
+    let (full, stuck) = tokio::sync::oneshot::channel::<()>();
+    let (_, taken, ()) = between(
+        async move |mut client| {
+            say(&mut client, &format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {WHOLE}\r\n\r\n")).await;
+            let (piece, mut taken) = (vec![b'x'; 64 << 10], 0);
+            // Until neither the sockets' buffers nor ours take any more.
+            while let Ok(n) = tokio::time::timeout(Duration::from_millis(300), client.write(&piece)).await {
+                taken += n.expect("write");
+                assert!(taken < WHOLE, "everything was taken though nobody read");
+            }
+            full.send(()).expect("the upstream waits");
+            taken
+        },
+        async move |upstream| {
+            let (stream, _) = upstream.accept().await.expect("accept");
+            stuck.await.expect("the client is stuck");
+            drop(stream);
+        },
+    )
+    .await;
+    assert!(taken < 64 << 20, "{taken} bytes were taken though nobody read");
+}

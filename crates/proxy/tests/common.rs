@@ -1,0 +1,358 @@
+//! A whole proxy beside a test: its threads, a controller that speaks the wire, sockets on port 0, instances that the
+//! test scripts byte by byte.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use ondol_core::BoxFuture;
+use ondol_core::clock::SystemClock;
+use ondol_core::entropy::SystemEntropy;
+use ondol_core::id::{BootId, ServiceName};
+use ondol_core::task::Tasks;
+use ondol_core::wire::proxy::{
+    Action, Breaker, Cluster, Edge, Endpoint, FromProxy, Gateway, PathMatch, Policy, Protocol, Report, Route, RouteMatch,
+    Snapshot, ToProxy,
+};
+use ondol_core::wire::supervision::SocketName;
+use ondol_core::wire::{read_frame, write_frame};
+use ondol_proxy::listener::Socket;
+use ondol_proxy::service::{self, Config, SocketSource};
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// For anything that must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Default)]
+pub struct Sockets(Mutex<HashMap<SocketName, Socket>>);
+
+impl Sockets {
+    pub fn tcp(&self, name: &str) -> SocketAddr {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let address = socket.local_addr().expect("address");
+        self.0.lock().expect("lock").insert(SocketName(name.into()), Socket::Tcp(socket));
+        address
+    }
+
+    pub fn unix(&self, name: &str, path: &Path) {
+        let socket = ondol_core::unix::bind(path).expect("bind");
+        self.0.lock().expect("lock").insert(SocketName(name.into()), Socket::Unix(socket));
+    }
+}
+
+impl SocketSource for Sockets {
+    fn take(&self, name: &SocketName) -> BoxFuture<io::Result<Socket>> {
+        let sockets = self.0.lock().expect("lock");
+        let socket = sockets.get(name).ok_or_else(|| io::Error::other("no such socket")).and_then(Socket::try_clone);
+        Box::pin(std::future::ready(socket))
+    }
+}
+
+pub fn boot() -> BootId {
+    BootId { system: "test".into(), boot: "1".into() }
+}
+
+pub fn policy() -> Policy {
+    let breaker = Breaker { failure_ratio: 0.5, minimum: 20, open_ms: 5_000 };
+    Policy { timeout_ms: 10_000, stream: false, retries: 2, breaker, body_limit: 1 << 20 }
+}
+
+pub fn name(text: &str) -> ServiceName {
+    text.parse().expect("a name")
+}
+
+pub fn route(path: &str, service: &str) -> Route {
+    let matches = RouteMatch {
+        path: PathMatch::Prefix(path.into()),
+        methods: vec![],
+        hosts: vec![],
+        headers: vec![],
+        query: vec![],
+    };
+    Route {
+        name: format!("r{}", path.replace('/', "-")).parse().expect("a name"),
+        service: name(service),
+        matches,
+        auth: None,
+        action: Action::Forward(name(service)),
+        policy: policy(),
+        limit: None,
+    }
+}
+
+pub fn edge(caller: &str, target: &str) -> Edge {
+    let socket = SocketName(format!("edge/{caller}/{target}"));
+    Edge { caller: name(caller), target: name(target), socket, policy: policy() }
+}
+
+pub fn cluster(service: &str, protocol: Protocol, addresses: &[SocketAddr]) -> Cluster {
+    let endpoints = addresses.iter().enumerate().map(|(index, address)| Endpoint {
+        instance: format!("{service}.{}", index + 1).parse().expect("an instance"),
+        start: 1,
+        address: *address,
+        draining: false,
+    });
+    Cluster { service: name(service), protocol, endpoints: endpoints.collect(), health: None, unavailable: None }
+}
+
+pub fn snapshot(routes: Vec<Route>, edges: Vec<Edge>, clusters: Vec<Cluster>) -> Snapshot {
+    Snapshot {
+        boot: boot(),
+        generation: 1,
+        gateways: vec![Gateway { name: "web".into(), socket: SocketName("gateway/web".into()) }],
+        routes,
+        edges,
+        clusters,
+        issuers: BTreeMap::new(),
+        trusted_proxies: vec![],
+        controller_socket: "controller.sock".into(),
+    }
+}
+
+/// A running proxy.
+pub struct Running {
+    pub dir: PathBuf,
+    pub sockets: Arc<Sockets>,
+    pub gateway: SocketAddr,
+    pub log: Log,
+    tasks: Tasks,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+/// The access log as it is written.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("lock").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// The first line with this text, once it is there.
+    pub fn line(&self, with: &str) -> serde_json::Value {
+        until(|| {
+            let text = String::from_utf8(self.0.lock().expect("lock").clone()).expect("text");
+            text.lines().find(|line| line.contains(with)).map(|line| serde_json::from_str(line).expect("JSON"))
+        })
+    }
+}
+
+/// Asks again until there is an answer.
+pub fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = SystemClock.mono_now() + PATIENCE;
+    loop {
+        if let Some(found) = ask() {
+            return found;
+        }
+        assert!(SystemClock.mono_now() < end, "it did not happen in time");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+trait Now {
+    fn mono_now(&self) -> Duration;
+}
+
+impl Now for SystemClock {
+    fn mono_now(&self) -> Duration {
+        ondol_core::clock::Clock::mono(self)
+    }
+}
+
+impl Running {
+    /// A proxy with a gateway socket and no controller yet.
+    pub fn start(dir: &Path) -> Self {
+        let sockets = Arc::new(Sockets::default());
+        let gateway = sockets.tcp("gateway/web");
+        Self::start_on(dir, sockets, gateway)
+    }
+
+    pub fn start_on(dir: &Path, sockets: Arc<Sockets>, gateway: SocketAddr) -> Self {
+        let (tasks, log) = (Tasks::new(), Log::default());
+        let config = Config {
+            run_dir: dir.to_owned(),
+            boot: boot(),
+            workers: 2,
+            sockets: sockets.clone(),
+            access_log: Box::new(log.clone()),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+        };
+        let own = tasks.clone();
+        let thread = Tasks::thread("proxy", move || service::run(config, &own)).expect("a thread");
+        Self { dir: dir.to_owned(), sockets, gateway, log, tasks, thread: Some(thread) }
+    }
+
+    /// A client's connection to the gateway.
+    pub fn client(&self) -> TcpStream {
+        connect(self.gateway)
+    }
+
+    pub fn stop(mut self) {
+        self.tasks.stop();
+        let thread = self.thread.take().expect("running");
+        thread.join().expect("no panic").expect("a clean end");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.tasks.stop();
+    }
+}
+
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("connect");
+    stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    stream
+}
+
+/// The controller's side of the control socket.
+pub struct Controller {
+    stream: UnixStream,
+    pub hello: FromProxy,
+}
+
+impl Controller {
+    pub fn listen(dir: &Path) -> UnixListener {
+        ondol_core::unix::bind(&dir.join("control.sock")).expect("bind")
+    }
+
+    pub fn accept(listener: &UnixListener) -> Self {
+        let (mut stream, _) = listener.accept().expect("accept");
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        let hello = read_frame(&mut stream).expect("read").expect("a hello");
+        Self { stream, hello }
+    }
+
+    /// Sends a snapshot and gives the proxy's word about it.
+    pub fn tell(&mut self, snapshot: &Snapshot) -> FromProxy {
+        write_frame(&mut self.stream, &ToProxy::Snapshot(Box::new(snapshot.clone()))).expect("write");
+        loop {
+            match self.next() {
+                FromProxy::Report(_) => {}
+                word => return word,
+            }
+        }
+    }
+
+    pub fn next(&mut self) -> FromProxy {
+        read_frame(&mut self.stream).expect("read").expect("a word")
+    }
+
+    /// The next report for which this holds.
+    pub fn report(&mut self, holds: impl Fn(&Report) -> bool) -> Report {
+        loop {
+            if let FromProxy::Report(report) = self.next() {
+                if holds(&report) {
+                    return *report;
+                }
+            }
+        }
+    }
+}
+
+/// A proxy that serves this snapshot.
+pub fn serving(dir: &Path, snapshot: &Snapshot) -> (Running, Controller) {
+    serving_with(dir, snapshot, |_| {})
+}
+
+/// The same, with further sockets.
+pub fn serving_with(dir: &Path, snapshot: &Snapshot, more: impl FnOnce(&Sockets)) -> (Running, Controller) {
+    let listener = Controller::listen(dir);
+    let running = Running::start(dir);
+    more(&running.sockets);
+    let mut controller = Controller::accept(&listener);
+    assert_eq!(controller.tell(snapshot), FromProxy::Ack { generation: snapshot.generation });
+    (running, controller)
+}
+
+/// An instance that answers every request with `answer(head and body)`, on connections that it keeps open.
+pub fn instance(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("address");
+    serve(listener, answer);
+    address
+}
+
+/// What [`serve`] accepts on.
+pub trait Accept: Send + 'static {
+    type Stream: Read + Write + Send + 'static;
+    fn accept_one(&self) -> Option<Self::Stream>;
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+    fn accept_one(&self) -> Option<TcpStream> {
+        self.accept().ok().map(|(stream, _)| stream)
+    }
+}
+
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+    fn accept_one(&self) -> Option<UnixStream> {
+        self.accept().ok().map(|(stream, _)| stream)
+    }
+}
+
+/// Answers on every connection to this socket, until the test's process ends.
+pub fn serve(listener: impl Accept, answer: impl Fn(&str) -> String + Send + Sync + 'static) {
+    let answer = Arc::new(answer);
+    let accepting = move || {
+        while let Some(stream) = listener.accept_one() {
+            let answer = answer.clone();
+            Tasks::thread("conversation", move || converse(stream, &*answer)).expect("a thread");
+        }
+    };
+    Tasks::thread("instance", accepting).expect("a thread");
+}
+
+/// Reads requests (by Content-Length) and writes what `answer` gives; an empty answer closes the connection.
+pub fn converse(mut stream: impl Read + Write, answer: &dyn Fn(&str) -> String) {
+    while let Some(request) = read_message(&mut stream) {
+        let text = answer(&request);
+        if text.is_empty() || stream.write_all(text.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// One message: head, and body by its Content-Length.
+pub fn read_message(stream: &mut impl Read) -> Option<String> {
+    let (mut text, mut byte) = (Vec::new(), [0]);
+    while !text.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).ok()?;
+        text.push(byte[0]);
+    }
+    let head = String::from_utf8(text).ok()?;
+    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).ok()?;
+    Some(head + &String::from_utf8(body).ok()?)
+}
+
+/// One request and its answer, head and body.
+pub fn ask(stream: &mut (impl Read + Write), request: &str) -> String {
+    stream.write_all(request.as_bytes()).expect("write");
+    read_message(stream).expect("an answer")
+}
+
+pub fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// A field of a message.
+pub fn field<'a>(message: &'a str, name: &str) -> Option<&'a str> {
+    message.lines().find_map(|line| line.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v))
+}

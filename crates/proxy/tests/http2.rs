@@ -1,0 +1,246 @@
+//! HTTP/2 with prior knowledge through the whole proxy, downstream and upstream: gRPC's shape of traffic.
+
+mod common;
+
+use bytes::Bytes;
+use common::*;
+use h2::client::SendRequest;
+use h2::server::SendResponse;
+use h2::{RecvStream, Reason};
+use http::{HeaderMap, Request, Response};
+use ondol_core::task::Tasks;
+use ondol_core::wire::proxy::{Protocol, Snapshot};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+
+/// Runs a test on a runtime of its own, with an end.
+fn on_runtime(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let local = tokio::task::LocalSet::new();
+        let limited = tokio::time::timeout(Duration::from_secs(30), local.run_until(test));
+        limited.await.expect("an end within 30 s");
+    });
+}
+
+/// An h2c instance; each stream is given to `answer`.
+async fn instance<F: Future<Output = ()> + 'static>(
+    tasks: &Tasks,
+    answer: impl Fn(Request<RecvStream>, SendResponse<Bytes>) -> F + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let address = listener.local_addr().expect("address");
+    let (own, answer) = (tasks.clone(), std::rc::Rc::new(answer));
+    tasks.spawn_local(ondol_core::task::Kind::Other, async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (tasks, answer) = (own.clone(), answer.clone());
+            own.spawn_local(ondol_core::task::Kind::Other, async move {
+                let mut connection = h2::server::handshake(stream).await.expect("handshake");
+                while let Some(Ok((request, respond))) = connection.accept().await {
+                    tasks.spawn_local(ondol_core::task::Kind::Other, answer(request, respond));
+                }
+            });
+        }
+    });
+    address
+}
+
+async fn client(tasks: &Tasks, address: SocketAddr) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(address).await.expect("connect");
+    let (sender, connection) = h2::client::handshake(stream).await.expect("handshake");
+    tasks.spawn_local(ondol_core::task::Kind::Other, async move {
+        let _ = connection.await;
+    });
+    sender.ready().await.expect("ready")
+}
+
+/// The proxy's start waits for the controller: not on the runtime that the instance runs on.
+async fn serving(dir: &Path, snapshot: Snapshot) -> (Running, Controller) {
+    let dir = dir.to_owned();
+    tokio::task::spawn_blocking(move || common::serving(&dir, &snapshot)).await.expect("started")
+}
+
+fn grpc(path: &str) -> Request<()> {
+    let request = Request::post(format!("http://shop{path}")).header("content-type", "application/grpc");
+    request.header("te", "trailers").header("grpc-timeout", "5S").body(()).expect("a request")
+}
+
+fn routes(service: &str) -> Vec<ondol_core::wire::proxy::Route> {
+    vec![route("/", service)]
+}
+
+async fn next(body: &mut RecvStream) -> Bytes {
+    let data = body.data().await.expect("more").expect("data");
+    body.flow_control().release_capacity(data.len()).expect("capacity");
+    data
+}
+
+#[test]
+fn a_bidirectional_stream_passes_message_by_message_with_its_trailers() {
+    on_runtime(async {
+        let (dir, tasks) = (tempfile::tempdir().expect("a folder"), Tasks::new());
+        let echo = instance(&tasks, async |request, mut respond| {
+            assert_eq!(request.headers()["te"], "trailers");
+            assert!(request.headers().contains_key("grpc-timeout") && request.headers().contains_key("traceparent"));
+            let mut body = request.into_body();
+            let response = Response::builder().header("content-type", "application/grpc").body(()).expect("a response");
+            let mut stream = respond.send_response(response, false).expect("sent");
+            while let Some(Ok(data)) = body.data().await {
+                body.flow_control().release_capacity(data.len()).expect("capacity");
+                stream.send_data(data, false).expect("sent");
+            }
+            let trailers = HeaderMap::from_iter([("grpc-status".parse().expect("name"), "0".parse().expect("value"))]);
+            stream.send_trailers(trailers).expect("sent");
+        });
+        let clusters = vec![cluster("echo", Protocol::H2c, &[echo.await])];
+        let (running, _controller) = serving(dir.path(), snapshot(routes("echo"), vec![], clusters)).await;
+        let mut sender = client(&tasks, running.gateway).await;
+        let (response, mut up) = sender.send_request(grpc("/shop.Echo/Talk"), false).expect("sent");
+        up.send_data(Bytes::from_static(b"one"), false).expect("sent");
+        let response = response.await.expect("a head while the request goes on");
+        assert_eq!(response.headers()["content-type"], "application/grpc");
+        let mut body = response.into_body();
+        assert_eq!(next(&mut body).await, "one");
+        up.send_data(Bytes::from_static(b"two"), true).expect("sent");
+        assert_eq!(next(&mut body).await, "two");
+        assert!(body.data().await.is_none());
+        let trailers = body.trailers().await.expect("read").expect("trailers");
+        assert_eq!(trailers["grpc-status"], "0");
+        let line = running.log.line("/shop.Echo/Talk");
+        assert_eq!((line["protocol"].as_str(), line["bytes"].as_u64()), (Some("HTTP/2"), Some(6)));
+    });
+}
+
+#[test]
+fn many_streams_share_a_connection_to_an_http_1_instance() {
+    on_runtime(async {
+        let (dir, tasks) = (tempfile::tempdir().expect("a folder"), Tasks::new());
+        let orders = common::instance(|request| ok(request.lines().next().expect("a line")));
+        let clusters = vec![cluster("orders", Protocol::Http1, &[orders])];
+        let (running, _controller) = serving(dir.path(), snapshot(routes("orders"), vec![], clusters)).await;
+        let mut sender = client(&tasks, running.gateway).await;
+        let asked: Vec<_> = (0..50)
+            .map(|n| {
+                let request = Request::get(format!("http://shop/{n}")).body(()).expect("a request");
+                sender.send_request(request, true).expect("sent").0
+            })
+            .collect();
+        for (n, response) in asked.into_iter().enumerate() {
+            let mut body = response.await.expect("an answer").into_body();
+            assert_eq!(next(&mut body).await, format!("GET /{n} HTTP/1.1"));
+        }
+    });
+}
+
+#[test]
+fn an_http_1_client_reaches_an_http_2_instance() {
+    on_runtime(async {
+        let (dir, tasks) = (tempfile::tempdir().expect("a folder"), Tasks::new());
+        let echo = instance(&tasks, async |request, mut respond| {
+            assert_eq!(request.uri().authority().expect("authority"), "shop");
+            let mut body = request.into_body();
+            let mut all = Vec::new();
+            while let Some(Ok(data)) = body.data().await {
+                all.extend_from_slice(&data);
+                body.flow_control().release_capacity(data.len()).expect("capacity");
+            }
+            let response = Response::builder().header("x-a", "b").body(()).expect("a response");
+            respond.send_response(response, false).expect("sent").send_data(all.into(), true).expect("sent");
+        });
+        let clusters = vec![cluster("echo", Protocol::H2c, &[echo.await])];
+        let (running, _controller) = serving(dir.path(), snapshot(routes("echo"), vec![], clusters)).await;
+        let mut stream = running.client();
+        let asked = tokio::task::spawn_blocking(move || {
+            use std::io::{Read, Write};
+            let request = "POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+            stream.write_all(request.as_bytes()).expect("write");
+            let mut all = String::new();
+            stream.read_to_string(&mut all).expect("read");
+            all
+        });
+        let all = asked.await.expect("asked");
+        assert!(all.contains("x-a: b\r\n") && all.ends_with("5\r\nhello\r\n0\r\n\r\n"), "{all}");
+    });
+}
+
+#[test]
+fn a_client_that_resets_its_stream_ends_the_instances_stream() {
+    on_runtime(async {
+        let (dir, tasks) = (tempfile::tempdir().expect("a folder"), Tasks::new());
+        let (told, reset) = tokio::sync::oneshot::channel();
+        let told = std::cell::RefCell::new(Some(told));
+        let told = std::rc::Rc::new(told);
+        let slow = instance(&tasks, move |_request, mut respond| {
+            let told = told.clone();
+            async move {
+                let reason = std::future::poll_fn(|cx| respond.poll_reset(cx)).await.expect("a reset");
+                let _ = told.borrow_mut().take().expect("once").send(reason);
+            }
+        });
+        let clusters = vec![cluster("slow", Protocol::H2c, &[slow.await])];
+        let (running, mut controller) = serving(dir.path(), snapshot(routes("slow"), vec![], clusters)).await;
+        let mut sender = client(&tasks, running.gateway).await;
+        let (response, mut up) = sender.send_request(grpc("/a"), false).expect("sent");
+        // Its permit tells that it has reached the instance.
+        let seen = tokio::task::spawn_blocking(move || {
+            controller.report(|report| report.in_flight.iter().any(|(_, count)| *count == 1));
+            controller
+        });
+        let mut controller = seen.await.expect("in flight");
+        up.send_reset(Reason::CANCEL);
+        assert!(response.await.is_err());
+        assert_eq!(reset.await.expect("the instance is told"), Reason::CANCEL);
+        let freed = tokio::task::spawn_blocking(move || {
+            controller.report(|report| report.in_flight.iter().all(|(_, count)| *count == 0));
+        });
+        freed.await.expect("nothing in flight");
+        assert_eq!(running.log.line("\"/a\"")["status"], 499);
+    });
+}
+
+#[test]
+fn a_grpc_client_is_told_that_its_service_is_away_as_a_status() {
+    on_runtime(async {
+        let (dir, tasks) = (tempfile::tempdir().expect("a folder"), Tasks::new());
+        let clusters = vec![cluster("none", Protocol::H2c, &[])];
+        let (running, _controller) = serving(dir.path(), snapshot(routes("none"), vec![], clusters)).await;
+        let mut sender = client(&tasks, running.gateway).await;
+        let (response, _) = sender.send_request(grpc("/a"), true).expect("sent");
+        let response = response.await.expect("an answer");
+        assert_eq!((response.status().as_u16(), &response.headers()["grpc-status"]), (200, &"14".parse().expect("value")));
+        assert!(response.into_body().is_end_stream());
+    });
+}
+
+#[test]
+fn a_large_body_passes_with_its_windows() {
+    on_runtime(async {
+        const SIZE: usize = 8 << 20;
+        let (dir, tasks) = (tempfile::tempdir().expect("a folder"), Tasks::new());
+        let large = instance(&tasks, async |_request, mut respond| {
+            let mut stream = respond.send_response(Response::new(()), false).expect("sent");
+            let mut left = SIZE;
+            while left > 0 {
+                stream.reserve_capacity(left.min(64 << 10));
+                let got = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await.expect("open").expect("capacity");
+                let n = got.min(left);
+                left -= n;
+                stream.send_data(vec![b'x'; n].into(), left == 0).expect("sent");
+            }
+        });
+        let clusters = vec![cluster("large", Protocol::H2c, &[large.await])];
+        let (running, _controller) = serving(dir.path(), snapshot(routes("large"), vec![], clusters)).await;
+        let mut sender = client(&tasks, running.gateway).await;
+        let request = Request::get("http://shop/large").body(()).expect("a request");
+        let mut body = sender.send_request(request, true).expect("sent").0.await.expect("an answer").into_body();
+        let mut got = 0;
+        while let Some(data) = body.data().await {
+            let data = data.expect("data");
+            body.flow_control().release_capacity(data.len()).expect("capacity");
+            got += data.len();
+        }
+        assert_eq!(got, SIZE);
+    });
+}
