@@ -4,10 +4,10 @@
 //! need not be restarted: what it runs outlives the death of the controller and the proxy, which it starts again. When it is
 //! killed itself, its successor ends what it left, and starts anew.
 //!
-//! - decisions: [`machine`] (when to start again), without processes or a clock
-//! - the loop: [`service`] with `instance` and `jobs`; it alone forks and waits. `probe`, `pump` and `server` send it mail
+//! - decisions: `machine` (when to start again), without processes or a clock
+//! - the loop: `service` with `requests`, `instance` and `jobs`; it alone forks and waits. `probe`, `pump` and `server` send it mail
 //! - processes: `shim` and `spawn` (start), `contain` (whole trees), `record` and `sweep` (what a predecessor left), `proc`
-//! - what children wrote: `line`, `segments`, `logs`, `pump`; what is listened on: `ports`, `sockets`
+//! - what children wrote: `line`, `sources`, `segments`, `logs`, `pump`; what is listened on: `ports`, `sockets`
 //!
 //! The protocol is `ondol_core::wire::supervision`. Not here: what to run and when (`ondol-deploy`), traffic (`ondol-proxy`).
 //! Tests: beside each file, and with real processes in `tests/`.
@@ -29,12 +29,14 @@ mod probe;
 mod proc;
 mod pump;
 mod record;
+mod requests;
 mod segments;
 mod server;
 mod service;
 mod shim;
 mod signals;
 mod sockets;
+mod sources;
 mod spawn;
 mod sweep;
 mod tools;
@@ -96,7 +98,7 @@ pub fn run(config: Config) -> Result<(), SupervisorError> {
     let (pump, reader) = pump.map_err(SupervisorError::system("start a thread"))?;
     let socket = home.run().join("supervisor.sock");
     let listener = unix::bind(&socket).map_err(SupervisorError::folder("listen at", &socket))?;
-    let server = server::Server::new(inbox.clone(), board.clone(), logs.clone());
+    let server = server::Server::new(inbox.clone(), board.clone(), logs.clone(), clock.clone());
     let server = server.map_err(SupervisorError::system("make an event descriptor"))?;
     let mut service = service::Service {
         tools: tools::Tools {

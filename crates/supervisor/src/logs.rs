@@ -11,6 +11,7 @@
 
 use crate::line;
 use crate::segments::{self, Segments};
+use crate::sources::{Filter, decode_name, encode_name};
 use crate::wake::{Bell, Wake};
 use ondol_core::clock::SharedClock;
 use ondol_core::wire::supervision::LogLine;
@@ -55,25 +56,6 @@ struct Source {
 pub(crate) struct Raw {
     pub text: String,
     pub continued: bool,
-}
-
-/// Which sources a reader wants; none named: all.
-#[derive(Clone, Debug)]
-pub(crate) struct Filter(pub Vec<String>);
-
-impl Filter {
-    fn takes(&self, source: &str) -> bool {
-        self.0.is_empty()
-            || self
-                .0
-                .iter()
-                .any(|wanted| wanted == source || is_instance(source, wanted))
-    }
-}
-
-fn is_instance(source: &str, service: &str) -> bool {
-    let number = source.strip_prefix(service).and_then(|rest| rest.strip_prefix('.'));
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 impl Logs {
@@ -388,37 +370,6 @@ impl Inner {
 
 fn size(line: &LogLine) -> usize {
     line.text.len() + line.source.len() + size_of::<LogLine>()
-}
-
-/// A source's name as a folder's name: what is not a letter, digit, `-`, `_` or `.` becomes `%XX`.
-fn encode_name(name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let mut out = String::new();
-    for (at, byte) in name.bytes().enumerate() {
-        // A leading dot would hide it, or be the folder itself.
-        if plain(byte) && !(at == 0 && byte == b'.') {
-            out.push(byte.into());
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
-fn decode_name(folder: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut rest = folder.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        if *byte == b'%' {
-            let digits = rest.get(..2)?;
-            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
-            rest = &rest[2..];
-        } else {
-            bytes.push(*byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

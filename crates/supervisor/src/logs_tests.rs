@@ -118,28 +118,3 @@ fn lines_that_the_disk_refused_are_counted_once_it_is_well_again() {
     );
     assert!(texts(&lines).contains(&"refused"), "still in memory");
 }
-
-#[test]
-fn names_of_sources_are_safe_as_folders() {
-    for name in ["orders.1", "build/rust", "..", ".hidden", "a b%c", "주문"] {
-        let folder = encode_name(name);
-        assert!(!folder.contains('/') && !folder.starts_with('.'), "{folder}");
-        assert_eq!(decode_name(&folder).as_deref(), Some(name));
-    }
-    assert_eq!(decode_name("%zz"), None);
-}
-
-#[test]
-fn a_service_s_name_takes_its_instances_only() {
-    let filter = Filter(vec!["a".into(), "build/rust".into()]);
-    for (source, taken) in [
-        ("a.1", true),
-        ("a.12", true),
-        ("a", true),
-        ("ab.1", false),
-        ("a.b", false),
-        ("build/rust", true),
-    ] {
-        assert_eq!(filter.takes(source), taken, "{source}");
-    }
-}

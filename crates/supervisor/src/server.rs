@@ -2,9 +2,11 @@
 
 use crate::error::Refusal;
 use crate::facts::Board;
-use crate::logs::{Filter, Logs};
+use crate::logs::Logs;
 use crate::mail::{Answer, Inbox, JobEnd, Mail};
+use crate::sources::Filter;
 use crate::wake::{Wake, wait_readable};
+use ondol_core::clock::SharedClock;
 use ondol_core::thread;
 use ondol_core::wire::supervision::{LogLine, Reply, Request};
 use ondol_core::wire::supervision_client::write_socket;
@@ -21,8 +23,10 @@ use std::time::Duration;
 const LIMIT: usize = 128;
 /// A client that has connected asks within this.
 const ASK_WITHIN: Duration = Duration::from_secs(10);
-/// Between two sets of facts to one client: at most 20 a second.
+/// Between two sets of facts to one client: 20 a second, so that a storm of changes costs little.
 const PACE: Duration = Duration::from_millis(50);
+/// So much of that may be spent ahead: a few changes in a row are told at once.
+const BURST: Duration = Duration::from_millis(500);
 /// Of kept lines asked for.
 const TAIL: usize = 100_000;
 
@@ -31,16 +35,18 @@ pub(crate) struct Server {
     pub inbox: Inbox,
     pub board: Arc<Board>,
     pub logs: Arc<Logs>,
+    pub clock: SharedClock,
     pub stop: Wake,
     clients: AtomicUsize,
 }
 
 impl Server {
-    pub(crate) fn new(inbox: Inbox, board: Arc<Board>, logs: Arc<Logs>) -> io::Result<Arc<Self>> {
+    pub(crate) fn new(inbox: Inbox, board: Arc<Board>, logs: Arc<Logs>, clock: SharedClock) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             inbox,
             board,
             logs,
+            clock,
             stop: Wake::new()?,
             clients: AtomicUsize::new(0),
         }))
@@ -64,8 +70,9 @@ impl Server {
                 Ok([true, _]) => {}
                 _ => continue,
             }
-            // A client may have gone before it was accepted.
             let Ok((mut stream, _)) = listener.accept() else {
+                // The client has gone, or no descriptor is free: it would be readable again at once.
+                let _ = wait_readable([self.stop.as_fd()], Some(PACE));
                 continue;
             };
             if self.clients.fetch_add(1, Ordering::AcqRel) >= LIMIT {
@@ -147,12 +154,13 @@ impl Server {
 
     fn watch(&self, stream: &mut UnixStream) -> io::Result<()> {
         let changed = self.board.listen()?;
-        let mut seen = 0;
+        let (mut seen, mut due) = (0, Duration::ZERO);
         loop {
             changed.clear();
             if let Some(look) = self.board.look() {
                 if look.version != seen {
                     seen = look.version;
+                    due = due.max(self.clock.mono()) + PACE;
                     write_frame(stream, &Reply::Facts(Box::new((*look.facts).clone())))?;
                 }
                 if look.closed {
@@ -160,8 +168,12 @@ impl Server {
                 }
             }
             // What a client sends now can only be its end.
-            let [gone] = wait_readable([stream.as_fd()], Some(PACE))?;
-            if gone || wait_readable([stream.as_fd(), changed.as_fd()], None)?[0] {
+            let now = self.clock.mono();
+            let pause = due.saturating_sub(now + BURST);
+            if !pause.is_zero() && wait_readable([stream.as_fd()], Some(pause))?[0] {
+                return Ok(());
+            }
+            if wait_readable([stream.as_fd(), changed.as_fd()], None)?[0] {
                 return Ok(());
             }
         }
