@@ -221,7 +221,7 @@ pub struct LogLine {
 pub enum Request {
     /// Who runs here → [`Reply::Facts`].
     Facts,
-    /// [`Reply::Facts`] at once, then again whenever anything changed (joined, at most 20 a second).
+    /// [`Reply::Facts`] at once, then again whenever anything changed (joined: 20 a second, ten at once after a pause).
     Watch,
     /// Binds what is not bound yet, keeps what is → [`Reply::Bound`] or [`Reply::Error`] naming the holder.
     Listen(Vec<(SocketName, Bind)>),

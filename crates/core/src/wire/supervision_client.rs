@@ -105,7 +105,7 @@ impl SupervisorClient {
         }
     }
 
-    /// The whole state at once and again whenever it changed, at most 20 a second.
+    /// The whole state at once and again whenever it changed, joined to 20 a second.
     ///
     /// # Errors
     /// When it cannot be asked.
