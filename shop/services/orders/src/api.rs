@@ -3,7 +3,7 @@
 //! `POST /api/orders` is not here: the gateway starts the saga `place-order`, and its step `create` comes in at
 //! `PUT /internal/orders/{id}`.
 //!
-//! Tests: `tests/`.
+//! Tests: `tests/http/`.
 
 use crate::command::{Command, Commands, Failure};
 use crate::event::{Asked, Item};

@@ -9,7 +9,7 @@
 //! - Where it is not known what happened the answer is a 503. The saga asks again with the same key, and so with the same
 //!   event ids; the log then says what was stored the first time.
 //!
-//! Tests: `tests/`, with a log that loses answers and a rival that appends in between.
+//! Tests: `tests/http/`, with a log that loses answers and a rival that appends in between.
 
 use crate::event::{Asked, Event, Stored};
 use crate::log::{Cause, Log, LogError};

@@ -10,7 +10,7 @@
 //!
 //! Read `order.rs` first. `log.rs` and `prices.rs` talk to others, `api.rs` to the saga and to customers.
 //!
-//! Tests: beside each file; over HTTP against a small log server in `tests/`.
+//! Tests: beside each file; over HTTP against a small log server in `tests/http/`.
 
 pub mod api;
 pub mod command;

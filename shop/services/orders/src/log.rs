@@ -9,7 +9,7 @@
 //! Invariant: an answer that is lost may have been an append. Whoever gets [`LogError::Away`] does not know; the same append
 //! again is safe, because the log knows the first event's id.
 //!
-//! Tests: `tests/`, against a small log server with the same rules.
+//! Tests: `tests/http/`, against a small log server with the same rules.
 
 use crate::event::{Event, Stored, Unreadable};
 use crate::order::second_id;

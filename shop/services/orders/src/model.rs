@@ -8,7 +8,7 @@
 //! - Two instances may share the file and both follow the log: whoever is second finds the position passed and adds nothing.
 //! - Nothing is here that is not in the log: delete the file, and it fills again.
 //!
-//! Tests: `tests/`.
+//! Tests: `tests/http/`.
 
 use crate::event::{Event, Stored};
 use crate::log::{Entry, LogError};

@@ -1,6 +1,6 @@
 //! What the products of an order cost now: asked of products, once, when the order is placed.
 //!
-//! Tests: below for the path; over HTTP in `tests/`.
+//! Tests: below for the path; over HTTP in `tests/http/`.
 
 use crate::event::{Item, Line};
 use serde::Deserialize;

@@ -1,12 +1,8 @@
 //! What customers read: from the read model alone, in their own orders only, whatever becomes of the log.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod support;
-
+use crate::support::{Shop, basket, told};
 use serde_json::{Value, json};
 use shop_kit::testing::Service;
-use support::{Shop, basket, told};
 
 fn ids(page: &Value) -> Vec<&str> {
     page["items"]

@@ -1,11 +1,7 @@
 //! What the saga's calls do, whatever arrives twice, late or in the wrong order, and whatever is lost on the way.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod support;
-
+use crate::support::{Shop, basket, told};
 use serde_json::{Value, json};
-use support::{Shop, basket, told};
 
 const PLACED: &str = "o1.create.action order.placed.v1";
 const UNDONE: &str = "o1.create.compensate order.cancelled.v1";
