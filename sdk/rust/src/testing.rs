@@ -32,6 +32,7 @@ impl Postgres {
                 "--username=test",
                 "--encoding=UTF8",
                 "--no-instructions",
+                "--no-sync",
                 "-D",
             ])
             .arg(&data)

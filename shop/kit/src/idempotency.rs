@@ -14,15 +14,21 @@
 //! request is new. What is a definite refusal (409) is kept, too; after a failure of ours (5xx) nothing is, and the
 //! repeat is a first one.
 //!
-//! ```ignore
+//! ```no_run
+//! # use axum::{http::HeaderMap, response::Response};
+//! # use shop_kit::{Answer, Caller, Database, JsonBody, Keys, Problem, reply};
+//! # async fn deposit(keys: Keys, database: Database, caller: Caller, headers: HeaderMap, body: JsonBody<i64>)
+//! # -> Result<Response, Problem> {
 //! let claim = keys.claim(&caller.subject, "POST /api/wallet/deposits", &headers, &body.bytes)?;
 //! let mut tx = database.write().await?;
 //! if let Some(answer) = claim.enter(&mut tx).await? {
 //!     return Ok(reply(answer));
 //! }
-//! // … the effect, in tx …
+//! // … the effect, in `tx` …
+//! let answer = Answer::ok(serde_json::json!({ "balance": body.value }));
 //! claim.keep(&mut tx, &answer).await?;
 //! tx.commit().await?;
+//! # Ok(reply(answer)) }
 //! ```
 //!
 //! Rows are not purged: a key can be repeated for as long as the service lives.
