@@ -13,10 +13,13 @@
 //! Not here: running anything. Tests: beside each file, and `conformance/manifests/` as data.
 
 mod check;
+mod code;
+mod command;
 pub mod diagnostic;
 pub mod doc;
 mod env;
 mod explain;
+mod files;
 mod graph;
 pub mod init;
 mod kind;

@@ -6,17 +6,15 @@ use crate::doc::saga::SagaDoc;
 use crate::doc::service::ServiceDoc;
 use crate::doc::system::SystemDoc;
 use crate::env::Env;
+use crate::files::{MAX_SERVICES, expand, read_text};
 use crate::openapi::Contract;
 use crate::read::{Read, Reader};
 use crate::source::{At, FileId, Sources, Span, join};
-use crate::tree::{self, Limits, Node};
+use crate::tree::{self, Limits, Node, Value};
 use ondol_core::id::ServiceName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Services of one system.
-const MAX_SERVICES: usize = 500;
 
 /// A system without errors.
 #[derive(Clone, Debug)]
@@ -125,11 +123,11 @@ impl<'a> Loader<'a> {
         self.found.push(Diagnostic::error(code, at, message));
     }
 
-    /// Reads a file into a tree. `at` is who named it.
-    fn tree(&mut self, path: &Path, limits: Limits, at: Option<Span>) -> Option<(FileId, Arc<str>, Node)> {
+    /// Reads a file. `at` is who named it.
+    fn text(&mut self, path: &Path, limits: Limits, at: Option<Span>) -> Option<(FileId, Arc<str>)> {
         self.files.push(path.to_path_buf());
-        let text = match read_text(path, limits.bytes) {
-            Ok(text) => text,
+        match read_text(path, limits.bytes) {
+            Ok(text) => Some((self.sources.add(&self.root, path.to_path_buf(), &text), text.into())),
             Err((code, why)) => {
                 let shown = crate::source::show_path(&self.root, path);
                 self.found.push(match at {
@@ -140,17 +138,18 @@ impl<'a> Loader<'a> {
                     }
                     .hint("name a folder that holds an ondol.yaml; `ondol init` writes one"),
                 });
-                return None;
-            }
-        };
-        let file = self.sources.add(&self.root, path.to_path_buf(), &text);
-        match tree::parse(file, &text, limits) {
-            Ok(node) => Some((file, text.into(), node)),
-            Err(errors) => {
-                self.found.extend(errors);
                 None
             }
         }
+    }
+
+    /// Reads a file into a tree.
+    fn tree(&mut self, path: &Path, limits: Limits, at: Option<Span>) -> Option<(FileId, Arc<str>, Node)> {
+        let (file, text) = self.text(path, limits, at)?;
+        let node = tree::parse(file, &text, limits)
+            .map_err(|errors| self.found.extend(errors))
+            .ok()?;
+        Some((file, text, node))
     }
 
     /// Reads one of our own files. The tree is given too, since it knows a little even where the document is broken.
@@ -178,7 +177,7 @@ impl<'a> Loader<'a> {
         let Some(system) = system else {
             // The document is broken elsewhere; its services are looked at all the same.
             let listed = node.get("services").map(|list| match &list.value {
-                tree::Value::List(items) => items.iter().filter_map(Node::text).map(str::to_owned).collect(),
+                Value::List(items) => items.iter().filter_map(Node::text).map(str::to_owned).collect(),
                 _ => Vec::new(),
             });
             let found = listed
@@ -226,7 +225,7 @@ impl<'a> Loader<'a> {
             read.broken_services
                 .extend(node.get("service").and_then(Node::text).map(str::to_owned));
             let sagas = node.get("sagas").map(|list| match &list.value {
-                tree::Value::List(items) => items.iter().filter_map(Node::text).map(str::to_owned).collect(),
+                Value::List(items) => items.iter().filter_map(Node::text).map(str::to_owned).collect(),
                 _ => Vec::new(),
             });
             for saga in sagas.unwrap_or_default() {
@@ -277,8 +276,8 @@ impl<'a> Loader<'a> {
         if let Some(known) = self.contracts.get(path) {
             return known.clone();
         }
-        let read = self.tree(path, tree::CONTRACT, Some(at)).and_then(|(file, _, node)| {
-            let made = Contract::new(path.to_path_buf(), file, node.json());
+        let read = self.contract_json(path, at).and_then(|(file, json)| {
+            let made = Contract::new(path.to_path_buf(), file, json);
             made.map_err(|why| self.error(Code::Contract, Span { file, start: 0, end: 0 }, why))
                 .ok()
         });
@@ -287,9 +286,45 @@ impl<'a> Loader<'a> {
         contract
     }
 
+    /// A contract's content. JSON is read as JSON: tools write escapes and tabs in it that YAML takes otherwise.
+    fn contract_json(&mut self, path: &Path, at: Span) -> Option<(FileId, serde_json::Value)> {
+        if path.extension().is_none_or(|end| end != "json") {
+            return self
+                .tree(path, tree::CONTRACT, Some(at))
+                .map(|(file, _, node)| (file, node.json()));
+        }
+        let (file, text) = self.text(path, tree::CONTRACT, Some(at))?;
+        let read = serde_json::from_str(&text).map_err(|error| {
+            let lines = text
+                .split_inclusive('\n')
+                .take(error.line().saturating_sub(1))
+                .map(str::len)
+                .sum::<usize>();
+            let start = u32::try_from(lines + error.column().saturating_sub(1)).unwrap_or(0);
+            self.error(
+                Code::Syntax,
+                Span {
+                    file,
+                    start,
+                    end: start,
+                },
+                format!("not JSON: {error}"),
+            );
+        });
+        Some((file, read.ok()?))
+    }
+
     /// The schema of a saga's input, standing alone and compiled once to see that it can be.
     fn input_schema(&mut self, saga: &Path, node: &Node) -> Option<serde_json::Value> {
         let json = node.json();
+        if let (Some(target), Value::Map(entries)) = (node.get("$ref"), &node.value)
+            && entries.len() > 1
+        {
+            let found = Diagnostic::error(Code::Conflict, target.at, "a `$ref` stands alone");
+            self.found
+                .push(found.hint("write what is beside it into the schema that it names"));
+            return None;
+        }
         let schema = match node
             .get("$ref")
             .and_then(Node::text)
@@ -346,96 +381,4 @@ impl<'a> Loader<'a> {
 fn saga_name_in(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.trim_end_matches(".yaml").trim_end_matches(".saga").to_owned()
-}
-
-/// Why a file cannot be read, in words without numbers.
-pub(crate) fn why_unread(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".into(),
-        std::io::ErrorKind::PermissionDenied => "this user may not read it".into(),
-        std::io::ErrorKind::IsADirectory => "a folder, not a file".into(),
-        _ => error.to_string(),
-    }
-}
-
-fn read_text(path: &Path, limit: u64) -> Result<String, (Code, String)> {
-    let size = std::fs::metadata(path)
-        .map_err(|error| (Code::File, why_unread(&error)))?
-        .len();
-    if size > limit {
-        return Err((Code::Limit, format!("larger than {} KiB", limit / 1024)));
-    }
-    let bytes = std::fs::read(path).map_err(|error| (Code::File, why_unread(&error)))?;
-    String::from_utf8(bytes).map_err(|_| (Code::File, "not UTF-8 text".into()))
-}
-
-/// Folders that fit a pattern whose segments may hold `*`. Hidden ones only by name.
-fn expand(root: &Path, pattern: &str) -> Vec<PathBuf> {
-    let mut found = vec![if pattern.starts_with('/') {
-        PathBuf::from("/")
-    } else {
-        root.to_path_buf()
-    }];
-    for segment in pattern.split('/').filter(|segment| !segment.is_empty()) {
-        if !segment.contains('*') {
-            found = found.iter().map(|folder| join(folder, segment)).collect();
-            continue;
-        }
-        let mut next = Vec::new();
-        for folder in &found {
-            let Ok(entries) = std::fs::read_dir(folder) else {
-                continue;
-            };
-            let names = entries
-                .flatten()
-                .map(|entry| entry.file_name().to_string_lossy().into_owned());
-            let fitting = names.filter(|name| !name.starts_with('.') && wildcard(segment, name));
-            next.extend(fitting.map(|name| folder.join(name)).filter(|path| path.is_dir()));
-        }
-        next.sort();
-        next.truncate(MAX_SERVICES * 4);
-        found = next;
-    }
-    found
-}
-
-/// Whether `name` fits `pattern`, where `*` stands for any text.
-fn wildcard(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(rest) = name.strip_prefix(parts.next().unwrap_or_default()) else {
-        return false;
-    };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else {
-        return rest.is_empty();
-    };
-    let mut rest = rest;
-    for part in middle {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wildcards_stand_for_any_text() {
-        for (pattern, name, want) in [
-            ("*", "orders", true),
-            ("bank-*", "bank-north", true),
-            ("bank-*", "orders", false),
-            ("*-a-*", "x-a-y", true),
-            ("a*a", "a", false),
-            ("a*b*c", "a1b2c", true),
-            ("orders", "orders", true),
-            ("orders", "orders2", false),
-        ] {
-            assert_eq!(wildcard(pattern, name), want, "{pattern} {name}");
-        }
-    }
 }

@@ -180,12 +180,12 @@ fn whole(value: String, name: &str, from: usize, to: usize) -> Result<String, Ba
 
 fn from_file(file: &Path) -> Result<String, String> {
     let size = std::fs::metadata(file)
-        .map_err(|error| crate::load::why_unread(&error))?
+        .map_err(|error| crate::files::why_unread(&error))?
         .len();
     if size > MAX_FILE {
         return Err(format!("larger than {MAX_FILE} bytes"));
     }
-    let text = std::fs::read_to_string(file).map_err(|error| crate::load::why_unread(&error))?;
+    let text = std::fs::read_to_string(file).map_err(|error| crate::files::why_unread(&error))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     if text.contains("${") {

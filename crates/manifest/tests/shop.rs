@@ -37,6 +37,9 @@ fn the_shop_is_taken_and_its_checkout_lowers() {
     }
     let place = |name: &str| names.iter().position(|known| *known == name);
     assert!(place("products") < place("orders"), "what is required comes first");
+    for saga in &lowered.sagas {
+        ondol_saga::plan::Plan::compile(saga.clone()).expect("what check takes, the engine takes");
+    }
     let saga = lowered
         .sagas
         .iter()

@@ -14,6 +14,7 @@ pub(super) fn check(world: &World<'_>, found: &mut Vec<Diagnostic>) {
     for service in &world.parts.services {
         for route in &service.doc.routes {
             path(world, &route.r#match.value, found);
+            headers(&route.r#match.value, found);
             names(world, route, found);
             start(world, route, found);
             limit(world, service, route, found);
@@ -47,6 +48,21 @@ fn path(world: &World<'_>, doc: &MatchDoc, found: &mut Vec<Diagnostic>) {
             );
             found.push(here.note(*first, "first here"));
         }
+    }
+}
+
+fn headers(doc: &MatchDoc, found: &mut Vec<Diagnostic>) {
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    for (name, _) in doc
+        .headers
+        .iter()
+        .filter(|(name, _)| name.is_empty() || !name.chars().all(token))
+    {
+        found.push(Diagnostic::error(
+            Code::Value,
+            name.at,
+            format!("`{}` is no name of a header", name.value),
+        ));
     }
 }
 

@@ -10,6 +10,7 @@ use crate::lower::longest_timeout_ms;
 use crate::reference::Use;
 use crate::source::{At, Span, join};
 use crate::value::{Socket, Words};
+use std::path::Path;
 
 /// Instances of one service.
 const MAX_INSTANCES: u32 = 100;
@@ -17,6 +18,7 @@ const MAX_INSTANCES: u32 = 100;
 pub(super) fn check(world: &World<'_>, found: &mut Vec<Diagnostic>) {
     for service in &world.parts.services {
         dependencies(world, service, found);
+        folder(world, &service.folder, &service.doc.dir, found);
         build(world, service, found);
         run(world, service, found);
         readiness(world, service, found);
@@ -26,6 +28,18 @@ pub(super) fn check(world: &World<'_>, found: &mut Vec<Diagnostic>) {
         contract(service, found);
     }
     cycles(world, found);
+}
+
+/// A folder that commands start in must be there.
+pub(super) fn folder(world: &World<'_>, base: &Path, dir: &At<String>, found: &mut Vec<Diagnostic>) {
+    let path = join(base, dir);
+    if dir.at != Span::BUILT_IN && !path.is_dir() {
+        let message = format!(
+            "the folder `{}` is not there",
+            crate::source::show_path(world.root, &path)
+        );
+        found.push(Diagnostic::error(Code::File, dir.at, message).hint("`dir` is relative to this file's folder"));
+    }
 }
 
 fn dependencies(world: &World<'_>, service: &Service, found: &mut Vec<Diagnostic>) {
@@ -267,7 +281,7 @@ fn variables(world: &World<'_>, service: &Service, found: &mut Vec<Diagnostic>) 
         .uses
         .iter()
         .chain(in_env)
-        .filter(|used| !known.contains(&used.name) && !(unsure && used.name.ends_with("_URL")))
+        .filter(|used| !(known.contains(&used.name) || unsure && used.name.ends_with("_URL")))
     {
         found.push(unknown_variable(used, service, &known));
     }

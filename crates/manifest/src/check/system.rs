@@ -39,6 +39,7 @@ pub(super) fn check(world: &World<'_>, system: &SystemDoc, found: &mut Vec<Diagn
         if name.value.contains(char::is_whitespace) || name.value.is_empty() {
             found.push(Diagnostic::error(Code::Value, name.at, "a build's name is one word"));
         }
+        super::services::folder(world, world.root, &build.dir, found);
         super::services::program_of_build(world, &build.run, found);
     }
 }
