@@ -131,7 +131,7 @@ impl Sagas {
         let places = self.shared.places.clone();
         let place = tokio::time::timeout(self.shared.settings.place_wait, places.acquire_owned()).await;
         let Ok(Ok(place)) = place else {
-            return Err(Refusal::full());
+            return self.without_place(key.as_ref(), wait).await;
         };
 
         let ports = &self.shared.ports;
@@ -182,6 +182,16 @@ impl Sagas {
         }
     }
 
+    /// No new saga can begin; the one that the key began can be joined all the same.
+    async fn without_place(&self, key: Option<&KeyRow>, wait: Duration) -> Result<StartAnswer, Refusal> {
+        let Some(known) = key else { return Err(Refusal::full()) };
+        let row = self.shared.ports.engine.row(Table::StartKey, known.key.clone()).await;
+        match row.map_err(|error| Refusal::store(None, error.to_string()))? {
+            Some(row) => self.join(&row, key, wait).await,
+            None => Err(Refusal::full()),
+        }
+    }
+
     async fn join(&self, row: &Row, key: Option<&KeyRow>, wait: Duration) -> Result<StartAnswer, Refusal> {
         let known: SavedKey = record::read(&row.body).map_err(|error| Refusal::store(None, error.to_string()))?;
         let id = known
@@ -199,10 +209,9 @@ impl Sagas {
     /// `done` or `aborted` as soon as the saga has ended, `waiting` at the wait's end, but never before it may be seen.
     async fn await_end(&self, id: SagaId, mut watcher: Watcher, wait: Duration) -> Result<StartAnswer, Refusal> {
         // A saga that nobody drives now may have ended long ago.
-        if !self.shared.hub.is_driven(id) && !matches!(watcher.now(), Progress::Ended(_)) {
-            if let Some(answer) = self.stored(id).await?.answer {
-                return Ok(StartAnswer::rendered(&answer, id));
-            }
+        let nobody_drives = !self.shared.hub.is_driven(id) && !matches!(watcher.now(), Progress::Ended(_));
+        if nobody_drives && let Some(answer) = self.stored(id).await?.answer {
+            return Ok(StartAnswer::rendered(&answer, id));
         }
         let visible_wait = self.shared.settings.visible_wait;
         for (patience, enough_to_see) in [(wait, false), (visible_wait, true)] {

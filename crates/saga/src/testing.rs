@@ -50,10 +50,7 @@ pub(crate) fn definition(stages: &[&str]) -> Definition {
             steps,
         }
     };
-    let total = stages
-        .iter()
-        .any(|stage| *stage == "needs")
-        .then(|| json!({ "total": "{needs.total}" }));
+    let total = stages.contains(&"needs").then(|| json!({ "total": "{needs.total}" }));
     let done = total.map(|body| AnswerTemplate {
         status: 201,
         location: None,

@@ -211,7 +211,7 @@ pub fn read(answer: &StartAnswer) -> (u16, Value) {
 
 /// Waits until `holds`, in virtual time; the runtime's own limit ends a wait that is in vain.
 pub async fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
-    let patience = Duration::from_secs(7 * 86_400);
+    let patience = Duration::from_secs(6 * 3_600);
     let looked = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -219,5 +219,5 @@ pub async fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
     };
     tokio::time::timeout(patience, looked)
         .await
-        .expect("it comes true within a virtual week");
+        .expect("it comes true within six virtual hours");
 }
