@@ -1,2 +1,73 @@
-//! bench.
-fn main() {}
+//! Load, torture and measurements: programs against a real Ondol with real services.
+//!
+//! - `load`: customers at a steady rate against a running shop
+//! - `torture`: the same while everything is killed at random, then the shop's laws
+//! - `sagas`, `first-order`, `memory`: the figures of `docs/performance.md`
+//! - shared: `http.rs` (client), `system.rs` (a system of its own), `shop.rs` (a customer), `laws.rs` (the six laws)
+
+mod first_order;
+mod http;
+mod laws;
+mod load;
+mod memory;
+mod participant;
+mod postgres;
+mod random;
+mod sagas;
+mod shop;
+mod system;
+mod torture;
+mod traffic;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Load, torture and measurements.
+#[derive(Parser)]
+#[command(name = "ondol-bench")]
+enum Cli {
+    /// Customers at a steady rate against a running shop.
+    Load(load::Args),
+    /// Kill everything at random under load, then check the shop's laws.
+    Torture(torture::Args),
+    /// Two-step sagas per second.
+    Sagas(sagas::Args),
+    /// From `ondol up` to the first confirmed order.
+    FirstOrder(first_order::Args),
+    /// The idle roles' memory.
+    Memory(memory::Args),
+    /// A participant that keeps nothing; `sagas` starts it.
+    #[command(hide = true)]
+    Participant,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli {
+        Cli::Participant => participant::run(),
+        other => tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(Into::into)
+            .and_then(|runtime| runtime.block_on(run(other))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli {
+        Cli::Load(args) => load::run(args).await,
+        Cli::Torture(args) => torture::run(args).await,
+        Cli::Sagas(args) => sagas::run(args).await,
+        Cli::FirstOrder(args) => first_order::run(args).await,
+        Cli::Memory(args) => memory::run(args).await,
+        Cli::Participant => Ok(()),
+    }
+}

@@ -1,1 +1,20 @@
-//! api.
+//! The admin API for people and the service API for services.
+//!
+//! - [`admin`]: `http://127.0.0.1:7070`, guarded by `guard.rs`; its OpenAPI is generated from the handlers
+//! - [`service`]: `ONDOL_URL` of every service, behind the proxy
+//! - [`serve`]: the accept loop of both
+//!
+//! Not here: what happens (the rooms behind the handles of [`Api`]).
+
+pub mod admin;
+mod events;
+mod guard;
+mod metrics;
+mod problem;
+mod sagas;
+pub mod serve;
+pub mod service;
+mod state;
+mod system;
+
+pub use state::Api;

@@ -1,5 +1,6 @@
 //! What others may ask of the loop in `service.rs`.
 
+use crate::config::SystemPlan;
 use crate::status::SystemStatus;
 use ondol_core::error::ErrorCode;
 use ondol_core::id::ServiceName;
@@ -64,12 +65,18 @@ pub(crate) enum Command {
 pub struct Deploy {
     pub(crate) commands: mpsc::Sender<crate::service::Wake>,
     pub(crate) status: watch::Receiver<Arc<SystemStatus>>,
+    pub(crate) plan: watch::Receiver<Arc<SystemPlan>>,
 }
 
 impl Deploy {
     /// The status now.
     pub fn status(&self) -> Arc<SystemStatus> {
         self.status.borrow().clone()
+    }
+
+    /// What is declared now.
+    pub fn plan(&self) -> Arc<SystemPlan> {
+        self.plan.borrow().clone()
     }
 
     /// The status and every change of it.

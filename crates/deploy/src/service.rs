@@ -88,13 +88,16 @@ pub(crate) enum Wake {
 pub fn start(config: Config, ports: Ports) -> io::Result<Deploy> {
     let (wakes, woken) = mpsc::channel();
     let (status, status_seen) = watch::channel(Arc::new(status::blank(&config.plan)));
+    let (plan, plan_seen) = watch::channel(Arc::new(config.plan.clone()));
     let (supervisor, to_loop, tasks) = (ports.supervisor.clone(), wakes.clone(), ports.tasks.clone());
     Tasks::thread("deploy-facts", move || follow_facts(&supervisor, &to_loop, &tasks))?;
     let deploy = Deploy {
         commands: wakes.clone(),
         status: status_seen,
+        plan: plan_seen,
     };
-    Tasks::thread("deploy", move || Loop::new(config, ports, wakes, status).run(&woken))?;
+    let published = Published { status, plan };
+    Tasks::thread("deploy", move || Loop::new(config, ports, wakes, published).run(&woken))?;
     Ok(deploy)
 }
 
@@ -120,11 +123,17 @@ fn follow_facts(supervisor: &SupervisorClient, to_loop: &mpsc::Sender<Wake>, tas
     }
 }
 
+/// What others see of the loop.
+struct Published {
+    status: watch::Sender<Arc<SystemStatus>>,
+    plan: watch::Sender<Arc<SystemPlan>>,
+}
+
 struct Loop {
     config: Config,
     ports: Ports,
     wakes: mpsc::Sender<Wake>,
-    status: watch::Sender<Arc<SystemStatus>>,
+    published: Published,
     builds: Builds,
     settings: Settings,
     machine: Machine,
@@ -167,7 +176,7 @@ impl Problems {
 }
 
 impl Loop {
-    fn new(config: Config, ports: Ports, wakes: mpsc::Sender<Wake>, status: watch::Sender<Arc<SystemStatus>>) -> Self {
+    fn new(config: Config, ports: Ports, wakes: mpsc::Sender<Wake>, published: Published) -> Self {
         let settings = Settings::new(ports.engine.clone(), ports.clock.clone(), ports.runtime.clone());
         let registry = Registry::new(config.boot.clone(), ports.clock.wall());
         Self {
@@ -189,7 +198,7 @@ impl Loop {
             config,
             ports,
             wakes,
-            status,
+            published,
         }
     }
 
@@ -495,6 +504,7 @@ impl Loop {
         let Some(reload) = &self.config.watch else { return };
         match reload() {
             Ok(plan) => {
+                self.published.plan.send_replace(Arc::new(plan.clone()));
                 self.config.plan = plan;
                 self.around = None; // Bound again: what is bound stays, what is new is added.
                 self.problems.manifests = None;
@@ -558,7 +568,7 @@ impl Loop {
             problem: self.problems.first(),
             generation: acked.then_some(self.generation),
         };
-        self.status.send_if_modified(|old| {
+        self.published.status.send_if_modified(|old| {
             let changed = **old != status;
             if changed {
                 *old = Arc::new(status);

@@ -1,0 +1,131 @@
+//! `GET /metrics`: Prometheus text for the whole system.
+
+use crate::problem::Answer;
+use crate::state::Api;
+use axum::extract::State;
+use http::header;
+use ondol_core::engine::Table;
+use ondol_core::wire::supervision::Phase;
+use ondol_telemetry::exposition::{self, Page};
+use std::sync::PoisonError;
+
+/// Prometheus text, version 0.0.4.
+#[utoipa::path(get, path = "/metrics", tag = "metrics", responses((status = 200, description = "Prometheus text.")))]
+pub(crate) async fn metrics(State(api): State<Api>) -> Answer<([(header::HeaderName, &'static str); 1], String)> {
+    let mut page = Page::default();
+    exposition::traffic(&mut page, &api.red.lock().unwrap_or_else(PoisonError::into_inner));
+    instances(&mut page, &api);
+    sagas(&mut page, &api).await?;
+    store(&mut page, &api).await?;
+    Ok((
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        page.finish(),
+    ))
+}
+
+fn instances(page: &mut Page, api: &Api) {
+    let status = api.deploy.status();
+    page.family(
+        "ondol_instances_wanted",
+        "gauge",
+        "Instances that a service should have.",
+    );
+    for service in &status.services {
+        page.sample(
+            "ondol_instances_wanted",
+            &[("service", service.service.as_str())],
+            service.wanted,
+        );
+    }
+    page.family(
+        "ondol_instances_ready",
+        "gauge",
+        "Instances of the wanted release that are ready.",
+    );
+    for service in &status.services {
+        page.sample(
+            "ondol_instances_ready",
+            &[("service", service.service.as_str())],
+            service.ready,
+        );
+    }
+    page.family("ondol_instance_up", "gauge", "1 while the instance is ready.");
+    for fact in status.services.iter().flat_map(|service| &service.instances) {
+        let (service, id) = (fact.id.service.as_str(), fact.id.to_string());
+        let labels = [
+            ("service", service),
+            ("instance", id.as_str()),
+            ("release", fact.release.as_str()),
+        ];
+        page.sample("ondol_instance_up", &labels, u8::from(fact.phase == Phase::Ready));
+    }
+    page.family("ondol_instance_restarts_total", "counter", "Starts beyond the first.");
+    for fact in status.services.iter().flat_map(|service| &service.instances) {
+        let (service, id) = (fact.id.service.as_str(), fact.id.to_string());
+        page.sample(
+            "ondol_instance_restarts_total",
+            &[("service", service), ("instance", &id)],
+            fact.restarts,
+        );
+    }
+}
+
+async fn sagas(page: &mut Page, api: &Api) -> Answer<()> {
+    let stats = api.sagas.stats().await?;
+    page.family(
+        "ondol_sagas",
+        "gauge",
+        "Sagas by state; of those that ended only this controller's.",
+    );
+    for (state, count) in &stats.phases {
+        page.sample("ondol_sagas", &[("state", state)], count);
+    }
+    page.family("ondol_sagas_active", "gauge", "Sagas in memory now.")
+        .sample("ondol_sagas_active", &[], stats.active);
+    for (name, help, value) in [
+        (
+            "ondol_saga_starts_total",
+            "Sagas started by this controller.",
+            stats.started,
+        ),
+        (
+            "ondol_saga_joins_total",
+            "Starts that joined a saga by their key.",
+            stats.joined,
+        ),
+        ("ondol_saga_commits_total", "Commits of sagas.", stats.commits),
+        (
+            "ondol_saga_calls_total",
+            "Calls of participants, polls too.",
+            stats.calls,
+        ),
+        (
+            "ondol_sagas_unreadable_total",
+            "Sagas whose stored form could not be read; must be 0.",
+            stats.unreadable,
+        ),
+    ] {
+        page.family(name, "counter", help).sample(name, &[], value);
+    }
+    Ok(())
+}
+
+async fn store(page: &mut Page, api: &Api) -> Answer<()> {
+    let size = api.engine.size().await?;
+    page.family("ondol_store_bytes", "gauge", "Bytes that the store takes.")
+        .sample("ondol_store_bytes", &[], size.bytes);
+    page.family("ondol_store_records_total", "counter", "Last position of the log.");
+    page.sample("ondol_store_records_total", &[], size.records);
+    page.family("ondol_store_events_total", "counter", "Last position of the event log.");
+    page.sample("ondol_store_events_total", &[], size.events);
+    page.family(
+        "ondol_store_rows",
+        "gauge",
+        "Rows by table; start keys and final answers are kept for ever.",
+    );
+    for (table, rows) in Table::ALL.iter().zip(&size.rows) {
+        let name = format!("{table:?}").to_lowercase();
+        page.sample("ondol_store_rows", &[("table", &name)], rows);
+    }
+    Ok(())
+}

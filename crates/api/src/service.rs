@@ -1,0 +1,231 @@
+//! The service API: what a service reaches at `ONDOL_URL`, and the gateway for routes that start a saga.
+//!
+//! It listens on a Unix socket that only the proxy opens. On a service's edge the proxy sets `Ondol-Caller`; then the
+//! bearer token must be that service's own, and it may do only what its manifest names. Without `Ondol-Caller` the
+//! request comes from the gateway, which strips every `Ondol-*` header from outside and sends nothing here but starts.
+
+use crate::events::{self, AllQuery, ReadQuery};
+use crate::problem::{Answer, Problem};
+use crate::state::Api;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use http::HeaderMap;
+use ondol_core::id::{RouteName, SagaName, ServiceName, StreamName};
+use ondol_core::unit::parse_duration;
+use ondol_core::wire::proxy::Action;
+use ondol_deploy::config::ServicePlan;
+use ondol_saga::record::Auth;
+use ondol_saga::start::scope;
+use ondol_saga::{StartAnswer, StartRequest};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::time::Duration;
+
+/// 1,000 events of the largest size would be more; a batch of this many bytes is refused.
+const MAX_BODY: usize = 4 << 20;
+
+/// The router of the service API.
+pub fn router(api: Api) -> Router {
+    Router::new()
+        .route("/v1/starts/{route}", post(start_by_route))
+        .route("/v1/sagas", post(start_by_service))
+        .route("/v1/streams/{name}/events", post(append))
+        .route("/v1/streams/{name}", get(read))
+        .route("/v1/all", get(all))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(api)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The service that calls, proved by its token.
+fn caller(api: &Api, headers: &HeaderMap) -> Answer<ServicePlan> {
+    let edge = text(headers, "ondol-caller").ok_or_else(|| Problem::forbidden("this path is for services"))?;
+    let token = text(headers, "authorization").and_then(|value| value.strip_prefix("Bearer "));
+    let token = token.ok_or_else(|| Problem::unauthorized("send `Authorization: Bearer $ONDOL_TOKEN`"))?;
+    let service = api
+        .tokens
+        .verify(token)
+        .ok_or_else(|| Problem::unauthorized("this token is of no service here"))?;
+    if service.as_str() != edge {
+        return Err(Problem::forbidden(format!(
+            "this is the token of {service}, but the caller is {edge}"
+        )));
+    }
+    plan(api, &service).ok_or_else(|| Problem::forbidden(format!("service {service} is not declared any more")))
+}
+
+fn plan(api: &Api, service: &ServiceName) -> Option<ServicePlan> {
+    api.deploy
+        .plan()
+        .services
+        .iter()
+        .find(|plan| &plan.service == service)
+        .cloned()
+}
+
+/// The stream, if the service owns its family.
+fn owned(service: &ServicePlan, stream: &str) -> Answer<StreamName> {
+    let stream = StreamName::new(stream).map_err(|error| Problem::bad_request(error.to_string()))?;
+    if service.streams.iter().any(|family| family == stream.family()) {
+        return Ok(stream);
+    }
+    let (name, family) = (&service.service, stream.family());
+    Err(Problem::forbidden(format!(
+        "{name} does not own the streams {family}-*; its service.yaml names them in `streams:`"
+    )))
+}
+
+async fn append(
+    State(api): State<Api>,
+    Path(stream): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer<Response> {
+    let stream = owned(&caller(&api, &headers)?, &stream)?;
+    events::append(&api.streams, &stream, &headers, &body).await
+}
+
+async fn read(
+    State(api): State<Api>,
+    Path(stream): Path<String>,
+    Query(query): Query<ReadQuery>,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let stream = owned(&caller(&api, &headers)?, &stream)?;
+    events::read(&api.streams, &stream, &query).await
+}
+
+/// Only events of the service's own families.
+async fn all(State(api): State<Api>, Query(query): Query<AllQuery>, headers: HeaderMap) -> Answer<Response> {
+    let service = caller(&api, &headers)?;
+    events::all(&api.streams, Some(service.streams), &query).await
+}
+
+/// `POST /v1/sagas`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServiceStart {
+    saga: SagaName,
+    key: String,
+    input: Box<RawValue>,
+    /// Such as `5s`.
+    wait: Option<String>,
+}
+
+async fn start_by_service(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Answer<Response> {
+    let service = caller(&api, &headers)?;
+    let start: ServiceStart =
+        serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the body: {error}")))?;
+    if !service.sagas.contains(&start.saga) {
+        let (name, saga) = (&service.service, &start.saga);
+        return Err(Problem::forbidden(format!(
+            "{name} does not own the saga {saga}; its service.yaml names them in `sagas:`"
+        )));
+    }
+    let wait = start.wait.as_deref().map_or(Ok(Duration::ZERO), parse_duration);
+    let request = StartRequest {
+        saga: start.saga,
+        scope: scope(&["service", service.service.as_str()]),
+        key: Some(start.key),
+        key_required: true,
+        body: Bytes::copy_from_slice(start.input.get().as_bytes()),
+        auth: None,
+        correlation: correlation(&headers),
+        traceparent: text(&headers, "traceparent").map(Into::into),
+        wait: wait.map_err(|error| Problem::bad_request(format!("wait: {error}")))?,
+    };
+    Ok(respond(api.sagas.start(request).await))
+}
+
+async fn start_by_route(
+    State(api): State<Api>,
+    Path(route): Path<RouteName>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer<Response> {
+    if headers.contains_key("ondol-caller") {
+        return Err(Problem::forbidden("services start sagas by POST /v1/sagas"));
+    }
+    let plan = api.deploy.plan();
+    let found = plan
+        .services
+        .iter()
+        .flat_map(|service| &service.routes)
+        .find(|known| known.name == route);
+    let Some(Action::Start {
+        saga,
+        wait_ms,
+        key_required,
+    }) = found.map(|route| &route.action)
+    else {
+        return Err(Problem::not_found(format!("route {route} starts no saga")));
+    };
+    let auth = found.and_then(|route| route.auth.as_ref()).map(|_| verified(&headers));
+    let (issuer, subject) = auth
+        .as_ref()
+        .map_or(("", ""), |auth| (auth.issuer.as_str(), auth.subject.as_str()));
+    let request = StartRequest {
+        saga: saga.clone(),
+        scope: scope(&["route", issuer, subject, route.as_str()]),
+        key: text(&headers, "idempotency-key").map(Into::into),
+        key_required: *key_required,
+        body,
+        auth: auth.clone(),
+        correlation: correlation(&headers),
+        traceparent: text(&headers, "traceparent").map(Into::into),
+        wait: Duration::from_millis(*wait_ms),
+    };
+    Ok(respond(api.sagas.start(request).await))
+}
+
+/// What the gateway verified.
+fn verified(headers: &HeaderMap) -> Auth {
+    let part = |name| text(headers, name).unwrap_or_default().to_owned();
+    Auth {
+        subject: part("ondol-subject"),
+        scope: part("ondol-scope"),
+        roles: part("ondol-roles")
+            .split([' ', ','])
+            .filter(|role| !role.is_empty())
+            .map(Into::into)
+            .collect(),
+        issuer: part("ondol-issuer"),
+    }
+}
+
+/// The `correlation-id` member of W3C baggage.
+fn correlation(headers: &HeaderMap) -> Option<String> {
+    let members = text(headers, "baggage")?.split(',');
+    let pairs = members.filter_map(|member| member.split(';').next()?.split_once('='));
+    let mut found = pairs
+        .filter(|(name, _)| name.trim() == "correlation-id")
+        .map(|(_, value)| value.trim().to_owned());
+    found.next().filter(|id| !id.is_empty() && id.len() <= 200)
+}
+
+fn respond(answer: StartAnswer) -> Response {
+    (answer.status, answer.headers, answer.body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_correlation_id_comes_from_baggage() {
+        let with = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("baggage", text.parse().expect("header"));
+            correlation(&headers)
+        };
+        assert_eq!(with("a=b, correlation-id = c-1;ttl=4 ,x=y"), Some("c-1".into()));
+        assert_eq!(with("a=b"), None);
+        assert_eq!(with("correlation-id="), None);
+    }
+}

@@ -1,0 +1,36 @@
+//! What the handlers reach: the handles of the rooms.
+
+use ondol_core::clock::SharedClock;
+use ondol_core::engine::SharedEngine;
+use ondol_deploy::Deploy;
+use ondol_deploy::instance::TokenKey;
+use ondol_discovery::control::Proxies;
+use ondol_events::Streams;
+use ondol_saga::Sagas;
+use ondol_telemetry::Red;
+use std::sync::{Arc, Mutex};
+
+/// Shared by every request; cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    /// Builds, instances, settings.
+    pub deploy: Deploy,
+    /// Sagas.
+    pub sagas: Sagas,
+    /// Event streams.
+    pub streams: Streams,
+    /// What proxies say.
+    pub proxies: Proxies,
+    /// What proxies counted.
+    pub red: Arc<Mutex<Red>>,
+    /// The store, for its size.
+    pub engine: SharedEngine,
+    /// Makes and checks service tokens.
+    pub tokens: TokenKey,
+    /// The admin API's bearer token.
+    pub admin_token: Arc<str>,
+    /// Values of `Host` that are this API: `127.0.0.1:7070`, `localhost:7070`.
+    pub hosts: Arc<[String]>,
+    /// Time.
+    pub clock: SharedClock,
+}

@@ -1,0 +1,121 @@
+//! Asks the controller's admin API, with the token of `.ondol/token`. Blocking: a command has nothing else to do.
+
+use crate::home::Home;
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Largest answer.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// The controller does not answer: it is starting, or dead for a moment.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "CL-002: the controller does not answer at {address}; `ondol status` says what runs, `ondol logs controller` why"
+)]
+pub(crate) struct Away {
+    address: String,
+    source: std::io::Error,
+}
+
+/// The admin API of one system.
+pub(crate) struct Admin {
+    address: String,
+    token: String,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Admin {
+    /// For a running system; its address is what the supervisor holds as `console`.
+    ///
+    /// # Errors
+    /// When nothing runs.
+    pub(crate) fn of(home: &Home) -> anyhow::Result<Self> {
+        home.supervisor()
+            .facts()
+            .map_err(|_| anyhow::anyhow!(super::down::NOT_RUNNING))?;
+        let address = std::fs::read_to_string(home.run().join("console"));
+        let address = address.context("the controller has not started yet; try again in a moment")?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self {
+            address: address.trim().to_owned(),
+            token: home.token()?,
+            runtime,
+        })
+    }
+
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.ask(Method::GET, path, None)
+    }
+
+    pub(crate) fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<T> {
+        let (status, bytes) = self.raw(method, path, body)?;
+        if !status.is_success() {
+            bail!("{}", problem(status, &bytes));
+        }
+        serde_json::from_slice(&bytes).with_context(|| format!("the controller's answer to {path}"))
+    }
+
+    fn raw(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<(StatusCode, Bytes)> {
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &self.address)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))?;
+        let address = self.address.clone();
+        self.runtime.block_on(async move {
+            let exchange = async {
+                let stream = tokio::net::TcpStream::connect(&address).await;
+                let stream = stream.map_err(|source| Away {
+                    address: address.clone(),
+                    source,
+                })?;
+                let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+                let answer = async {
+                    let (head, body) = sender.send_request(request).await?.into_parts();
+                    let body = Limited::new(body, MAX_ANSWER)
+                        .collect()
+                        .await
+                        .map_err(|error| anyhow::anyhow!(error))?;
+                    anyhow::Ok((head.status, body.to_bytes()))
+                };
+                tokio::select! {
+                    answer = answer => answer,
+                    end = driver => { end?; bail!("the controller closed the connection") }
+                }
+            };
+            tokio::time::timeout(PATIENCE, exchange)
+                .await
+                .context("the controller does not answer")?
+        })
+    }
+}
+
+/// A problem document in words.
+fn problem(status: StatusCode, bytes: &[u8]) -> String {
+    let Ok(problem) = serde_json::from_slice::<Value>(bytes) else {
+        return status.to_string();
+    };
+    let field = |name: &str| problem.get(name).and_then(Value::as_str);
+    let code = field("code").map(|code| format!("{code}: ")).unwrap_or_default();
+    format!(
+        "{code}{}",
+        field("detail").or(field("title")).unwrap_or(status.as_str())
+    )
+}

@@ -1,0 +1,44 @@
+//! `ondol check`: every error of the manifests at once.
+
+use super::show::{GOOD, RESET};
+use crate::home::Home;
+use ondol_manifest::{Loaded, OsEnv};
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+pub(crate) fn run(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
+    let loaded = match load(home, json)? {
+        Ok(loaded) => loaded,
+        Err(code) => return Ok(code),
+    };
+    let lowered = loaded.lower();
+    let routes: usize = lowered.plan.services.iter().map(|service| service.routes.len()).sum();
+    if json {
+        println!("{}", loaded.warnings.json());
+    } else {
+        let (services, sagas) = (lowered.plan.services.len(), lowered.sagas.len());
+        anstream::println!("{GOOD}ok{RESET}: {services} services, {routes} routes, {sagas} sagas");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Loads the manifests; prints warnings, or all errors and gives the exit code.
+pub(crate) fn load(home: &Home, json: bool) -> anyhow::Result<Result<Loaded, ExitCode>> {
+    let colour = std::io::stderr().is_terminal();
+    match ondol_manifest::load(&home.root, &OsEnv) {
+        Ok(loaded) => {
+            if !json && !loaded.warnings.is_empty() {
+                anstream::eprint!("{}", loaded.warnings.render(colour));
+            }
+            Ok(Ok(loaded))
+        }
+        Err(diagnostics) => {
+            if json {
+                println!("{}", diagnostics.json());
+            } else {
+                anstream::eprint!("{}", diagnostics.render(colour));
+            }
+            Ok(Err(ExitCode::FAILURE))
+        }
+    }
+}

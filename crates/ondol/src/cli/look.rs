@@ -1,0 +1,247 @@
+//! Looking on while a system starts and runs: a live table on a terminal, a line per change elsewhere.
+
+use super::admin::Admin;
+use super::show::{self, BAD, RESET};
+use super::{table, up};
+use crate::home::Home;
+use ondol_core::clock::{Clock, SystemClock};
+use ondol_core::id::ServiceName;
+use ondol_deploy::status::{ServiceState, ServiceStatus, SystemStatus};
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(150);
+
+/// How to look on.
+pub(crate) struct Manner {
+    /// Come back when all is ready, or something cannot become so.
+    pub(crate) detach: bool,
+    /// Print the last status as JSON, nothing else.
+    pub(crate) json: bool,
+    /// What Ctrl-C means.
+    pub(crate) stop_on_interrupt: bool,
+}
+
+/// Looks on until told otherwise.
+pub(crate) fn on(home: &Home, manner: Manner) -> anyhow::Result<ExitCode> {
+    let interrupts = interrupts()?;
+    let began = SystemClock.mono();
+    let (mut view, mut greeted, mut admin) = (View::new(&manner), false, None);
+    loop {
+        if interrupts.load(Ordering::Relaxed) > 0 {
+            view.end();
+            return if manner.stop_on_interrupt {
+                up::interrupted(home)
+            } else {
+                Ok(ExitCode::SUCCESS)
+            };
+        }
+        if home.supervisor().facts().is_err() {
+            view.end();
+            anstream::eprintln!("the system has stopped");
+            return Ok(if manner.detach {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            });
+        }
+        if admin.is_none() {
+            admin = Admin::of(home).ok();
+        }
+        let status = admin
+            .as_ref()
+            .and_then(|admin| admin.get::<SystemStatus>("/v1/services").ok());
+        let Some(status) = status else {
+            // The controller is starting, or starting again: the address may have changed with it.
+            admin = None;
+            view.away(home);
+            std::thread::sleep(LOOK);
+            continue;
+        };
+        view.show(&status);
+        let console = std::fs::read_to_string(home.run().join("console")).unwrap_or_default();
+        if status.is_up() && !greeted {
+            greeted = true;
+            if !manner.json {
+                view.end();
+                up::greet(&status, console.trim(), SystemClock.mono() - began);
+            }
+        }
+        if manner.detach && (greeted || is_stuck(&status)) {
+            view.end();
+            if manner.json {
+                println!("{}", serde_json::to_string_pretty(&status)?);
+            } else if !greeted {
+                up::lament(&status);
+            }
+            return Ok(if greeted { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Whether a service will not become ready by waiting.
+pub(crate) fn is_broken(service: &ServiceStatus) -> bool {
+    use ondol_core::wire::supervision::Phase;
+    let hopeless = |phase| matches!(phase, Phase::CrashLoop | Phase::Failed);
+    match service.state {
+        ServiceState::BuildFailed => true,
+        ServiceState::Failing => service.instances.is_empty() || service.instances.iter().all(|f| hopeless(f.phase)),
+        _ => false,
+    }
+}
+
+fn is_stuck(status: &SystemStatus) -> bool {
+    let settled = |s: &ServiceStatus| {
+        matches!(
+            s.state,
+            ServiceState::Ready | ServiceState::Skipped | ServiceState::Waiting
+        ) || is_broken(s)
+    };
+    status.problem.is_some() || (status.services.iter().all(settled) && status.services.iter().any(is_broken))
+}
+
+/// Counts SIGINT and SIGTERM on a thread of its own; the second ends this process at once.
+fn interrupts() -> anyhow::Result<Arc<AtomicU8>> {
+    let count = Arc::new(AtomicU8::new(0));
+    let seen = count.clone();
+    ondol_core::task::Tasks::thread("signals", move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+            return;
+        };
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+                return;
+            };
+            loop {
+                tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
+                if seen.fetch_add(1, Ordering::Relaxed) > 0 {
+                    std::process::exit(1);
+                }
+            }
+        });
+    })?;
+    Ok(count)
+}
+
+/// The terminal's width; 100 where there is none.
+pub(crate) fn terminal_width() -> usize {
+    match rustix::termios::tcgetwinsize(std::io::stderr()) {
+        Ok(size) if size.ws_col > 0 => size.ws_col as usize,
+        _ => 100,
+    }
+}
+
+/// What is on the screen.
+struct View {
+    live: bool,
+    quiet: bool,
+    /// Lines drawn last, to be drawn over.
+    drawn: usize,
+    last: BTreeMap<ServiceName, String>,
+    problem: Option<String>,
+}
+
+impl View {
+    fn new(manner: &Manner) -> Self {
+        let live = std::io::stderr().is_terminal();
+        Self {
+            live,
+            quiet: manner.json,
+            drawn: 0,
+            last: BTreeMap::new(),
+            problem: None,
+        }
+    }
+
+    fn show(&mut self, status: &SystemStatus) {
+        match (self.quiet, self.live) {
+            (true, _) => {}
+            (_, true) => self.redraw(status),
+            _ => self.changes(status),
+        }
+    }
+
+    fn redraw(&mut self, status: &SystemStatus) {
+        let mut lines = table::lines(status, terminal_width());
+        if let Some(problem) = &status.problem {
+            lines.push(format!("{BAD}problem:{RESET} {problem}"));
+        }
+        self.draw(&lines);
+    }
+
+    fn draw(&mut self, lines: &[String]) {
+        let mut out = anstream::stderr().lock();
+        // A lost terminal must not stop the looking on.
+        let _ = if self.drawn > 0 {
+            write!(out, "\x1b[{}A", self.drawn)
+        } else {
+            Ok(())
+        };
+        for line in lines {
+            let _ = writeln!(out, "\r\x1b[2K{line}");
+        }
+        let _ = write!(out, "\x1b[0J");
+        let _ = out.flush();
+        self.drawn = lines.len();
+    }
+
+    fn changes(&mut self, status: &SystemStatus) {
+        for service in &status.services {
+            let word = show::word(service.state);
+            let why = service
+                .reason
+                .as_deref()
+                .map(|why| format!(": {}", show::cut(why, 160)))
+                .unwrap_or_default();
+            // A build's every line is for the live view; here only its start and end.
+            let line = if service.state == ServiceState::Building {
+                word
+            } else {
+                format!("{word}{why}")
+            };
+            if self.last.get(&service.service) != Some(&line) {
+                anstream::eprintln!("{} {}{line}{RESET}", service.service, show::style(service.state));
+                self.last.insert(service.service.clone(), line);
+            }
+        }
+        if status.problem != self.problem {
+            if let Some(problem) = &status.problem {
+                anstream::eprintln!("{BAD}problem:{RESET} {problem}");
+            }
+            self.problem.clone_from(&status.problem);
+        }
+    }
+
+    fn away(&mut self, home: &Home) {
+        let failing = home.supervisor().facts().ok().and_then(|facts| {
+            let role = facts
+                .roles
+                .into_iter()
+                .find(|role| role.id.service.as_str() == "controller")?;
+            role.reason
+        });
+        if let (Some(why), false) = (failing, self.quiet) {
+            let line = format!("{BAD}the controller does not run:{RESET} {why}");
+            match self.live {
+                true => self.draw(&[line]),
+                false if self.problem.as_ref() != Some(&why) => {
+                    anstream::eprintln!("{line}");
+                    self.problem = Some(why);
+                }
+                false => {}
+            }
+        }
+    }
+
+    /// Leaves what is drawn as it is.
+    fn end(&mut self) {
+        self.drawn = 0;
+    }
+}

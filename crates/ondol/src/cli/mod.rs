@@ -1,0 +1,118 @@
+//! The command line: one file per command, this one says what there is.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage. Data goes to standard output, everything else to standard error.
+
+mod admin;
+mod check;
+mod down;
+mod explain;
+mod logs;
+mod look;
+mod saga;
+mod scale;
+mod schema;
+mod show;
+mod status;
+mod table;
+mod up;
+
+use crate::home::Home;
+use clap::{CommandFactory, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The floor that a system of microservices stands on: gateway, mesh, supervisor, sagas and event streams in one program.
+#[derive(Parser)]
+#[command(name = "ondol", version, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// Work on the system in this folder instead of the current one.
+    #[arg(
+        short = 'C',
+        long = "dir",
+        global = true,
+        value_name = "FOLDER",
+        default_value = ".",
+        hide_default_value = true
+    )]
+    dir: PathBuf,
+    /// Print data as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build and start the system, and look on; Ctrl-C stops it in order.
+    Up(up::Args),
+    /// Stop the system in order.
+    Down,
+    /// What runs, how well, and why not.
+    Status,
+    /// What services, builds and roles wrote.
+    Logs(logs::Args),
+    /// Replace every instance of a service by a new one, without a failed request.
+    Restart(scale::RestartArgs),
+    /// Set how many instances a service has, within its manifest's bounds.
+    Scale(scale::ScaleArgs),
+    /// Check the manifests: every error at once, with its place.
+    Check,
+    /// Say where a route's values come from.
+    Explain(explain::Args),
+    /// Print the JSON Schema of a manifest file, for editors.
+    Schema(schema::Args),
+    /// Look at sagas and act on those that are stuck.
+    Saga(saga::Args),
+    /// Print a completion script for a shell.
+    Completion {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Run one role: what `up` starts by itself.
+    #[command(hide = true, subcommand)]
+    Role(crate::roles::Role),
+}
+
+/// Reads the arguments and does what they say.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            anstream::eprintln!("{}error:{} {error:#}", show::BAD, show::RESET);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let home = || Home::find(&cli.dir);
+    match cli.command {
+        Command::Up(args) => up::run(&home()?, args, cli.json),
+        Command::Down => down::run(&home()?, cli.json),
+        Command::Status => status::run(&home()?, cli.json),
+        Command::Logs(args) => logs::run(&home()?, args, cli.json),
+        Command::Restart(args) => scale::restart(&home()?, args, cli.json),
+        Command::Scale(args) => scale::scale(&home()?, args, cli.json),
+        Command::Check => check::run(&home()?, cli.json),
+        Command::Explain(args) => explain::run(&home()?, args, cli.json),
+        Command::Schema(args) => schema::run(args),
+        Command::Saga(args) => saga::run(&home()?, args, cli.json),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "ondol", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Role(role) => role.run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,191 @@
+//! `ondol saga …`: look at sagas, and act on those that wait for a person.
+
+use super::admin::Admin;
+use super::show::{self, BAD, BOLD, BUSY, FAINT, GOOD, RESET};
+use crate::home::Home;
+use anstyle::Style;
+use clap::Subcommand;
+use http::Method;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The newest sagas.
+    List {
+        /// Only in this state: running, compensating, parked, stuck, paused, done, aborted.
+        #[arg(long)]
+        state: Option<String>,
+        /// Only of this definition.
+        #[arg(long)]
+        saga: Option<String>,
+        /// At most so many.
+        #[arg(short = 'n', long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// One saga with everything that happened to it.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Try again what waits for a person.
+    Retry(OnStep),
+    /// Begin no further call until `resume`.
+    Pause(OnSaga),
+    /// Go on after `pause`.
+    Resume(OnSaga),
+    /// Turn back; refused once the pivot may have happened.
+    Cancel(OnSaga),
+    /// Go on without a call.
+    Skip(WithReason),
+    /// Say what a step answered.
+    SetResult {
+        #[command(flatten)]
+        target: WithReason,
+        /// The JSON answer.
+        #[arg(long)]
+        result: String,
+    },
+    /// Say that a step's effect is not there.
+    ForceCompensate(WithReason),
+    /// Say that a step was done by hand.
+    ForceComplete(WithReason),
+}
+
+#[derive(clap::Args)]
+struct OnSaga {
+    /// The saga's id.
+    id: String,
+}
+
+#[derive(clap::Args)]
+struct OnStep {
+    /// The saga's id.
+    id: String,
+    /// Which step; without it the one that waits.
+    #[arg(long)]
+    step: Option<String>,
+}
+
+#[derive(clap::Args)]
+struct WithReason {
+    #[command(flatten)]
+    on: OnStep,
+    /// Why, for the audit.
+    #[arg(long)]
+    reason: String,
+}
+
+pub(crate) fn run(home: &Home, args: Args, as_json: bool) -> anyhow::Result<ExitCode> {
+    let admin = Admin::of(home)?;
+    let on_step = |name: &str, on: OnStep| (on.id, json!({ "action": name, "step": on.step }));
+    let reasoned = |name: &str, with: WithReason| {
+        (
+            with.on.id,
+            json!({ "action": name, "step": with.on.step, "reason": with.reason }),
+        )
+    };
+    let on_saga = |name: &str, on: OnSaga| (on.id, json!({ "action": name }));
+    let (id, action) = match args.what {
+        What::List { state, saga, limit } => return list(&admin, state, saga, limit, as_json),
+        What::Show { id } => return show(&admin, &id, as_json),
+        What::Retry(on) => on_step("retry", on),
+        What::Pause(on) => on_saga("pause", on),
+        What::Resume(on) => on_saga("resume", on),
+        What::Cancel(on) => on_saga("cancel", on),
+        What::Skip(with) => reasoned("skip", with),
+        What::ForceCompensate(with) => reasoned("force-compensate", with),
+        What::ForceComplete(with) => reasoned("force-complete", with),
+        What::SetResult { target, result } => {
+            let result: Value = serde_json::from_str(&result)?;
+            let (id, mut action) = reasoned("set-result", target);
+            action["result"] = result;
+            (id, action)
+        }
+    };
+    let done: Value = admin.ask(Method::POST, &format!("/v1/sagas/{id}/actions"), Some(action))?;
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&done)?);
+    } else {
+        anstream::println!("{GOOD}done{RESET}; `ondol saga show {id}` shows what follows");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(
+    admin: &Admin,
+    state: Option<String>,
+    saga: Option<String>,
+    limit: u32,
+    as_json: bool,
+) -> anyhow::Result<ExitCode> {
+    let mut path = format!("/v1/sagas?limit={limit}");
+    for (name, value) in [("state", state), ("saga", saga)] {
+        if let Some(value) = value {
+            path.push_str(&format!("&{name}={value}"));
+        }
+    }
+    let page: Value = admin.get(&path)?;
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&page)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let items = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if items.is_empty() {
+        anstream::eprintln!("no sagas; a route with `start:` starts them");
+        return Ok(ExitCode::SUCCESS);
+    }
+    anstream::println!("{BOLD}{:36}  {:20} {:13} STEP{RESET}", "ID", "SAGA", "STATE");
+    for item in items {
+        let text = |name: &str| item[name].as_str().unwrap_or_default().to_owned();
+        let (style, state) = (style(&text("state")), text("state"));
+        anstream::println!(
+            "{}  {:20} {style}{state:13}{RESET} {}",
+            text("id"),
+            text("saga"),
+            text("step")
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(admin: &Admin, id: &str, as_json: bool) -> anyhow::Result<ExitCode> {
+    let saga: Value = admin.get(&format!("/v1/sagas/{id}"))?;
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&saga)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = |value: &Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
+    let state = text(&saga, "state");
+    anstream::println!(
+        "{BOLD}{}{RESET} {} {}{state}{RESET}",
+        text(&saga, "saga"),
+        text(&saga, "id"),
+        style(&state)
+    );
+    for record in saga["history"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let (at, kind) = (text(record, "at"), text(record, "kind"));
+        let details = record
+            .get("details")
+            .or(record.get("body"))
+            .map(Value::to_string)
+            .unwrap_or_default();
+        anstream::println!("{FAINT}{at}{RESET} {kind:18} {}", show::cut(&details, 200));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn style(state: &str) -> Style {
+    match state {
+        "done" | "completed" => GOOD,
+        "stuck" | "parked" => BAD,
+        "aborted" | "compensated" => FAINT,
+        _ => BUSY,
+    }
+}

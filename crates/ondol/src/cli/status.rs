@@ -1,0 +1,67 @@
+//! `ondol status`: what the controller says; while it is away, what the supervisor knows.
+
+use super::admin::{Admin, Away};
+use super::show::{BAD, FAINT, RESET};
+use super::{down, look, table};
+use crate::home::Home;
+use ondol_core::wire::supervision::Facts;
+use ondol_deploy::status::SystemStatus;
+use std::process::ExitCode;
+
+pub(crate) fn run(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
+    let Ok(facts) = home.supervisor().facts() else {
+        if json {
+            println!("{}", serde_json::json!({ "running": false }));
+        } else {
+            anstream::eprintln!("{}", down::NOT_RUNNING);
+        }
+        return Ok(ExitCode::FAILURE);
+    };
+    match Admin::of(home).and_then(|admin| admin.get::<SystemStatus>("/v1/services")) {
+        Ok(status) => {
+            if json {
+                println!("{}", serde_json::to_string_pretty(&status)?);
+            } else {
+                show(&status);
+            }
+            Ok(if status.is_up() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
+        Err(error) if error.downcast_ref::<Away>().is_some() => {
+            if json {
+                println!("{}", serde_json::to_string_pretty(&facts)?);
+            } else {
+                anstream::eprintln!("{BAD}the controller is away{RESET}; this is what the supervisor knows:");
+                show_facts(&facts);
+            }
+            Ok(ExitCode::FAILURE)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn show(status: &SystemStatus) {
+    for line in table::lines(status, look::terminal_width()) {
+        anstream::println!("{line}");
+    }
+    for (name, url) in &status.gateways {
+        anstream::println!("{FAINT}gateway {name}{RESET} {url}");
+    }
+    if let Some(problem) = &status.problem {
+        anstream::println!("{BAD}problem:{RESET} {problem}");
+    }
+}
+
+fn show_facts(facts: &Facts) {
+    for fact in facts.roles.iter().chain(&facts.instances) {
+        let phase = serde_json::to_value(fact.phase)
+            .ok()
+            .and_then(|v| v.as_str().map(String::from))
+            .unwrap_or_default();
+        let reason = fact.reason.clone().unwrap_or_default();
+        anstream::println!("{:24} {phase:12} {FAINT}{reason}{RESET}", fact.id.to_string());
+    }
+}

@@ -1,0 +1,143 @@
+//! `ondol up`: checks the manifests, starts the supervisor in a session of its own, and looks on.
+//!
+//! If the onlooker dies, the system goes on; Ctrl-C stops everything in order. If the system runs already, it only looks
+//! on, and Ctrl-C ends the looking.
+
+use super::show::{BAD, FAINT, GOOD, RESET};
+use super::{check, down, look};
+use crate::home::Home;
+use anyhow::{Context, bail};
+use ondol_core::clock::{Clock, SystemClock};
+use std::fs::File;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only these services and what they require; none: all.
+    services: Vec<ondol_core::id::ServiceName>,
+    /// Come back when everything is ready; the system goes on.
+    #[arg(short, long)]
+    detach: bool,
+    /// Rebuild and replace what changes.
+    #[arg(short, long)]
+    watch: bool,
+}
+
+pub(crate) fn run(home: &Home, args: Args, json: bool) -> anyhow::Result<ExitCode> {
+    if home.supervisor().facts().is_ok() {
+        anstream::eprintln!("{FAINT}this system runs already; looking on{RESET}");
+        return look::on(
+            home,
+            look::Manner {
+                detach: args.detach,
+                json,
+                stop_on_interrupt: false,
+            },
+        );
+    }
+    let loaded = match check::load(home, json)? {
+        Ok(loaded) => loaded,
+        Err(code) => return Ok(code),
+    };
+    for service in &args.services {
+        if !loaded
+            .lower()
+            .plan
+            .services
+            .iter()
+            .any(|known| &known.service == service)
+        {
+            bail!(
+                "there is no service {service} in {}",
+                home.root.join("ondol.yaml").display()
+            );
+        }
+    }
+    home.prepare()?;
+    start(home, &args)?;
+    look::on(
+        home,
+        look::Manner {
+            detach: args.detach,
+            json,
+            stop_on_interrupt: !args.detach,
+        },
+    )
+}
+
+/// Starts a supervisor and waits until it answers.
+fn start(home: &Home, args: &Args) -> anyhow::Result<()> {
+    let output = home.state().join("supervisor.out");
+    let file = File::create(&output).with_context(|| format!("writing {}", output.display()))?;
+    let mut command = Command::new(std::env::current_exe().context("finding this program")?);
+    command.args(["role", "supervisor", "--root"]).arg(&home.root);
+    if args.watch {
+        command.arg("--watch");
+    }
+    for service in &args.services {
+        command.args(["--only", service.as_str()]);
+    }
+    command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    let mut child = command.spawn().context("starting the supervisor")?;
+    wait_for(home, &mut child).map_err(|error| {
+        let said = std::fs::read_to_string(&output).unwrap_or_default();
+        anyhow::anyhow!("{error}\n{}", said.trim_end())
+    })
+}
+
+fn wait_for(home: &Home, child: &mut Child) -> anyhow::Result<()> {
+    let patience = SystemClock.mono() + Duration::from_secs(30);
+    while SystemClock.mono() < patience {
+        if home.supervisor().facts().is_ok() {
+            return Ok(());
+        }
+        if let Some(status) = child.try_wait()? {
+            bail!("the supervisor ended at once ({status}); it said:");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    bail!("the supervisor does not answer after 30 s; it said:")
+}
+
+/// Ctrl-C: stops everything in order.
+pub(crate) fn interrupted(home: &Home) -> anyhow::Result<ExitCode> {
+    anstream::eprintln!("{FAINT}stopping; once more Ctrl-C leaves it to the supervisor{RESET}");
+    down::stop(home, true)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What `up` says when all is ready.
+pub(crate) fn greet(status: &ondol_deploy::status::SystemStatus, console: &str, took: Duration) {
+    let ready = status
+        .services
+        .iter()
+        .filter(|s| s.state == ondol_deploy::status::ServiceState::Ready)
+        .count();
+    anstream::eprintln!(
+        "{GOOD}{} is up{RESET}: {ready} services ready after {:.1} s",
+        status.system,
+        took.as_secs_f64()
+    );
+    for (name, url) in &status.gateways {
+        anstream::eprintln!("  gateway {name:10} {url}");
+    }
+    anstream::eprintln!("  admin API          http://{console}  {FAINT}(token in .ondol/token){RESET}");
+    for service in status
+        .services
+        .iter()
+        .filter(|s| s.state == ondol_deploy::status::ServiceState::Skipped)
+    {
+        let why = service.reason.as_deref().unwrap_or_default();
+        anstream::eprintln!("  {FAINT}skipped{RESET} {}: {why}", service.service);
+    }
+}
+
+/// What `up --detach` says when something cannot become ready.
+pub(crate) fn lament(status: &ondol_deploy::status::SystemStatus) {
+    for service in status.services.iter().filter(|service| look::is_broken(service)) {
+        let why = service.reason.as_deref().unwrap_or("no reason known");
+        anstream::eprintln!("{BAD}{}{RESET}: {why}", service.service);
+        anstream::eprintln!("  {FAINT}ondol logs {}{RESET}", service.service);
+    }
+}

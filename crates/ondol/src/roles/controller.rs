@@ -1,0 +1,214 @@
+//! The controller's role: store, sagas, streams, deploy loop, control socket, both APIs, wired together.
+
+use super::{RoleArgs, log, plan};
+use crate::caller::ProxyCaller;
+use crate::home::Home;
+use anyhow::{Context, bail};
+use ondol_api::Api;
+use ondol_api::serve::{self, Listener};
+use ondol_core::clock::{SharedClock, SystemClock};
+use ondol_core::engine::SharedEngine;
+use ondol_core::entropy::{SeededEntropy, SharedEntropy};
+use ondol_core::id::BootId;
+use ondol_core::task::{Kind, Tasks};
+use ondol_core::wire::proxy::{Report, Snapshot};
+use ondol_deploy::instance::{TokenKey, console_socket};
+use ondol_deploy::{Deploy, service};
+use ondol_discovery::control::{self, Proxies};
+use ondol_discovery::registry::CONTROLLER_SOCKET;
+use ondol_events::Streams;
+use ondol_saga::{Ports as SagaPorts, Sagas, Settings};
+use ondol_telemetry::Red;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Between two tries to reach what the controller needs before it can begin.
+const RETRY: Duration = Duration::from_secs(1);
+
+pub(super) fn run(args: RoleArgs) -> anyhow::Result<ExitCode> {
+    log();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(control(args));
+    // Reads of the store may still be blocked on its threads; nothing is lost by not waiting for them.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+async fn control(args: RoleArgs) -> anyhow::Result<()> {
+    let home = Home {
+        root: args.root.clone(),
+    };
+    home.prepare()?;
+    let boot: BootId = std::env::var("ONDOL_BOOT")
+        .context("ONDOL_BOOT is not set: the supervisor starts this role")?
+        .parse()?;
+    let (clock, entropy): (SharedClock, SharedEntropy) =
+        (Arc::new(SystemClock), Arc::new(SeededEntropy::from_system()));
+    let tasks = Tasks::new();
+
+    let kept = plan::kept(&home, &boot);
+    let again = kept.is_some();
+    let plan = kept.map_or_else(|| plan::read(&home, &args.only), Ok)?;
+    plan::keep(&home, &boot, &plan)?;
+
+    let engine = open_store(&plan.system.store, &clock, &entropy).await;
+    let caller = Arc::new(ProxyCaller::new(home.run(), tasks.clone()));
+    let sagas = start_sagas(
+        &plan,
+        SagaPorts {
+            engine: engine.clone(),
+            caller,
+            clock: clock.clone(),
+            entropy,
+            tasks: tasks.clone(),
+        },
+    )
+    .await?;
+    let streams = Streams::new(engine.clone(), clock.clone(), &tasks);
+    let (proxies, red) = (Proxies::default(), Arc::new(Mutex::new(Red::default())));
+    let snapshots = serve_proxies(&home, &proxies, &red, &tasks)?;
+
+    let tokens = TokenKey::new(&home.secret()?);
+    let ports = service::Ports {
+        supervisor: home.supervisor(),
+        engine: engine.clone(),
+        proxies: proxies.clone(),
+        snapshots,
+        clock: clock.clone(),
+        runtime: tokio::runtime::Handle::current(),
+        tasks: tasks.clone(),
+    };
+    let config = service::Config {
+        plan: plan.system.clone(),
+        state: home.state(),
+        boot: boot.clone(),
+        build: !again,
+        watch: args.watch.then(|| reload(&home, &args, &boot, &sagas)),
+        tokens: tokens.clone(),
+    };
+    let deploy = service::start(config, ports)?;
+    let api = Api {
+        deploy: deploy.clone(),
+        sagas,
+        streams,
+        proxies,
+        red,
+        engine,
+        tokens,
+        admin_token: home.token()?.into(),
+        hosts: hosts(&plan.system.console),
+        clock,
+    };
+    let socket = serve::unix(&home.run().join(CONTROLLER_SOCKET)).context("listening for services")?;
+    tasks.spawn(
+        Kind::Api,
+        serve::serve(socket, ondol_api::service::router(api.clone()), tasks.clone()),
+    );
+    serve_admin(&home, &deploy, api, &tasks).await?;
+    until_told().await?;
+    tasks.stop();
+    Ok(())
+}
+
+/// Takes up what a predecessor left unfinished, and drives it in the background.
+async fn start_sagas(plan: &plan::Plan, ports: SagaPorts) -> anyhow::Result<Sagas> {
+    let sagas = Sagas::new(ports, Settings::default());
+    sagas.set_definitions(plan.sagas.clone()).await?;
+    sagas.run().await?;
+    Ok(sagas)
+}
+
+/// Opens the store; while it cannot be reached (a PostgreSQL that is starting), tries again and says so.
+async fn open_store(url: &str, clock: &SharedClock, entropy: &SharedEntropy) -> SharedEngine {
+    loop {
+        match ondol_store::open(url, clock.clone(), entropy.clone()).await {
+            Ok(engine) => return engine,
+            Err(error) => {
+                tracing::error!(code = %error.code(), error = &error as &dyn std::error::Error, "opening the store");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+fn serve_proxies(
+    home: &Home,
+    proxies: &Proxies,
+    red: &Arc<Mutex<Red>>,
+    tasks: &Tasks,
+) -> anyhow::Result<watch::Sender<Option<Arc<Snapshot>>>> {
+    let listener = ondol_core::unix::bind(&home.run().join("control.sock")).context("listening for proxies")?;
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    let (snapshots, newest) = watch::channel(None);
+    let red = red.clone();
+    let on_report = move |report: &Report| red.lock().unwrap_or_else(PoisonError::into_inner).observe(report);
+    let (serving, tasks_in) = (proxies.clone(), tasks.clone());
+    tasks.spawn(Kind::Control, async move {
+        if let Err(error) = control::serve(listener, newest, serving, tasks_in, Arc::new(on_report)).await {
+            tracing::error!(%error, "the control socket");
+        }
+    });
+    Ok(snapshots)
+}
+
+/// Reads the manifests again for `--watch`, and keeps the result for the next controller.
+fn reload(home: &Home, args: &RoleArgs, boot: &BootId, sagas: &Sagas) -> service::Reload {
+    let (home, only, boot, sagas) = (home.clone(), args.only.clone(), boot.clone(), sagas.clone());
+    let runtime = tokio::runtime::Handle::current();
+    Box::new(move || {
+        let plan = plan::read(&home, &only).map_err(|error| format!("{error:#}"))?;
+        plan::keep(&home, &boot, &plan).map_err(|error| format!("{error:#}"))?;
+        runtime
+            .block_on(sagas.set_definitions(plan.sagas))
+            .map_err(|error| error.to_string())?;
+        Ok(plan.system)
+    })
+}
+
+/// Takes the console's socket from the supervisor once the deploy loop has had it bound, and serves the admin API.
+async fn serve_admin(home: &Home, deploy: &Deploy, api: Api, tasks: &Tasks) -> anyhow::Result<()> {
+    let listener = loop {
+        let supervisor = home.supervisor();
+        let taken = tokio::task::spawn_blocking(move || supervisor.take_socket(&console_socket())).await?;
+        match taken {
+            Ok(fd) => break serve::tcp(fd)?,
+            Err(error) => tracing::debug!(%error, problem = ?deploy.status().problem, "the console's socket"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let Listener::Tcp(tcp) = &listener else {
+        bail!("the console's socket is no TCP socket")
+    };
+    std::fs::write(home.run().join("console"), tcp.local_addr()?.to_string())?;
+    tasks.spawn(
+        Kind::Api,
+        serve::serve(listener, ondol_api::admin::router(api), tasks.clone()),
+    );
+    Ok(())
+}
+
+/// `Host` values of the admin API.
+fn hosts(bind: &str) -> Arc<[String]> {
+    let port = bind.rsplit(':').next().unwrap_or_default();
+    [
+        bind.to_owned(),
+        format!("127.0.0.1:{port}"),
+        format!("localhost:{port}"),
+        format!("[::1]:{port}"),
+    ]
+    .into()
+}
+
+/// Resolves when the supervisor tells this role to end.
+async fn until_told() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+    Ok(())
+}

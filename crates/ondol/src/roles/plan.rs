@@ -1,0 +1,105 @@
+//! Which plan a controller runs: the manifests' at the first start within a supervisor's life, afterwards the one it
+//! ran before, so that a controller that dies and comes back changes nothing, whatever was edited meanwhile.
+
+use crate::home::Home;
+use anyhow::{Context, bail};
+use ondol_core::id::{BootId, ServiceName};
+use ondol_deploy::config::SystemPlan;
+use ondol_manifest::OsEnv;
+use ondol_saga::config::Definition;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+/// What is run.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Plan {
+    pub(super) system: SystemPlan,
+    pub(super) sagas: Vec<Definition>,
+}
+
+/// The form on disk; mode 0600, since connection strings are in it.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    boot: BootId,
+    plan: Plan,
+}
+
+fn path(home: &Home) -> PathBuf {
+    home.run().join("plan.json")
+}
+
+/// The plan kept within this boot.
+pub(super) fn kept(home: &Home, boot: &BootId) -> Option<Plan> {
+    let kept: Kept = serde_json::from_slice(&std::fs::read(path(home)).ok()?).ok()?;
+    (&kept.boot == boot).then_some(kept.plan)
+}
+
+/// Keeps the plan for later starts within this boot.
+pub(super) fn keep(home: &Home, boot: &BootId, plan: &Plan) -> anyhow::Result<()> {
+    let half = path(home).with_extension("half");
+    let mut options = std::fs::OpenOptions::new();
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&half)?;
+    serde_json::to_writer(
+        &file,
+        &Kept {
+            boot: boot.clone(),
+            plan: plan.clone(),
+        },
+    )?;
+    file.sync_all()?;
+    std::fs::rename(&half, path(home)).context("keeping the plan")
+}
+
+/// Reads the manifests; with `only` reduced to these services and what they require.
+pub(super) fn read(home: &Home, only: &[ServiceName]) -> anyhow::Result<Plan> {
+    let loaded = match ondol_manifest::load(&home.root, &OsEnv) {
+        Ok(loaded) => loaded,
+        Err(diagnostics) => bail!("{}", diagnostics.render(false)),
+    };
+    let lowered = loaded.lower();
+    let mut plan = Plan {
+        system: lowered.plan,
+        sagas: lowered.sagas,
+    };
+    if !only.is_empty() {
+        reduce(&mut plan, only);
+    }
+    Ok(plan)
+}
+
+fn reduce(plan: &mut Plan, only: &[ServiceName]) {
+    let mut kept: BTreeSet<ServiceName> = only.iter().cloned().collect();
+    // Services come in order of dependency: one pass from the end finds everything that is required.
+    for service in plan.system.services.iter().rev() {
+        if kept.contains(&service.service) {
+            kept.extend(
+                service
+                    .depends_on
+                    .iter()
+                    .filter(|d| d.required)
+                    .map(|d| d.service.clone()),
+            );
+        }
+    }
+    plan.system.services.retain(|service| kept.contains(&service.service));
+    for service in &mut plan.system.services {
+        service
+            .depends_on
+            .retain(|dependency| kept.contains(&dependency.service));
+    }
+    let used: BTreeSet<_> = plan
+        .system
+        .services
+        .iter()
+        .filter_map(|service| service.build.clone())
+        .collect();
+    plan.system.builds.retain(|name, _| used.contains(name));
+    plan.sagas.retain(|saga| kept.contains(&saga.owner));
+}

@@ -1,0 +1,40 @@
+//! The supervisor's role: a session of its own, with controller and proxy as what it keeps running.
+
+use super::{RoleArgs, SHIM};
+use anyhow::Context;
+use ondol_supervisor::{Config, RoleSpec};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+pub(super) fn run(args: RoleArgs) -> anyhow::Result<ExitCode> {
+    // Fails only for a process that leads its group already, which then needs no session of its own.
+    let _ = rustix::process::setsid();
+    let program = std::env::current_exe().context("finding this program")?;
+    let role = |name: &str| {
+        let mut argv = vec![
+            program.to_string_lossy().into_owned(),
+            "role".into(),
+            name.into(),
+            "--root".into(),
+        ];
+        argv.push(args.root.to_string_lossy().into_owned());
+        if args.watch {
+            argv.push("--watch".into());
+        }
+        argv.extend(
+            args.only
+                .iter()
+                .flat_map(|service| ["--only".to_owned(), service.to_string()]),
+        );
+        anyhow::Ok(RoleSpec {
+            name: name.parse()?,
+            argv,
+            env: BTreeMap::new(),
+        })
+    };
+    let mut config = Config::new(&args.root);
+    config.shim = vec![program.clone().into(), SHIM.into()];
+    config.roles = vec![role("controller")?, role("proxy")?];
+    ondol_supervisor::run(config)?;
+    Ok(ExitCode::SUCCESS)
+}
