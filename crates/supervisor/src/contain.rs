@@ -58,15 +58,19 @@ impl Yard {
 
     /// Puts a process that has not run its program yet into a leaf of its own.
     pub(crate) fn contain(&self, life: u64, leader: Pid) -> Tree {
-        let leaf = self
-            .cgroup
-            .as_ref()
-            .map(|base| base.join(life.to_string()))
-            .filter(|leaf| fs::create_dir(leaf).is_ok() && join(leaf, leader));
+        let leaf = self.cgroup.as_ref().map(|base| base.join(life.to_string()));
+        let cgroup = leaf.filter(|leaf| {
+            let joined = fs::create_dir(leaf).is_ok() && join(leaf, leader);
+            if !joined {
+                // Where it could not even be made there is nothing to remove.
+                let _ = fs::remove_dir(leaf);
+            }
+            joined
+        });
         Tree {
             life,
             leader,
-            cgroup: leaf,
+            cgroup,
             subreaper: self.subreaper,
         }
     }

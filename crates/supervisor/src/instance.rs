@@ -38,6 +38,8 @@ pub(crate) struct Instance {
     started_at: Option<Timestamp>,
     until: Option<Timestamp>,
     reason: Option<String>,
+    /// How the last life ended, in words, until the next is ready.
+    death: Option<String>,
     containment: Containment,
 }
 
@@ -95,6 +97,7 @@ impl Instance {
             started_at: None,
             until: None,
             reason: None,
+            death: None,
             containment: Containment::Group,
         }
     }
@@ -285,30 +288,33 @@ impl Instance {
             self.until = Some(tools.clock.wall().plus(due.saturating_sub(tools.clock.mono())));
         }
         match event {
-            Event::Ready | Event::Start | Event::Restart | Event::Stop => self.reason = None,
-            Event::CannotSpawn(why) => self.tell(why.clone(), tools),
-            Event::Exited(_) | Event::Tick if phase != before && phase != Phase::Starting => {
-                let Some(exit) = &self.machine.last_exit else { return };
-                if *exit != Exit::Told {
-                    let last = tools
-                        .logs
-                        .last_words(&self.source)
-                        .map(|words| format!("; its last line: {words}"));
-                    let waited = self
-                        .reason
-                        .take()
-                        .map(|why| format!(": {why}"))
-                        .filter(|_| *exit == Exit::NotReady);
-                    let text = format!(
-                        "{}{}{}",
-                        describe(exit),
-                        waited.unwrap_or_default(),
-                        last.unwrap_or_default()
-                    );
-                    self.tell(text, tools);
-                }
+            Event::Ready | Event::Start | Event::Restart | Event::Stop => {
+                (self.reason, self.death) = (None, None);
             }
+            Event::CannotSpawn(why) => self.tell(why.clone(), tools),
+            Event::Exited(_) | Event::Tick if phase != before && phase != Phase::Starting => self.died(tools),
             Event::Exited(_) | Event::Tick | Event::Gone => {}
+        }
+    }
+
+    /// Says why, unless it was told to.
+    fn died(&mut self, tools: &Tools) {
+        let exit = self.machine.last_exit.clone().filter(|exit| *exit != Exit::Told);
+        let Some(exit) = exit else { return };
+        let waited = self.reason.take().filter(|_| exit == Exit::NotReady);
+        let text = match waited {
+            Some(why) => format!("{}: {why}", describe(&exit)),
+            None => describe(&exit),
+        };
+        self.death = Some(text.clone());
+        self.tell(text, tools);
+        self.add_last_words(tools);
+    }
+
+    /// Completes the reason, again once its output was read to the end: only then is it sure what it said last.
+    pub(crate) fn add_last_words(&mut self, tools: &Tools) {
+        if let (Some(death), Some(words)) = (&self.death, tools.logs.last_words(&self.source)) {
+            self.reason = Some(format!("{death}; its last line: {words}"));
         }
     }
 
@@ -336,6 +342,9 @@ fn checked(spec: &InstanceSpec) -> Result<Option<Regex>, Refusal> {
     }
     if !spec.dir.is_absolute() {
         return Err(invalid("its folder is not absolute"));
+    }
+    if spec.socket.is_some() && spec.port == 0 {
+        return Err(invalid("it listens and has no port; ask for one first"));
     }
     match (&spec.ready, spec.socket) {
         (Readiness::Tcp | Readiness::Http(_), None) => {

@@ -49,13 +49,19 @@ pub use shim::shim;
 use contain::Yard;
 use home::Home;
 use instance::Instance;
+use logs::Logs;
+use mail::Inbox;
 use ondol_core::clock::{Clock, SharedClock, SystemClock};
 use ondol_core::entropy::SystemEntropy;
 use ondol_core::id::InstanceId;
 use ondol_core::unix;
 use ondol_core::wire::supervision::{InstanceSpec, Readiness};
+use pump::Pump;
+use record::Record;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tools::{Memory, Tools};
 
 /// After the end, for clients to read the last facts.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -80,45 +86,22 @@ pub fn run(config: Config) -> Result<(), SupervisorError> {
         .map_err(SupervisorError::folder("open", &config.root))?;
     let home = Home::open(&root, &SystemEntropy)?;
     let swept = sweep::sweep(&home.folder, &home.boot, &*clock)?;
-    let logs = logs::Logs::open(home.folder.join("logs"), config.log_quota, clock.clone());
-    let logs = Arc::new(logs.map_err(SupervisorError::folder("open", home.folder.join("logs")))?);
-    if swept > 0 {
-        logs.say(
-            "supervisor",
-            format!("ended {swept} processes that an earlier supervisor left"),
-        );
-    }
-    let yard = Yard::new(&home.boot.system, config.cgroups);
-    let record = record::Record::begin(&home.folder, yard.cgroup());
-    let record = record.map_err(SupervisorError::folder("write to", &home.folder))?;
-
-    let (inbox, mail, wake) = mail::Inbox::new().map_err(SupervisorError::system("make an event descriptor"))?;
+    let logs = open_logs(&home, config.log_quota, clock.clone(), swept)?;
+    let (inbox, mail, wake) = Inbox::new().map_err(SupervisorError::system("make an event descriptor"))?;
     let board = Arc::new(facts::Board::default());
-    let pump = pump::Pump::start(logs.clone(), inbox.clone(), clock.clone());
+    let pump = Pump::start(logs.clone(), inbox.clone(), clock.clone());
     let (pump, reader) = pump.map_err(SupervisorError::system("start a thread"))?;
     let socket = home.run().join("supervisor.sock");
     let listener = unix::bind(&socket).map_err(SupervisorError::folder("listen at", &socket))?;
     let server = server::Server::new(inbox.clone(), board.clone(), logs.clone(), clock.clone());
     let server = server.map_err(SupervisorError::system("make an event descriptor"))?;
     let mut service = service::Service {
-        tools: tools::Tools {
-            shim: config.shim.clone(),
-            boot: home.boot.clone(),
-            clock: clock.clone(),
-            entropy: Arc::new(SystemEntropy),
-            yard,
-            record,
-            logs: logs.clone(),
-            pump: pump.clone(),
-            inbox,
-            lives: 0,
-            memory: tools::Memory::new(clock.mono()),
-        },
+        tools: tools(&config, &home, (logs.clone(), pump.clone(), inbox), clock.clone())?,
         board: board.clone(),
         ports: ports::Ports::open(home.folder.join("ports.json"), &home.boot.system),
         sockets: sockets::Sockets::new(home.run()),
         roles: roles(&config, &root, &*clock),
-        instances: std::collections::BTreeMap::new(),
+        instances: BTreeMap::new(),
         jobs: jobs::Jobs::default(),
         tries: Vec::new(),
         waiting: Vec::new(),
@@ -143,8 +126,44 @@ pub fn run(config: Config) -> Result<(), SupervisorError> {
     // It never panics; if it did, the lines that it had not read are lost, and nothing else.
     let _ = reader.join();
     board.close();
+    logs.wake_readers();
     farewell(&server, &*clock);
     ended
+}
+
+fn open_logs(home: &Home, quota: u64, clock: SharedClock, swept: usize) -> Result<Arc<Logs>, SupervisorError> {
+    let folder = home.folder.join("logs");
+    let logs = Logs::open(folder.clone(), quota, clock).map_err(SupervisorError::folder("open", folder))?;
+    if swept > 0 {
+        logs.say(
+            "supervisor",
+            format!("ended {swept} processes that an earlier supervisor left"),
+        );
+    }
+    Ok(Arc::new(logs))
+}
+
+fn tools(
+    config: &Config,
+    home: &Home,
+    (logs, pump, inbox): (Arc<Logs>, Arc<Pump>, Inbox),
+    clock: SharedClock,
+) -> Result<Tools, SupervisorError> {
+    let yard = Yard::new(&home.boot.system, config.cgroups);
+    let record = Record::begin(&home.folder, yard.cgroup());
+    Ok(Tools {
+        shim: config.shim.clone(),
+        boot: home.boot.clone(),
+        memory: Memory::new(clock.mono()),
+        clock,
+        entropy: Arc::new(SystemEntropy),
+        yard,
+        record: record.map_err(SupervisorError::folder("write to", &home.folder))?,
+        logs,
+        pump,
+        inbox,
+        lives: 0,
+    })
 }
 
 /// Lets clients read to the end.
@@ -157,7 +176,7 @@ fn farewell(server: &server::Server, clock: &dyn Clock) {
 
 fn roles(config: &Config, root: &std::path::Path, clock: &dyn Clock) -> Vec<Instance> {
     let role = |spec: &RoleSpec| {
-        let mut env: std::collections::BTreeMap<String, String> = std::env::vars_os()
+        let mut env: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         env.extend(spec.env.clone());

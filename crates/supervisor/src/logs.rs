@@ -102,6 +102,11 @@ impl Logs {
         self.bell.listen()
     }
 
+    /// Wakes those who wait for lines, to see that the end has come.
+    pub(crate) fn wake_readers(&self) {
+        self.bell.ring();
+    }
+
     /// The number that the next line gets.
     pub(crate) fn next(&self) -> u64 {
         self.lock().next

@@ -32,6 +32,17 @@ fn a_program_that_always_ends_becomes_a_crash_loop_with_its_last_line() {
 }
 
 #[test]
+fn the_reason_of_a_single_death_has_its_last_line() {
+    let bed = Bed::new(&[]);
+    let mark = bed.folder.path().join("mark");
+    let mark = mark.display();
+    let script = format!("[ -e {mark} ] && exec sleep 1000; touch {mark}; echo first try failed; exit 3");
+    bed.start(shell("a.1", &script, "never"));
+    let expected = Some("exited with code 3; its last line: first try failed".to_owned());
+    bed.until("a.1", "told why", |fact| fact.reason == expected);
+}
+
+#[test]
 fn a_death_for_lack_of_memory_is_called_so() {
     let groups = Path::new("/sys/fs/cgroup/memory");
     let group = groups.join(format!("ondol-test-{}", std::process::id()));

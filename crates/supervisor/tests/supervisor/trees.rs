@@ -1,7 +1,7 @@
 //! Whole trees are started, told to end and killed.
 
 use crate::bed::{Bed, alive, behaving, gone, instance, job, kill, shell, spec, wait};
-use ondol_core::wire::supervision::{Containment, Exit, InstanceSpec, Phase};
+use ondol_core::wire::supervision::{Containment, Exit, InstanceSpec, Phase, SocketMode};
 use ondol_core::wire::supervision_client::ClientError;
 
 fn code(error: ClientError) -> String {
@@ -124,6 +124,11 @@ fn what_cannot_be_started_is_refused_with_the_reason() {
     );
     assert_eq!(code(refused(spec("d.1", &["true"], "("))), "SV-015");
     assert_eq!(code(refused(spec("e.1", &[], ""))), "SV-015");
+    let no_port = InstanceSpec {
+        socket: Some(SocketMode::Port),
+        ..spec("e.1", &["true"], "")
+    };
+    assert_eq!(code(refused(no_port)), "SV-015");
     bed.start(behaving("f.1", "nap", ""));
     assert_eq!(code(refused(behaving("f.1", "nap", ""))), "SV-010");
     assert_eq!(code(bed.client.stop(&instance("g.1")).expect_err("refused")), "SV-013");
@@ -135,7 +140,7 @@ fn what_cannot_be_started_is_refused_with_the_reason() {
 fn the_environment_is_the_given_one_and_four_variables_at_most() {
     let bed = Bed::new(&[]);
     bed.start(InstanceSpec {
-        socket: Some(ondol_core::wire::supervision::SocketMode::Port),
+        socket: Some(SocketMode::Port),
         port: bed.port("a.1"),
         ..shell("a.1", "env; echo done; exec sleep 1000", "done")
     });
