@@ -59,7 +59,10 @@ impl Word {
 
     /// Whether it is certain that no instance got the request.
     pub fn is_not_sent(self) -> bool {
-        matches!(self, Self::DestinationUnavailable | Self::ConnectionRefused | Self::ConnectionLimitReached)
+        matches!(
+            self,
+            Self::DestinationUnavailable | Self::ConnectionRefused | Self::ConnectionLimitReached
+        )
     }
 }
 
@@ -68,7 +71,13 @@ impl From<Denied> for Answer {
         let mut fields = Fields::new();
         denied.fields.iter().for_each(|(name, value)| fields.push(name, value));
         let (status, code, word) = (denied.status, denied.code, denied.word);
-        Self { status, code, word, detail: denied.detail, fields }
+        Self {
+            status,
+            code,
+            word,
+            detail: denied.detail,
+            fields,
+        }
     }
 }
 
@@ -90,7 +99,13 @@ pub struct Answer {
 impl Answer {
     /// One without further fields.
     pub fn new(status: StatusCode, code: ErrorCode, word: Word, detail: impl Into<String>) -> Self {
-        Self { status, code, word, detail: detail.into(), fields: Fields::new() }
+        Self {
+            status,
+            code,
+            word,
+            detail: detail.into(),
+            fields: Fields::new(),
+        }
     }
 
     /// With `Retry-After`, seconds.
@@ -110,15 +125,25 @@ impl Answer {
     }
 
     fn render(self, grpc: bool) -> Response<'static> {
-        let mut head = ResponseHead { status: self.status, fields: self.fields };
-        head.fields.push("proxy-status", format!("ondol; error={}; details=\"{}\"", self.word.as_str(), self.code));
+        let mut head = ResponseHead {
+            status: self.status,
+            fields: self.fields,
+        };
+        head.fields.push(
+            "proxy-status",
+            format!("ondol; error={}; details=\"{}\"", self.word.as_str(), self.code),
+        );
         if grpc {
             // A trailers-only answer: gRPC clients read nothing else.
             head.status = StatusCode::OK;
             head.fields.push("content-type", "application/grpc");
             head.fields.push("grpc-status", grpc_status(self.status).to_string());
             head.fields.push("grpc-message", percent_encode(&self.detail));
-            return Response { head, body: Body::Empty, tunnel: None };
+            return Response {
+                head,
+                body: Body::Empty,
+                tunnel: None,
+            };
         }
         let problem = serde_json::json!({
             "type": format!("urn:ondol:error:{}", self.code),
@@ -128,7 +153,11 @@ impl Answer {
             "detail": self.detail,
         });
         head.fields.push("content-type", "application/problem+json");
-        Response { head, body: Body::Full(problem.to_string().into()), tunnel: None }
+        Response {
+            head,
+            body: Body::Full(problem.to_string().into()),
+            tunnel: None,
+        }
     }
 }
 
@@ -141,15 +170,15 @@ pub fn is_grpc(request: &RequestHead) -> bool {
 /// The gRPC status for an HTTP one: gRPC's own table (`http-grpc-status-mapping.md`), where 504 is a deadline.
 fn grpc_status(status: StatusCode) -> u8 {
     match status.as_u16() {
-        400 => 13,                  // INTERNAL
-        401 => 16,                  // UNAUTHENTICATED
-        403 => 7,                   // PERMISSION_DENIED
-        404 => 12,                  // UNIMPLEMENTED
-        413 | 431 => 8,             // RESOURCE_EXHAUSTED
-        429 | 502 | 503 => 14,      // UNAVAILABLE
-        408 | 504 => 4,             // DEADLINE_EXCEEDED
-        500 => 13,                  // INTERNAL
-        _ => 2,                     // UNKNOWN
+        400 => 13,             // INTERNAL
+        401 => 16,             // UNAUTHENTICATED
+        403 => 7,              // PERMISSION_DENIED
+        404 => 12,             // UNIMPLEMENTED
+        413 | 431 => 8,        // RESOURCE_EXHAUSTED
+        429 | 502 | 503 => 14, // UNAVAILABLE
+        408 | 504 => 4,        // DEADLINE_EXCEEDED
+        500 => 13,             // INTERNAL
+        _ => 2,                // UNKNOWN
     }
 }
 
@@ -172,7 +201,13 @@ mod tests {
     fn unavailable() -> Answer {
         let detail = "no instance of pay – try 100%";
         let code = ErrorCode::new("GW-021");
-        Answer::new(StatusCode::SERVICE_UNAVAILABLE, code, Word::DestinationUnavailable, detail).retry_after(1)
+        Answer::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            code,
+            Word::DestinationUnavailable,
+            detail,
+        )
+        .retry_after(1)
     }
 
     #[test]
@@ -181,9 +216,14 @@ mod tests {
         let response = unavailable().into_response(&request);
         let status = response.head.fields.get_str("proxy-status");
         assert_eq!(status, Some("ondol; error=destination_unavailable; details=\"GW-021\""));
-        let Body::Full(body) = response.body else { panic!("a whole body") };
+        let Body::Full(body) = response.body else {
+            panic!("a whole body")
+        };
         let problem: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
-        assert_eq!((problem["code"].as_str(), problem["status"].as_u64()), (Some("GW-021"), Some(503)));
+        assert_eq!(
+            (problem["code"].as_str(), problem["status"].as_u64()),
+            (Some("GW-021"), Some(503))
+        );
         assert_eq!(response.head.fields.get_str("retry-after"), Some("1"));
     }
 
@@ -193,7 +233,10 @@ mod tests {
         request.fields.push("content-type", "application/grpc+proto");
         let response = unavailable().into_response(&request);
         let field = |name| response.head.fields.get_str(name);
-        assert_eq!((response.head.status, field("grpc-status")), (StatusCode::OK, Some("14")));
+        assert_eq!(
+            (response.head.status, field("grpc-status")),
+            (StatusCode::OK, Some("14"))
+        );
         assert_eq!(field("grpc-message"), Some("no instance of pay %E2%80%93 try 100%25"));
         assert!(response.body.is_empty());
     }

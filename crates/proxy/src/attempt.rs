@@ -131,9 +131,22 @@ pub async fn to_service<'b, R: Reply>(
     activity: &Activity,
     reply: &mut R,
 ) -> Tried<'b> {
-    let mut tries = Tries { means, way, plan, head, activity, tried: SmallVec::new(), made: 0 };
+    let mut tries = Tries {
+        means,
+        way,
+        plan,
+        head,
+        activity,
+        tried: SmallVec::new(),
+        last: None,
+        made: 0,
+    };
     let result = tries.run(body, reply).await;
-    Tried { result, made: tries.made, endpoint: tries.tried.pop() }
+    Tried {
+        result,
+        made: tries.made,
+        endpoint: tries.last,
+    }
 }
 
 struct Tries<'a, 'w> {
@@ -143,6 +156,7 @@ struct Tries<'a, 'w> {
     head: &'a mut RequestHead,
     activity: &'a Activity,
     tried: SmallVec<[Arc<Endpoint>; 3]>,
+    last: Option<Arc<Endpoint>>,
     made: u32,
 }
 
@@ -155,8 +169,13 @@ impl Tries<'_, '_> {
         let mut last: Option<Result<Answered<'b>, Lost>> = None;
         loop {
             let now = self.means.clock.mono();
-            let left = self.plan.deadline.map_or(Some(Duration::MAX), |deadline| deadline.left(now));
-            let Some(left) = left else { return last.unwrap_or_else(|| Err(Lost::Own(self.too_late()))) };
+            let left = self
+                .plan
+                .deadline
+                .map_or(Some(Duration::MAX), |deadline| deadline.left(now));
+            let Some(left) = left else {
+                return last.unwrap_or_else(|| Err(Lost::Own(self.too_late())));
+            };
             let picked = self.way.pick(now, &**self.means.entropy, &self.tried);
             let ended = match picked {
                 Err(unavailable @ Unavailable::NoInstance(_)) => {
@@ -202,7 +221,13 @@ impl Tries<'_, '_> {
         repeat: Repeat,
         reply: &mut R,
     ) -> Result<Body<'b>, Lost> {
-        let known = matches!(body, Body::Stream { length: Some(1..=REPLAY), .. });
+        let known = matches!(
+            body,
+            Body::Stream {
+                length: Some(1..=REPLAY),
+                ..
+            }
+        );
         if !known || self.plan.extra == 0 || repeat == Repeat::Harmful {
             return Ok(body);
         }
@@ -215,7 +240,10 @@ impl Tries<'_, '_> {
             }
             Ok(Body::Full(whole.freeze()))
         };
-        let limit = self.plan.deadline.and_then(|deadline| deadline.left(self.means.clock.mono()));
+        let limit = self
+            .plan
+            .deadline
+            .and_then(|deadline| deadline.left(self.means.clock.mono()));
         match race(reply, limit, reading).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(error)) => Err(own_request(&error).map_or(Lost::Gone, Lost::Own)),
@@ -234,6 +262,7 @@ impl Tries<'_, '_> {
     ) -> (Result<Answered<'b>, Lost>, Option<Ended>) {
         let (clock, begun) = (self.means.clock, self.means.clock.mono());
         let endpoint = permit.endpoint().clone();
+        self.last = Some(endpoint.clone());
         if !self.tried.iter().any(|other| Arc::ptr_eq(other, &endpoint)) {
             self.tried.push(endpoint.clone());
         }
@@ -252,18 +281,39 @@ impl Tries<'_, '_> {
                 let slow = !self.plan.waits && limit.is_some_and(|limit| took > limit.mul_f64(0.9));
                 let took = (!self.plan.waits).then_some(took);
                 let asked = retry_after.filter(|_| matches!(status, 429 | 503));
-                permit.report(Outcome::Answered { status, took, slow, retry_after: asked }, now, &**self.means.entropy);
+                permit.report(
+                    Outcome::Answered {
+                        status,
+                        took,
+                        slow,
+                        retry_after: asked,
+                    },
+                    now,
+                    &**self.means.entropy,
+                );
                 let retried = response.head.fields.contains("ondol-retried");
-                let ended = Ended::Answered { status, retry_after, retried };
+                let ended = Ended::Answered {
+                    status,
+                    retry_after,
+                    retried,
+                };
                 let worth = !response.head.status.is_success() || status != response.head.status.as_u16();
-                (Ok(Answered { response, permit: Some(permit) }), worth.then_some(ended))
+                (
+                    Ok(Answered {
+                        response,
+                        permit: Some(permit),
+                    }),
+                    worth.then_some(ended),
+                )
             }
             Err(Ending::Gone) => (Err(Lost::Gone), None),
             Err(Ending::TimedOut) => {
                 permit.report(Outcome::Broken, now, &**self.means.entropy);
                 (Err(Lost::Own(self.no_answer(&endpoint))), Some(Ended::Unknown))
             }
-            Err(Ending::Failed(Failure::Request(error))) => (Err(own_request(&error).map_or(Lost::Gone, Lost::Own)), None),
+            Err(Ending::Failed(Failure::Request(error))) => {
+                (Err(own_request(&error).map_or(Lost::Gone, Lost::Own)), None)
+            }
             Err(Ending::Failed(failure)) => {
                 let (outcome, ended) = match failure.is_not_sent() {
                     true => (Outcome::NotSent, Ended::NotSent),
@@ -307,13 +357,26 @@ impl Tries<'_, '_> {
     }
 
     fn too_late(&self) -> Answer {
-        let detail = format!("the deadline had passed before {} could be called", self.way.cluster().service());
-        Answer::new(StatusCode::GATEWAY_TIMEOUT, ErrorCode::new("GW-025"), Word::HttpResponseTimeout, detail)
+        let detail = format!(
+            "the deadline had passed before {} could be called",
+            self.way.cluster().service()
+        );
+        Answer::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            ErrorCode::new("GW-025"),
+            Word::HttpResponseTimeout,
+            detail,
+        )
     }
 
     fn no_answer(&self, endpoint: &Endpoint) -> Answer {
         let detail = format!("{} did not answer in time", endpoint.instance);
-        Answer::new(StatusCode::GATEWAY_TIMEOUT, ErrorCode::new("GW-025"), Word::HttpResponseTimeout, detail)
+        Answer::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            ErrorCode::new("GW-025"),
+            Word::HttpResponseTimeout,
+            detail,
+        )
     }
 
     fn own_failure(&self, endpoint: &Endpoint, failure: &Failure) -> Answer {
@@ -369,21 +432,39 @@ pub async fn to_controller<'b, R: Reply>(
         Err(Raced::TimedOut) => {
             let detail = "the controller did not answer in time";
             let code = ErrorCode::new("GW-025");
-            Err(Lost::Own(Answer::new(StatusCode::GATEWAY_TIMEOUT, code, Word::HttpResponseTimeout, detail)))
+            Err(Lost::Own(Answer::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                code,
+                Word::HttpResponseTimeout,
+                detail,
+            )))
         }
     };
-    Tried { result, made: 1, endpoint: None }
+    Tried {
+        result,
+        made: 1,
+        endpoint: None,
+    }
 }
 
 fn controller_away(failure: &Failure) -> Answer {
-    let word = if failure.is_not_sent() { Word::DestinationUnavailable } else { failure.word() };
+    let word = if failure.is_not_sent() {
+        Word::DestinationUnavailable
+    } else {
+        failure.word()
+    };
     let detail = "the controller is away for a moment; nothing is lost, ask again with the same key";
     Answer::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("GW-027"), word, detail).retry_after(1)
 }
 
 fn own_unavailable(unavailable: &Unavailable) -> Answer {
     let word = Word::DestinationUnavailable;
-    let answer = Answer::new(StatusCode::SERVICE_UNAVAILABLE, unavailable.code(), word, unavailable.to_string());
+    let answer = Answer::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        unavailable.code(),
+        word,
+        unavailable.to_string(),
+    );
     match unavailable.retry_after() {
         Some(span) => answer.retry_after(u64::try_from(span.as_millis().div_ceil(1_000)).unwrap_or(60).max(1)),
         None => answer,
@@ -403,14 +484,20 @@ pub fn own_request(error: &BodyError) -> Option<Answer> {
 
 fn slow_request() -> Answer {
     let code = ErrorCode::new("GW-008");
-    Answer::new(StatusCode::REQUEST_TIMEOUT, code, Word::HttpRequestError, "the request's body did not come in time")
+    Answer::new(
+        StatusCode::REQUEST_TIMEOUT,
+        code,
+        Word::HttpRequestError,
+        "the request's body did not come in time",
+    )
 }
 
 /// Tells the next hop what is left of the deadline.
 fn announce(head: &mut RequestHead, limit: Option<Duration>) {
     let Some(limit) = limit else { return };
     let span = deadline::announced(limit);
-    head.fields.set("ondol-deadline-ms", deadline::to_millis(span).to_string());
+    head.fields
+        .set("ondol-deadline-ms", deadline::to_millis(span).to_string());
     if is_grpc(head) {
         head.fields.set("grpc-timeout", deadline::to_grpc(span));
     }
@@ -425,7 +512,11 @@ fn effective_status(head: &ResponseHead) -> u16 {
 }
 
 fn retry_after(head: &ResponseHead) -> Option<Duration> {
-    head.fields.get_str("retry-after")?.parse().ok().map(Duration::from_secs)
+    head.fields
+        .get_str("retry-after")?
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
 }
 
 #[derive(Debug)]
@@ -435,11 +526,7 @@ enum Raced {
 }
 
 /// Runs `future` until it ends, the client goes away, or `limit` is over.
-async fn race<R: Reply, F: Future>(
-    reply: &mut R,
-    limit: Option<Duration>,
-    future: F,
-) -> Result<F::Output, Raced> {
+async fn race<R: Reply, F: Future>(reply: &mut R, limit: Option<Duration>, future: F) -> Result<F::Output, Raced> {
     let mut future = std::pin::pin!(future);
     match limit {
         Some(limit) => reply.timer().arm(limit),
@@ -458,11 +545,7 @@ async fn race<R: Reply, F: Future>(
 }
 
 /// Runs `future` until it ends, the client goes away, or nothing of the request has moved for [`IDLE`].
-async fn race_idle<R: Reply, F: Future>(
-    reply: &mut R,
-    activity: &Activity,
-    future: F,
-) -> Result<F::Output, Raced> {
+async fn race_idle<R: Reply, F: Future>(reply: &mut R, activity: &Activity, future: F) -> Result<F::Output, Raced> {
     let mut future = std::pin::pin!(future);
     loop {
         let seen = activity.count();

@@ -152,16 +152,26 @@ pub fn authority(host: &[u8]) -> Result<&str, HeadError> {
     let (name, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']').ok_or(HeadError::HostInvalid)?;
-            address.parse::<std::net::Ipv6Addr>().map_err(|_| HeadError::HostInvalid)?;
+            address
+                .parse::<std::net::Ipv6Addr>()
+                .map_err(|_| HeadError::HostInvalid)?;
             ("ip", port.strip_prefix(':').or(port.is_empty().then_some("0")))
         }
-        None => text.split_once(':').map_or((text, Some("0")), |(name, port)| (name, Some(port))),
+        None => text
+            .split_once(':')
+            .map_or((text, Some("0")), |(name, port)| (name, Some(port))),
     };
     let name_ok = !name.is_empty()
         && name.len() <= 255
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
     let port_ok = port.is_some_and(|p| (1..=5).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()));
-    if name_ok && port_ok { Ok(text) } else { Err(HeadError::HostInvalid) }
+    if name_ok && port_ok {
+        Ok(text)
+    } else {
+        Err(HeadError::HostInvalid)
+    }
 }
 
 /// Fields that Ondol sets or trusts, beside all that begin with one of [`MANAGED_PREFIXES`].
@@ -189,9 +199,14 @@ pub fn not_spoofed(name: &[u8]) -> Result<(), HeadError> {
     if !name.contains(&b'_') {
         return Ok(());
     }
-    let plain: Vec<u8> = name.iter().map(|b| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() }).collect();
+    let plain: Vec<u8> = name
+        .iter()
+        .map(|b| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() })
+        .collect();
     let managed = MANAGED.iter().any(|m| m.as_bytes() == plain)
-        || MANAGED_PREFIXES.iter().any(|prefix| plain.starts_with(prefix.as_bytes()));
+        || MANAGED_PREFIXES
+            .iter()
+            .any(|prefix| plain.starts_with(prefix.as_bytes()));
     if managed { Err(HeadError::Spoofed) } else { Ok(()) }
 }
 
@@ -233,11 +248,27 @@ fn is_hop_by_hop(name: &str) -> bool {
 /// Whether a field may come after a body. Framing, routing, identity and what decides about the body may not.
 pub fn may_be_trailer(name: &[u8]) -> bool {
     let lower = name.to_ascii_lowercase();
-    let Ok(name) = std::str::from_utf8(&lower) else { return false };
+    let Ok(name) = std::str::from_utf8(&lower) else {
+        return false;
+    };
     !is_hop_by_hop(name)
         && !MANAGED.contains(&name)
         && !MANAGED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         && !name.starts_with("content-")
         && not_spoofed(&lower).is_ok()
-        && !matches!(name, "cache-control" | "expect" | "max-forwards" | "range" | "set-cookie" | "location" | "age" | "vary" | "date" | "expires" | "warning" | "proxy-status")
+        && !matches!(
+            name,
+            "cache-control"
+                | "expect"
+                | "max-forwards"
+                | "range"
+                | "set-cookie"
+                | "location"
+                | "age"
+                | "vary"
+                | "date"
+                | "expires"
+                | "warning"
+                | "proxy-status"
+        )
 }

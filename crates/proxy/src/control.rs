@@ -36,14 +36,23 @@ pub struct Control {
 impl Control {
     /// Knows nothing yet.
     pub fn new(config: Config, shared: Arc<Shared>, workers: Vec<mpsc::Sender<Order>>) -> Self {
-        Self { config, shared, workers, open: BTreeSet::new(), generation: None }
+        Self {
+            config,
+            shared,
+            workers,
+            open: BTreeSet::new(),
+            generation: None,
+        }
     }
 
     /// Serves with the snapshot on disk, if there is a fit one, then as the controller says. Never ends.
     pub async fn run(mut self) {
         if let Some(snapshot) = kept(&self.config) {
             match self.take(&snapshot).await {
-                Ok(()) => tracing::info!(generation = snapshot.generation, "serving with the snapshot kept on disk"),
+                Ok(()) => tracing::info!(
+                    generation = snapshot.generation,
+                    "serving with the snapshot kept on disk"
+                ),
                 Err(error) => tracing::warn!(code = "GW-040", error, "the snapshot kept on disk cannot be served"),
             }
         }
@@ -61,7 +70,14 @@ impl Control {
     async fn listen(&mut self, path: &Path) -> io::Result<()> {
         let (name, _folder) = ondol_core::unix::short(path)?;
         let (mut from, mut to) = UnixStream::connect(name).await?.into_split();
-        write_frame(&mut to, &FromProxy::Hello { pid: std::process::id(), generation: self.generation }).await?;
+        write_frame(
+            &mut to,
+            &FromProxy::Hello {
+                pid: std::process::id(),
+                generation: self.generation,
+            },
+        )
+        .await?;
         // Reading a frame may not be dropped halfway, so a task of this function reads and hands over.
         let (frames, mut snapshots) = mpsc::channel(1);
         let reading = async move {
@@ -97,7 +113,12 @@ impl Control {
                         FromProxy::Ack { generation }
                     }
                     Err(error) => {
-                        tracing::warn!(code = "GW-040", generation, error, "a snapshot cannot be served; the last one stays");
+                        tracing::warn!(
+                            code = "GW-040",
+                            generation,
+                            error,
+                            "a snapshot cannot be served; the last one stays"
+                        );
                         FromProxy::Refused { generation, error }
                     }
                 };
@@ -111,17 +132,29 @@ impl Control {
     /// Serves by this snapshot, in all workers and on all its sockets.
     async fn take(&mut self, snapshot: &Snapshot) -> Result<(), String> {
         if snapshot.boot != self.config.boot {
-            return Err(format!("it is of boot {}, this is boot {}", snapshot.boot, self.config.boot));
+            return Err(format!(
+                "it is of boot {}, this is boot {}",
+                snapshot.boot, self.config.boot
+            ));
         }
         if self.generation.is_some_and(|served| served > snapshot.generation) {
-            return Err(format!("generation {} is older than what is served", snapshot.generation));
+            return Err(format!(
+                "generation {} is older than what is served",
+                snapshot.generation
+            ));
         }
         let names = snapshot.gateways.iter().map(|gateway| &gateway.socket);
-        let wanted: BTreeSet<_> = names.chain(snapshot.edges.iter().map(|edge| &edge.socket)).cloned().collect();
+        let wanted: BTreeSet<_> = names
+            .chain(snapshot.edges.iter().map(|edge| &edge.socket))
+            .cloned()
+            .collect();
         let mut taken = Vec::new();
         for name in wanted.difference(&self.open) {
             let socket = self.config.sockets.take(name).await;
-            taken.push((name.clone(), socket.map_err(|error| format!("socket {}: {error}", name.0))?));
+            taken.push((
+                name.clone(),
+                socket.map_err(|error| format!("socket {}: {error}", name.0))?,
+            ));
         }
         self.shared.apply(snapshot)?;
         self.generation = Some(snapshot.generation);
@@ -138,9 +171,15 @@ impl Control {
         let gone = || io::Error::other("a worker has ended");
         let mut waiting = Vec::new();
         for worker in &self.workers {
-            let copies = open.iter().map(|(name, socket)| Ok((name.clone(), socket.try_clone()?)));
+            let copies = open
+                .iter()
+                .map(|(name, socket)| Ok((name.clone(), socket.try_clone()?)));
             let (done, told) = oneshot::channel();
-            let order = Order { open: copies.collect::<io::Result<_>>()?, close: close.to_vec(), done };
+            let order = Order {
+                open: copies.collect::<io::Result<_>>()?,
+                close: close.to_vec(),
+                done,
+            };
             worker.send(order).await.map_err(|_| gone())?;
             waiting.push(told);
         }
@@ -151,13 +190,22 @@ impl Control {
     }
 
     fn report(&self) -> Report {
-        let Shared { clock, clusters, counters, log, .. } = &*self.shared;
+        let Shared {
+            clock,
+            clusters,
+            counters,
+            log,
+            ..
+        } = &*self.shared;
         counters.report(clusters, clock.wall(), clock.mono(), log.dropped())
     }
 
     /// Writes the snapshot beside the socket; without it the next proxy waits for the controller.
     fn keep(&self, snapshot: &Snapshot) {
-        let (path, new) = (self.config.run_dir.join("snapshot.json"), self.config.run_dir.join("snapshot.json.new"));
+        let (path, new) = (
+            self.config.run_dir.join("snapshot.json"),
+            self.config.run_dir.join("snapshot.json.new"),
+        );
         let written = serde_json::to_vec(snapshot)
             .map_err(io::Error::from)
             .and_then(|text| std::fs::write(&new, text))

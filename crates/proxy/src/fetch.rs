@@ -1,5 +1,6 @@
 //! Key sets for token issuers, fetched from their services as the built-in caller `ondol`.
 
+use crate::cluster::Way;
 use crate::exchange::Response;
 use crate::filter::auth::KeySource;
 use crate::filter::keys;
@@ -7,14 +8,17 @@ use crate::message::{Body, Frame, RequestHead};
 use crate::proxy::Worker;
 use crate::tables::Target;
 use crate::upstream::{self, Place};
-use crate::cluster::Way;
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy::Breaker;
 
 /// Where the snapshot has no edge from `ondol` to the service, the defaults of `defaults.md` hold.
-const BREAKER: Breaker = Breaker { failure_ratio: 0.5, minimum: 20, open_ms: 5_000 };
+const BREAKER: Breaker = Breaker {
+    failure_ratio: 0.5,
+    minimum: 20,
+    open_ms: 5_000,
+};
 
 /// Fetches through the pool and the clusters of a worker of its own.
 pub struct Fetch(Worker);
@@ -28,7 +32,10 @@ impl Fetch {
     fn way(&self, service: &ServiceName) -> Option<Way> {
         let (shared, ondol) = (self.0.shared(), ServiceName::ondol());
         let tables = shared.tables.load_full()?;
-        let edge = tables.edges.iter().find(|edge| edge.spec.caller == ondol && edge.spec.target == *service);
+        let edge = tables
+            .edges
+            .iter()
+            .find(|edge| edge.spec.caller == ondol && edge.spec.target == *service);
         match edge.map(|edge| &edge.target) {
             Some(Target::Service(way)) => Some(way.clone()),
             _ => shared.clusters.way(Some(&ondol), service, &BREAKER),
@@ -39,16 +46,28 @@ impl Fetch {
 impl KeySource for Fetch {
     async fn fetch(&self, service: &ServiceName, path: &str) -> Result<Bytes, String> {
         self.0.pool.tidy();
-        let way = self.way(service).ok_or_else(|| format!("there is no service {service}"))?;
+        let way = self
+            .way(service)
+            .ok_or_else(|| format!("there is no service {service}"))?;
         let shared = self.0.shared();
-        let permit = way.pick(shared.clock.mono(), self.0.entropy(), &[]).map_err(|error| error.to_string())?;
+        let permit = way
+            .pick(shared.clock.mono(), self.0.entropy(), &[])
+            .map_err(|error| error.to_string())?;
         let mut head = RequestHead::new(Method::GET, service.as_str(), path).map_err(|error| error.to_string())?;
         head.fields.push("accept", "application/jwk-set+json, application/json");
         head.fields.push("ondol-caller", "ondol");
-        let place = Place::Instance(permit.endpoint().address, permit.endpoint().id, way.cluster().view().protocol);
-        let ready = upstream::connect(&self.0.pool, &place, true).await.map_err(|error| error.to_string())?;
-        let Response { head, body, .. } =
-            ready.exchange(&head, Body::Empty, false).await.map_err(|error| error.to_string())?;
+        let place = Place::Instance(
+            permit.endpoint().address,
+            permit.endpoint().id,
+            way.cluster().view().protocol,
+        );
+        let ready = upstream::connect(&self.0.pool, &place, true)
+            .await
+            .map_err(|error| error.to_string())?;
+        let Response { head, body, .. } = ready
+            .exchange(&head, Body::Empty, false)
+            .await
+            .map_err(|error| error.to_string())?;
         if head.status != StatusCode::OK {
             return Err(format!("it answered {}", head.status));
         }

@@ -39,9 +39,15 @@ pub fn cap<'b>(body: Body<'b>, limit: u64, activity: &Activity) -> Result<Body<'
     match body.length() {
         Some(length) if length > limit => Err(BodyError::TooLarge(limit)),
         length => match body {
-            Body::Stream { .. } => {
-                Ok(Body::stream(Capped { body, left: limit, limit, activity: activity.clone() }, length))
-            }
+            Body::Stream { .. } => Ok(Body::stream(
+                Capped {
+                    body,
+                    left: limit,
+                    limit,
+                    activity: activity.clone(),
+                },
+                length,
+            )),
             whole => Ok(whole),
         },
     }
@@ -87,7 +93,16 @@ pub fn within<'b>(body: Body<'b>, span: Span, clock: &SharedClock, activity: &Ac
         Body::Stream { length, .. } => {
             let mut timer = Timer::new(clock.clone());
             arm(&mut timer, span);
-            Body::stream(Timed { body, span, timer, activity: activity.clone(), seen: activity.count() }, length)
+            Body::stream(
+                Timed {
+                    body,
+                    span,
+                    timer,
+                    activity: activity.clone(),
+                    seen: activity.count(),
+                },
+                length,
+            )
         }
         whole => whole,
     }
@@ -162,7 +177,10 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_gives_nothing_ends_at_its_time() {
         let clock: SharedClock = Arc::new(SystemClock);
-        for span in [Span::Until(clock.mono() + Duration::from_millis(2)), Span::Idle(Duration::from_millis(2))] {
+        for span in [
+            Span::Until(clock.mono() + Duration::from_millis(2)),
+            Span::Idle(Duration::from_millis(2)),
+        ] {
             let mut body = within(Body::stream(Never, None), span, &clock, &Activity::default());
             assert!(matches!(body.frame().await, Some(Err(BodyError::TimedOut))));
         }

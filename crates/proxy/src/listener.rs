@@ -97,7 +97,10 @@ impl Listener {
 
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
 }
 
 /// Reads until it is certain whether the client speaks HTTP/2; what was read is in `buf`. `None` when it says nothing.
@@ -150,7 +153,10 @@ impl Census {
             *count += 1;
         }
         self.all.set(self.all.get() + 1);
-        Some(Counted { census: self.clone(), address })
+        Some(Counted {
+            census: self.clone(),
+            address,
+        })
     }
 }
 
@@ -177,7 +183,9 @@ mod tests {
     fn an_address_has_its_bound_and_gives_its_places_back() {
         let census = Rc::new(Census::default());
         let address = Some(IpAddr::from([192, 0, 2, 1]));
-        let held: Vec<_> = (0..MAX_PER_ADDRESS).map(|_| census.enter(address).expect("room")).collect();
+        let held: Vec<_> = (0..MAX_PER_ADDRESS)
+            .map(|_| census.enter(address).expect("room"))
+            .collect();
         assert!(census.enter(address).is_none() && census.enter(None).is_some());
         drop(held);
         assert!(census.enter(address).is_some());

@@ -13,7 +13,6 @@
 use crate::path::{self, BadPath};
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use smallvec::SmallVec;
 use std::fmt;
 use std::task::{Context, Poll};
 
@@ -54,13 +53,21 @@ struct Span {
 #[derive(Clone, Default)]
 pub struct Fields {
     text: Vec<u8>,
-    spans: SmallVec<[Span; 16]>,
+    spans: Vec<Span>,
 }
 
 impl Fields {
     /// No fields.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// No fields, and room for those of a usual head.
+    pub fn with_room() -> Self {
+        Self {
+            text: Vec::with_capacity(512),
+            spans: Vec::with_capacity(16),
+        }
     }
 
     /// Takes all fields away, keeps the memory.

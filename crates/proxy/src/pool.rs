@@ -57,7 +57,11 @@ pub struct Shelf {
 
 impl Shelf {
     fn new(clock: SharedClock) -> Self {
-        Self { idle: RefCell::default(), open: Rc::default(), clock }
+        Self {
+            idle: RefCell::default(),
+            open: Rc::default(),
+            clock,
+        }
     }
 
     /// The youngest connection that is still good.
@@ -93,7 +97,9 @@ impl Shelf {
     }
 
     fn drop_old(&self, now: Duration) {
-        self.idle.borrow_mut().retain(|(since, conn)| now.saturating_sub(*since) <= IDLE && conn.is_quiet());
+        self.idle
+            .borrow_mut()
+            .retain(|(since, conn)| now.saturating_sub(*since) <= IDLE && conn.is_quiet());
     }
 }
 
@@ -115,7 +121,12 @@ pub struct Pool {
 impl Pool {
     /// An empty one.
     pub fn new(clock: SharedClock, tasks: Tasks) -> Self {
-        Self { shelves: RefCell::default(), shared: RefCell::default(), clock, tasks }
+        Self {
+            shelves: RefCell::default(),
+            shared: RefCell::default(),
+            clock,
+            tasks,
+        }
     }
 
     /// What sends requests over the HTTP/2 connection to an endpoint; opens it by `dial` where there is none.
@@ -164,6 +175,8 @@ impl Pool {
             shelf.open.get() > 0
         });
         // Streams under way keep the connection itself alive.
-        self.shared.borrow_mut().retain(|_, shared| now.saturating_sub(shared.used.get()) <= IDLE_HTTP2);
+        self.shared
+            .borrow_mut()
+            .retain(|_, shared| now.saturating_sub(shared.used.get()) <= IDLE_HTTP2);
     }
 }

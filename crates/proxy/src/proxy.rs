@@ -11,9 +11,9 @@ use crate::check::HeadError;
 use crate::cluster::{Clusters, Endpoint, Permit};
 use crate::exchange::{End, Reply, Request, Response, Sent, Service};
 use crate::filter::auth::Authority;
+use crate::filter::identity;
 use crate::filter::limit::{Limiters, Who};
 use crate::filter::trace::Trace;
-use crate::filter::identity;
 use crate::limits::{self, Activity, Span};
 use crate::message::{BodyError, RequestHead, Version};
 use crate::pool::Pool;
@@ -120,7 +120,11 @@ impl Worker {
     }
 
     fn means(&self) -> Means<'_> {
-        Means { pool: &self.pool, clock: &self.shared.clock, entropy: &self.entropy }
+        Means {
+            pool: &self.pool,
+            clock: &self.shared.clock,
+            entropy: &self.entropy,
+        }
     }
 }
 
@@ -157,7 +161,12 @@ impl Service for Front<'_> {
             reply.send(not_ready().into_response(request.head)).await;
             return;
         };
-        let Request { head, body, websocket, peer } = request;
+        let Request {
+            head,
+            body,
+            websocket,
+            peer,
+        } = request;
         let edge = match tables.entrance(self.socket) {
             Some(Entrance::Edge(index)) => Some((index, &tables.edges[index])),
             _ => None,
@@ -166,9 +175,9 @@ impl Service for Front<'_> {
         let going = match (tables.entrance(self.socket), edge) {
             (_, Some((index, edge))) => {
                 seen.line = tables.lines.edges[index].clone();
-                self.over_edge(edge, head, websocket, &seen.trace)
+                self.edge_half(edge, head, websocket, &seen.trace)
             }
-            (Some(_), None) => self.from_outside(&tables, head, websocket, &mut seen).await,
+            (Some(_), None) => self.gateway_half(&tables, head, websocket, &mut seen).await,
             (None, None) => Err(no_such_socket()),
         };
         let activity = Activity::default();
@@ -177,7 +186,11 @@ impl Service for Front<'_> {
             Err(error) => Err(attempt::own_request(&error).unwrap_or_else(|| internal("a body without a length"))),
         });
         let tried = match capped {
-            Err(answer) => Tried { result: Err(Lost::Own(answer)), made: 0, endpoint: None },
+            Err(answer) => Tried {
+                result: Err(Lost::Own(answer)),
+                made: 0,
+                endpoint: None,
+            },
             Ok((going, body)) => {
                 let tried = self.attempts(&tables, &going, head, body, &activity, reply).await;
                 self.bounded(tried, &going.plan, &activity)
@@ -185,7 +198,16 @@ impl Service for Front<'_> {
         };
         let (made, endpoint) = (tried.made, tried.endpoint.clone());
         let Some((response, permit, own)) = self.finish(tried, edge.map(|(_, edge)| edge), head) else {
-            return self.record(seen, (CLIENT_GONE, None), made, endpoint, Sent { bytes: 0, end: End::ClientGone });
+            return self.record(
+                seen,
+                (CLIENT_GONE, None),
+                made,
+                endpoint,
+                Sent {
+                    bytes: 0,
+                    end: End::ClientGone,
+                },
+            );
         };
         let status = response.head.status.as_u16();
         let sent = reply.send(response).await;
@@ -197,7 +219,12 @@ impl Service for Front<'_> {
         let answer = Answer::new(error.status(), error.code(), Word::HttpRequestError, error.to_string());
         if let Some(tables) = &*self.worker.shared.tables.load() {
             let (status, own) = (answer.status.as_u16(), Some(answer.word));
-            tables.lines.unmatched.count(&Served { status, took: Duration::ZERO, attempts: 0, own });
+            tables.lines.unmatched.count(&Served {
+                status,
+                took: Duration::ZERO,
+                attempts: 0,
+                own,
+            });
         }
         answer.into_bare_response()
     }
@@ -262,7 +289,12 @@ impl Front<'_> {
     ) {
         let shared = &self.worker.shared;
         let took = shared.clock.mono().saturating_sub(seen.began);
-        let served = Served { status, took, attempts, own };
+        let served = Served {
+            status,
+            took,
+            attempts,
+            own,
+        };
         seen.line.count(&served);
         let cut = match sent.end {
             End::Complete => None,
@@ -287,7 +319,7 @@ impl Front<'_> {
     }
 
     /// The gateway's half: nobody is believed before a route's filters have passed.
-    async fn from_outside<'t>(
+    async fn gateway_half<'t>(
         &self,
         tables: &'t Tables,
         head: &mut RequestHead,
@@ -308,28 +340,43 @@ impl Front<'_> {
         };
         if let Some(limiter) = &tables.limiters[route.index] {
             let subject = identity.as_ref().map(|identity| identity.subject.as_str());
-            limiter.check(Who { subject, address: client, fields: &head.fields }, self.worker.shared.clock.mono())?;
+            limiter.check(
+                Who {
+                    subject,
+                    address: client,
+                    fields: &head.fields,
+                },
+                self.worker.shared.clock.mono(),
+            )?;
         }
         let (policy, target) = (&route.spec.policy, &tables.targets[route.index]);
         let plan = match &route.spec.action {
             Action::Forward(_) => self.plan(policy, target, head, websocket, None),
-            Action::Start { wait_ms, key_required, .. } => {
+            Action::Start {
+                wait_ms, key_required, ..
+            } => {
                 if *key_required && !head.fields.contains("idempotency-key") {
                     return Err(no_key());
                 }
                 let name = format!("/v1/starts/{}", route.spec.name);
                 head.method = Method::POST;
-                head.set_target(name.as_bytes()).map_err(|error| internal(&error.to_string()))?;
+                head.set_target(name.as_bytes())
+                    .map_err(|error| internal(&error.to_string()))?;
                 let span = Duration::from_millis(*wait_ms).saturating_add(START_GRACE);
                 let deadline = Some(Deadline::new(self.worker.shared.clock.mono(), span, None));
-                Plan { deadline, extra: 0, waits: true, websocket: false }
+                Plan {
+                    deadline,
+                    extra: 0,
+                    waits: true,
+                    websocket: false,
+                }
             }
         };
         Ok(Going { plan, target, policy })
     }
 
     /// An edge's half: caller and target are known, what the caller says of its user goes on.
-    fn over_edge<'t>(
+    fn edge_half<'t>(
         &self,
         edge: &'t Edge,
         head: &mut RequestHead,
@@ -343,7 +390,11 @@ impl Front<'_> {
         if edge.spec.caller == ServiceName::ondol() {
             plan.extra = 0; // Sagas and pushes try again on their own.
         }
-        Ok(Going { plan, target: &edge.target, policy })
+        Ok(Going {
+            plan,
+            target: &edge.target,
+            policy,
+        })
     }
 
     fn plan(
@@ -363,7 +414,12 @@ impl Front<'_> {
         let stream = (policy.stream || websocket) && wait.is_none();
         let deadline = (!stream).then(|| Deadline::new(now, span, announced));
         let extra = if wait.is_some() || websocket { 0 } else { policy.retries };
-        Plan { deadline, extra, waits: stream || wait.is_some(), websocket }
+        Plan {
+            deadline,
+            extra,
+            waits: stream || wait.is_some(),
+            websocket,
+        }
     }
 
     async fn attempts<'b, R: Reply>(
@@ -381,14 +437,20 @@ impl Front<'_> {
             Target::Controller => {
                 attempt::to_controller(&means, &tables.controller, plan, head, body, activity, reply).await
             }
-            Target::Nowhere => Tried { result: Err(Lost::Own(nowhere())), made: 0, endpoint: None },
+            Target::Nowhere => Tried {
+                result: Err(Lost::Own(nowhere())),
+                made: 0,
+                endpoint: None,
+            },
         }
     }
 
     /// Bounds the answer's body in time.
     fn bounded<'b>(&self, mut tried: Tried<'b>, plan: &Plan, activity: &Activity) -> Tried<'b> {
         if let Ok(answered) = &mut tried.result {
-            let span = plan.deadline.map_or(Span::Idle(attempt::IDLE), |deadline| Span::Until(deadline.0));
+            let span = plan
+                .deadline
+                .map_or(Span::Idle(attempt::IDLE), |deadline| Span::Until(deadline.0));
             let body = std::mem::take(&mut answered.response.body);
             answered.response.body = limits::within(body, span, &self.worker.shared.clock, activity);
         }
@@ -398,15 +460,26 @@ impl Front<'_> {
 
 /// What is left of the caller's own deadline.
 fn announced(head: &RequestHead) -> Option<Duration> {
-    let own = head.fields.get_str("ondol-deadline-ms").and_then(deadline::parse_millis);
-    let grpc = head.fields.get_str("grpc-timeout").filter(|_| is_grpc(head)).and_then(deadline::parse_grpc);
+    let own = head
+        .fields
+        .get_str("ondol-deadline-ms")
+        .and_then(deadline::parse_millis);
+    let grpc = head
+        .fields
+        .get_str("grpc-timeout")
+        .filter(|_| is_grpc(head))
+        .and_then(deadline::parse_grpc);
     own.into_iter().chain(grpc).min()
 }
 
 /// The query parameter `wait`: `5s`, `500ms`, or whole seconds.
 fn wait_of(head: &RequestHead) -> Option<Duration> {
     let value = head.query()?.split('&').find_map(|pair| pair.strip_prefix("wait="))?;
-    let span = value.parse().map(Duration::from_secs).ok().or_else(|| parse_duration(value).ok())?;
+    let span = value
+        .parse()
+        .map(Duration::from_secs)
+        .ok()
+        .or_else(|| parse_duration(value).ok())?;
     Some(span.min(LONGEST_WAIT))
 }
 
@@ -418,12 +491,22 @@ fn not_ready() -> Answer {
 
 fn no_such_socket() -> Answer {
     let detail = "this edge or listener is not part of the system any more";
-    Answer::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("GW-030"), Word::DestinationUnavailable, detail)
+    Answer::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::new("GW-030"),
+        Word::DestinationUnavailable,
+        detail,
+    )
 }
 
 fn no_route(head: &RequestHead) -> Answer {
     let detail = format!("no route takes {} {}", head.method, head.path());
-    Answer::new(StatusCode::NOT_FOUND, ErrorCode::new("GW-010"), Word::DestinationNotFound, detail)
+    Answer::new(
+        StatusCode::NOT_FOUND,
+        ErrorCode::new("GW-010"),
+        Word::DestinationNotFound,
+        detail,
+    )
 }
 
 fn no_issuer(route: &Route) -> Answer {
@@ -431,15 +514,31 @@ fn no_issuer(route: &Route) -> Answer {
 }
 
 fn no_key() -> Answer {
-    let detail = "this route needs an Idempotency-Key: any text that is new for a new request and the same for a repeat";
-    Answer::new(StatusCode::BAD_REQUEST, ErrorCode::new("GW-031"), Word::HttpRequestError, detail)
+    let detail =
+        "this route needs an Idempotency-Key: any text that is new for a new request and the same for a repeat";
+    Answer::new(
+        StatusCode::BAD_REQUEST,
+        ErrorCode::new("GW-031"),
+        Word::HttpRequestError,
+        detail,
+    )
 }
 
 fn nowhere() -> Answer {
     let detail = "the target is not part of the system";
-    Answer::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("GW-021"), Word::DestinationUnavailable, detail)
+    Answer::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::new("GW-021"),
+        Word::DestinationUnavailable,
+        detail,
+    )
 }
 
 fn internal(detail: &str) -> Answer {
-    Answer::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::new("GW-029"), Word::ProxyInternalError, detail)
+    Answer::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::new("GW-029"),
+        Word::ProxyInternalError,
+        detail,
+    )
 }

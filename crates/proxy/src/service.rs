@@ -64,14 +64,21 @@ const ORDERS: usize = 2;
 /// When the system gives no thread or runtime.
 pub fn run(mut config: Config, tasks: &Tasks) -> io::Result<()> {
     let log = AccessLog::start(std::mem::replace(&mut config.access_log, Box::new(io::sink())))?;
-    let shared = Shared::new(config.clock.clone(), config.entropy.clone(), config.run_dir.clone(), log);
+    let shared = Shared::new(
+        config.clock.clone(),
+        config.entropy.clone(),
+        config.run_dir.clone(),
+        log,
+    );
     let shared = Arc::new(shared);
     let (mut orders, mut threads) = (Vec::new(), Vec::new());
     for number in 0..config.workers.max(1) {
         let (sender, receiver) = mpsc::channel(ORDERS);
         let (shared, tasks) = (shared.clone(), tasks.child());
         let make = move |tasks| Worker::new(shared, fast_entropy(), tasks);
-        threads.push(Tasks::thread(&format!("proxy-{number}"), move || worker::run(make, receiver, tasks))?);
+        threads.push(Tasks::thread(&format!("proxy-{number}"), move || {
+            worker::run(make, receiver, tasks)
+        })?);
         orders.push(sender);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -82,15 +82,13 @@ impl Tables {
     ///
     /// # Errors
     /// What cannot be served, in words; nothing has changed then.
-    pub fn apply(
-        snapshot: &Snapshot,
-        shared: &Shared,
-        controller: &Path,
-        now: Duration,
-    ) -> Result<Self, String> {
-        let Shared { clusters, authority, .. } = shared;
+    pub fn apply(snapshot: &Snapshot, shared: &Shared, controller: &Path, now: Duration) -> Result<Self, String> {
+        let Shared {
+            clusters, authority, ..
+        } = shared;
         let routes = route::Table::compile(&snapshot.routes).map_err(|error| format!("{}: {error}", error.code()))?;
-        let trusted = Trusted::parse(&snapshot.trusted_proxies).map_err(|error| format!("{}: {error}", error.code()))?;
+        let trusted =
+            Trusted::parse(&snapshot.trusted_proxies).map_err(|error| format!("{}: {error}", error.code()))?;
         let mut entrances = HashMap::new();
         for gateway in &snapshot.gateways {
             entrances.insert(gateway.socket.clone(), Entrance::Gateway);
@@ -108,7 +106,9 @@ impl Tables {
             if *service == ServiceName::controller() {
                 return Target::Controller;
             }
-            clusters.way(caller, service, &policy.breaker).map_or(Target::Nowhere, Target::Service)
+            clusters
+                .way(caller, service, &policy.breaker)
+                .map_or(Target::Nowhere, Target::Service)
         };
         let targets = snapshot.routes.iter().map(|route| match &route.action {
             wire::Action::Forward(service) => target(None, service, &route.policy),

@@ -19,7 +19,11 @@ pub struct Timer {
 impl Timer {
     /// One that is not armed.
     pub fn new(clock: SharedClock) -> Self {
-        Self { clock, at: None, sleep: None }
+        Self {
+            clock,
+            at: None,
+            sleep: None,
+        }
     }
 
     /// Fires `span` from now.
@@ -89,7 +93,10 @@ mod tests {
             assert!(timer.limit(std::future::ready(())).await.is_some());
             timer.arm(Duration::from_millis(then));
             timer.fired().await; // Would hang at its first place.
-            assert!(clock.mono() - start >= Duration::from_millis(then), "{first} then {then}");
+            assert!(
+                clock.mono() - start >= Duration::from_millis(then),
+                "{first} then {then}"
+            );
         }
     }
 }

@@ -18,7 +18,11 @@ struct Way {
 
 impl Way {
     fn new(buf: BytesMut) -> Self {
-        Self { buf, open: true, bytes: 0 }
+        Self {
+            buf,
+            open: true,
+            bytes: 0,
+        }
     }
 
     /// Carries bytes until there is nothing to do; ready at the end of this direction.
@@ -47,19 +51,20 @@ pub async fn join(client: &Io, rest: BytesMut, tunnel: Tunnel, timer: &mut Timer
     let (mut up, mut down) = (Way::new(rest), Way::new(behind));
     timer.arm(idle);
     let end = std::future::poll_fn(|cx| {
-        loop {
-            let mut moved = false;
-            let ways = (up.poll(cx, client, &upstream, &mut moved), down.poll(cx, &upstream, client, &mut moved));
-            match ways {
-                (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(End::ClientGone),
-                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Complete),
-                _ => {}
-            }
-            if moved {
-                timer.arm(idle);
-            }
-            return timer.poll(cx).map(|()| End::Complete);
+        let mut moved = false;
+        let ways = (
+            up.poll(cx, client, &upstream, &mut moved),
+            down.poll(cx, &upstream, client, &mut moved),
+        );
+        match ways {
+            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(End::ClientGone),
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Complete),
+            _ => {}
         }
+        if moved {
+            timer.arm(idle);
+        }
+        timer.poll(cx).map(|()| End::Complete)
     })
     .await;
     Sent { bytes: down.bytes, end }

@@ -83,7 +83,14 @@ impl Failure {
 
     /// Whether a kept connection had just been closed: one more try on a new one costs nobody anything.
     pub fn is_stale(&self) -> bool {
-        matches!(self, Self::Ended { heard: false, reused: true, .. })
+        matches!(
+            self,
+            Self::Ended {
+                heard: false,
+                reused: true,
+                ..
+            }
+        )
     }
 }
 
@@ -112,14 +119,23 @@ pub async fn connect(pool: &Pool, place: &Place<'_>, fresh: bool) -> Result<Read
         dialling.await.unwrap_or(Err(Failure::ConnectTimeout))
     };
     if matches!(place, Place::Instance(_, _, Protocol::H2c)) {
-        return Ok(Ready { way: Way::Http2(pool.http2(&key, dialled).await?), host });
+        return Ok(Ready {
+            way: Way::Http2(pool.http2(&key, dialled).await?),
+            host,
+        });
     }
     let shelf = pool.shelf(&key);
     if let Some(conn) = (!fresh).then(|| shelf.take()).flatten() {
-        return Ok(Ready { way: Way::Http1(conn, shelf), host });
+        return Ok(Ready {
+            way: Way::Http1(conn, shelf),
+            host,
+        });
     }
     let slot = shelf.slot().ok_or(Failure::TooMany)?;
-    Ok(Ready { way: Way::Http1(Conn::new(dialled.await?, slot), shelf), host })
+    Ok(Ready {
+        way: Way::Http1(Conn::new(dialled.await?, slot), shelf),
+        host,
+    })
 }
 
 async fn dial(place: &Place<'_>) -> Result<Io, Failure> {
@@ -175,9 +191,11 @@ impl From<http2::ExchangeError> for Failure {
     fn from(error: http2::ExchangeError) -> Self {
         match error {
             http2::ExchangeError::NotTaken(error) => Self::Refused(io::Error::other(error)),
-            http2::ExchangeError::Ended(error) => {
-                Self::Ended { heard: false, reused: false, source: io::Error::other(error) }
-            }
+            http2::ExchangeError::Ended(error) => Self::Ended {
+                heard: false,
+                reused: false,
+                source: io::Error::other(error),
+            },
             http2::ExchangeError::Malformed(why) => Self::Malformed(why),
             http2::ExchangeError::Unsayable => Self::Malformed(HeadError::FieldValue),
             http2::ExchangeError::Request(why) => Self::Request(why),

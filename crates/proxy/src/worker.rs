@@ -90,15 +90,25 @@ async fn accept(worker: Rc<Worker>, listener: Listener, name: SocketName, census
 fn is_limited(worker: &Worker, socket: &SocketName, peer: IpAddr) -> bool {
     let peer = peer.to_canonical();
     let tables = worker.shared().tables.load();
-    let Some(tables) = tables.as_ref() else { return !peer.is_loopback() };
+    let Some(tables) = tables.as_ref() else {
+        return !peer.is_loopback();
+    };
     tables.entrance(socket) == Some(Entrance::Gateway) && !peer.is_loopback() && !tables.trusted.contains(peer)
 }
 
 /// Serves one connection; a panic ends it alone.
 async fn connection(worker: Rc<Worker>, io: Io, name: SocketName, _counted: Counted) {
     let _open = worker.shared().counters.connection();
-    if AssertUnwindSafe(speak(&worker, io, &name)).catch_unwind().await.is_err() {
-        tracing::error!(code = "GW-029", socket = name.0, "a connection's task panicked; the connection is closed");
+    if AssertUnwindSafe(speak(&worker, io, &name))
+        .catch_unwind()
+        .await
+        .is_err()
+    {
+        tracing::error!(
+            code = "GW-029",
+            socket = name.0,
+            "a connection's task panicked; the connection is closed"
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use common::*;
 use h2::client::SendRequest;
 use h2::server::SendResponse;
-use h2::{RecvStream, Reason};
+use h2::{Reason, RecvStream};
 use http::{HeaderMap, Request, Response};
 use ondol_core::task::Tasks;
 use ondol_core::wire::proxy::{Protocol, Snapshot};
@@ -17,7 +17,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Runs a test on a runtime of its own, with an end.
 fn on_runtime(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         let local = tokio::task::LocalSet::new();
         let limited = tokio::time::timeout(Duration::from_secs(30), local.run_until(test));
@@ -59,12 +62,18 @@ async fn client(tasks: &Tasks, address: SocketAddr) -> SendRequest<Bytes> {
 /// The proxy's start waits for the controller: not on the runtime that the instance runs on.
 async fn serving(dir: &Path, snapshot: Snapshot) -> (Running, Controller) {
     let dir = dir.to_owned();
-    tokio::task::spawn_blocking(move || common::serving(&dir, &snapshot)).await.expect("started")
+    tokio::task::spawn_blocking(move || common::serving(&dir, &snapshot))
+        .await
+        .expect("started")
 }
 
 fn grpc(path: &str) -> Request<()> {
     let request = Request::post(format!("http://shop{path}")).header("content-type", "application/grpc");
-    request.header("te", "trailers").header("grpc-timeout", "5S").body(()).expect("a request")
+    request
+        .header("te", "trailers")
+        .header("grpc-timeout", "5S")
+        .body(())
+        .expect("a request")
 }
 
 fn routes(service: &str) -> Vec<ondol_core::wire::proxy::Route> {
@@ -85,7 +94,10 @@ fn a_bidirectional_stream_passes_message_by_message_with_its_trailers() {
             assert_eq!(request.headers()["te"], "trailers");
             assert!(request.headers().contains_key("grpc-timeout") && request.headers().contains_key("traceparent"));
             let mut body = request.into_body();
-            let response = Response::builder().header("content-type", "application/grpc").body(()).expect("a response");
+            let response = Response::builder()
+                .header("content-type", "application/grpc")
+                .body(())
+                .expect("a response");
             let mut stream = respond.send_response(response, false).expect("sent");
             while let Some(Ok(data)) = body.data().await {
                 body.flow_control().release_capacity(data.len()).expect("capacity");
@@ -109,7 +121,10 @@ fn a_bidirectional_stream_passes_message_by_message_with_its_trailers() {
         let trailers = body.trailers().await.expect("read").expect("trailers");
         assert_eq!(trailers["grpc-status"], "0");
         let line = running.log.line("/shop.Echo/Talk");
-        assert_eq!((line["protocol"].as_str(), line["bytes"].as_u64()), (Some("HTTP/2"), Some(6)));
+        assert_eq!(
+            (line["protocol"].as_str(), line["bytes"].as_u64()),
+            (Some("HTTP/2"), Some(6))
+        );
     });
 }
 
@@ -147,7 +162,11 @@ fn an_http_1_client_reaches_an_http_2_instance() {
                 body.flow_control().release_capacity(data.len()).expect("capacity");
             }
             let response = Response::builder().header("x-a", "b").body(()).expect("a response");
-            respond.send_response(response, false).expect("sent").send_data(all.into(), true).expect("sent");
+            respond
+                .send_response(response, false)
+                .expect("sent")
+                .send_data(all.into(), true)
+                .expect("sent");
         });
         let clusters = vec![cluster("echo", Protocol::H2c, &[echo.await])];
         let (running, _controller) = serving(dir.path(), snapshot(routes("echo"), vec![], clusters)).await;
@@ -161,7 +180,10 @@ fn an_http_1_client_reaches_an_http_2_instance() {
             all
         });
         let all = asked.await.expect("asked");
-        assert!(all.contains("x-a: b\r\n") && all.ends_with("5\r\nhello\r\n0\r\n\r\n"), "{all}");
+        assert!(
+            all.contains("x-a: b\r\n") && all.ends_with("5\r\nhello\r\n0\r\n\r\n"),
+            "{all}"
+        );
     });
 }
 
@@ -175,7 +197,9 @@ fn a_client_that_resets_its_stream_ends_the_instances_stream() {
         let slow = instance(&tasks, move |_request, mut respond| {
             let told = told.clone();
             async move {
-                let reason = std::future::poll_fn(|cx| respond.poll_reset(cx)).await.expect("a reset");
+                let reason = std::future::poll_fn(|cx| respond.poll_reset(cx))
+                    .await
+                    .expect("a reset");
                 let _ = told.borrow_mut().take().expect("once").send(reason);
             }
         });
@@ -209,7 +233,10 @@ fn a_grpc_client_is_told_that_its_service_is_away_as_a_status() {
         let mut sender = client(&tasks, running.gateway).await;
         let (response, _) = sender.send_request(grpc("/a"), true).expect("sent");
         let response = response.await.expect("an answer");
-        assert_eq!((response.status().as_u16(), &response.headers()["grpc-status"]), (200, &"14".parse().expect("value")));
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["grpc-status"]),
+            (200, &"14".parse().expect("value"))
+        );
         assert!(response.into_body().is_end_stream());
     });
 }
@@ -224,7 +251,10 @@ fn a_large_body_passes_with_its_windows() {
             let mut left = SIZE;
             while left > 0 {
                 stream.reserve_capacity(left.min(64 << 10));
-                let got = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await.expect("open").expect("capacity");
+                let got = std::future::poll_fn(|cx| stream.poll_capacity(cx))
+                    .await
+                    .expect("open")
+                    .expect("capacity");
                 let n = got.min(left);
                 left -= n;
                 stream.send_data(vec![b'x'; n].into(), left == 0).expect("sent");
@@ -234,7 +264,13 @@ fn a_large_body_passes_with_its_windows() {
         let (running, _controller) = serving(dir.path(), snapshot(routes("large"), vec![], clusters)).await;
         let mut sender = client(&tasks, running.gateway).await;
         let request = Request::get("http://shop/large").body(()).expect("a request");
-        let mut body = sender.send_request(request, true).expect("sent").0.await.expect("an answer").into_body();
+        let mut body = sender
+            .send_request(request, true)
+            .expect("sent")
+            .0
+            .await
+            .expect("an answer")
+            .into_body();
         let mut got = 0;
         while let Some(data) = body.data().await {
             let data = data.expect("data");

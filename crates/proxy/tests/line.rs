@@ -14,21 +14,43 @@ fn a_request_goes_to_its_service_and_back_and_leaves_a_record() {
     let dir = tempfile::tempdir().expect("a folder");
     let orders = instance(ok);
     let routes = vec![route("/api/orders", "orders")];
-    let (running, mut controller) =
-        serving(dir.path(), &snapshot(routes, vec![], vec![cluster("orders", Protocol::Http1, &[orders])]));
+    let (running, mut controller) = serving(
+        dir.path(),
+        &snapshot(routes, vec![], vec![cluster("orders", Protocol::Http1, &[orders])]),
+    );
     let request = "GET /api/orders/7?x=y HTTP/1.1\r\nHost: Shop.example\r\nOndol-Subject: root\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n";
     let answer = ask(&mut running.client(), request);
     let (_, seen) = answer.split_once("\r\n\r\n").expect("a body");
-    assert!(seen.starts_with("GET /api/orders/7?x=y HTTP/1.1\r\nhost: shop.example\r\n"), "{seen}");
-    assert_eq!(field(seen, "x-forwarded-for"), Some("127.0.0.1"), "what a stranger forwards is not believed");
-    assert_eq!(field(seen, "ondol-subject"), None, "who a stranger says to be is not believed");
-    let left: u64 = field(seen, "ondol-deadline-ms").expect("a deadline").parse().expect("a number");
+    assert!(
+        seen.starts_with("GET /api/orders/7?x=y HTTP/1.1\r\nhost: shop.example\r\n"),
+        "{seen}"
+    );
+    assert_eq!(
+        field(seen, "x-forwarded-for"),
+        Some("127.0.0.1"),
+        "what a stranger forwards is not believed"
+    );
+    assert_eq!(
+        field(seen, "ondol-subject"),
+        None,
+        "who a stranger says to be is not believed"
+    );
+    let left: u64 = field(seen, "ondol-deadline-ms")
+        .expect("a deadline")
+        .parse()
+        .expect("a number");
     assert!((1..10_000).contains(&left), "{left}");
     let trace = field(seen, "traceparent").expect("a trace");
     assert_eq!(field(&answer, "x-request-id"), field(seen, "x-request-id"));
     let line = running.log.line("/api/orders/7");
-    assert_eq!((line["status"].as_u64(), line["route"].as_str()), (Some(200), Some("r-api-orders")));
-    assert_eq!((line["instance"].as_str(), line["attempts"].as_u64()), (Some("orders.1"), Some(1)));
+    assert_eq!(
+        (line["status"].as_u64(), line["route"].as_str()),
+        (Some(200), Some("r-api-orders"))
+    );
+    assert_eq!(
+        (line["instance"].as_str(), line["attempts"].as_u64()),
+        (Some("orders.1"), Some(1))
+    );
     assert_eq!(line["trace_id"].as_str(), trace.split('-').nth(1));
     let report = controller.report(|report| !report.traffic.is_empty());
     assert_eq!(report.traffic[0].by_class, [0, 1, 0, 0, 0]);
@@ -42,12 +64,23 @@ fn what_no_route_takes_is_a_problem_that_names_its_page() {
     let (running, mut controller) = serving(dir.path(), &snapshot(vec![route("/a", "orders")], vec![], vec![]));
     let answer = ask(&mut running.client(), "GET /b HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
-    assert_eq!(field(&answer, "proxy-status"), Some("ondol; error=destination_not_found; details=\"GW-010\""));
+    assert_eq!(
+        field(&answer, "proxy-status"),
+        Some("ondol; error=destination_not_found; details=\"GW-010\"")
+    );
     assert_eq!(field(&answer, "content-type"), Some("application/problem+json"));
     let answer = ask(&mut running.client(), "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("destination_unavailable"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("destination_unavailable"),
+        "{answer}"
+    );
     let report = controller.report(|report| report.traffic.len() == 2);
-    assert!(report.traffic.iter().any(|line| line.own_answers.get("destination_not_found") == Some(&1)));
+    assert!(
+        report
+            .traffic
+            .iter()
+            .any(|line| line.own_answers.get("destination_not_found") == Some(&1))
+    );
 }
 
 #[test]
@@ -61,10 +94,17 @@ fn an_edge_names_its_caller_and_passes_on_the_user() {
         &snapshot(vec![], edges, vec![cluster("products", Protocol::Http1, &[products])]),
         |sockets| address = Some(sockets.tcp("edge/orders/products")),
     );
-    let request = "GET /p HTTP/1.1\r\nHost: a\r\nOndol-Caller: web\r\nOndol-Subject: u1\r\nOndol-Deadline-Ms: 500\r\n\r\n";
+    let request =
+        "GET /p HTTP/1.1\r\nHost: a\r\nOndol-Caller: web\r\nOndol-Subject: u1\r\nOndol-Deadline-Ms: 500\r\n\r\n";
     let seen = ask(&mut connect(address.expect("bound")), request);
-    assert_eq!((field(&seen, "ondol-caller"), field(&seen, "ondol-subject")), (Some("orders"), Some("u1")));
-    let left: u64 = field(&seen, "ondol-deadline-ms").expect("a deadline").parse().expect("a number");
+    assert_eq!(
+        (field(&seen, "ondol-caller"), field(&seen, "ondol-subject")),
+        (Some("orders"), Some("u1"))
+    );
+    let left: u64 = field(&seen, "ondol-deadline-ms")
+        .expect("a deadline")
+        .parse()
+        .expect("a number");
     assert!(left <= 500, "{left}: the caller's deadline is the shorter one");
 }
 
@@ -75,10 +115,17 @@ fn ondols_own_calls_get_one_try_and_only_the_proxys_word() {
     let counted = calls.clone();
     let pay = instance(move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
-        "HTTP/1.1 503 Service Unavailable\r\nProxy-Status: x; error=connection_refused\r\nContent-Length: 0\r\n\r\n".into()
+        "HTTP/1.1 503 Service Unavailable\r\nProxy-Status: x; error=connection_refused\r\nContent-Length: 0\r\n\r\n"
+            .into()
     });
-    let free = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address"); // Nobody listens there.
-    let clusters = vec![cluster("pay", Protocol::Http1, &[pay]), cluster("down", Protocol::Http1, &[free])];
+    let free = TcpListener::bind("127.0.0.1:0")
+        .expect("bind")
+        .local_addr()
+        .expect("address"); // Nobody listens there.
+    let clusters = vec![
+        cluster("pay", Protocol::Http1, &[pay]),
+        cluster("down", Protocol::Http1, &[free]),
+    ];
     let edges = vec![edge("ondol", "pay"), edge("ondol", "down")];
     let (_running, _controller) = serving_with(dir.path(), &snapshot(vec![], edges, clusters), |sockets| {
         for target in ["pay", "down"] {
@@ -89,12 +136,21 @@ fn ondols_own_calls_get_one_try_and_only_the_proxys_word() {
     let mut stream = ondol_core::unix::connect(&dir.path().join("pay")).expect("connect");
     let answer = ask(&mut stream, call);
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-    assert_eq!(field(&answer, "proxy-status"), None, "the participant may not speak as the proxy");
+    assert_eq!(
+        field(&answer, "proxy-status"),
+        None,
+        "the participant may not speak as the proxy"
+    );
     assert_eq!(calls.load(Ordering::SeqCst), 1);
     let mut stream = ondol_core::unix::connect(&dir.path().join("down")).expect("connect");
     let answer = ask(&mut stream, call);
     assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
-    assert!(field(&answer, "proxy-status").expect("ours").contains("error=connection_refused"), "{answer}");
+    assert!(
+        field(&answer, "proxy-status")
+            .expect("ours")
+            .contains("error=connection_refused"),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -104,7 +160,11 @@ fn a_safe_request_is_sent_again_to_another_instance_and_a_harmful_one_is_not() {
     let mut address = None;
     let (_running, _controller) = serving_with(
         dir.path(),
-        &snapshot(vec![], vec![edge("web", "orders")], vec![cluster("orders", Protocol::Http1, &[good, bad])]),
+        &snapshot(
+            vec![],
+            vec![edge("web", "orders")],
+            vec![cluster("orders", Protocol::Http1, &[good, bad])],
+        ),
         |sockets| address = Some(sockets.tcp("edge/web/orders")),
     );
     let address = address.expect("bound");
@@ -113,7 +173,10 @@ fn a_safe_request_is_sent_again_to_another_instance_and_a_harmful_one_is_not() {
         let answer = ask(&mut connect(address), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert!(answer.ends_with("good"), "{answer}");
         retried += u32::from(field(&answer, "ondol-retried").is_some());
-        let answer = ask(&mut connect(address), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+        let answer = ask(
+            &mut connect(address),
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+        );
         failed += u32::from(answer.contains("connection_terminated"));
         assert_eq!(field(&answer, "ondol-retried"), None);
     }
@@ -124,21 +187,48 @@ fn a_safe_request_is_sent_again_to_another_instance_and_a_harmful_one_is_not() {
 fn a_route_that_starts_a_saga_asks_the_controller() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut start = route("/api/orders", "orders");
-    start.action = Action::Start { saga: "place-order".parse().expect("a name"), wait_ms: 5_000, key_required: true };
+    start.action = Action::Start {
+        saga: "place-order".parse().expect("a name"),
+        wait_ms: 5_000,
+        key_required: true,
+    };
     let (running, _controller) = serving(dir.path(), &snapshot(vec![start], vec![], vec![]));
     let post = |key: &str| format!("POST /api/orders HTTP/1.1\r\nHost: a\r\n{key}Content-Length: 2\r\n\r\n{{}}");
     let mut client = running.client();
     assert!(ask(&mut client, &post("")).contains("GW-031"), "a key is needed");
     let away = ask(&mut client, &post("Idempotency-Key: k1\r\n"));
-    assert!(away.starts_with("HTTP/1.1 503") && field(&away, "retry-after").is_some(), "{away}");
-    assert!(field(&away, "proxy-status").expect("ours").contains("destination_unavailable"), "{away}");
+    assert!(
+        away.starts_with("HTTP/1.1 503") && field(&away, "retry-after").is_some(),
+        "{away}"
+    );
+    assert!(
+        field(&away, "proxy-status")
+            .expect("ours")
+            .contains("destination_unavailable"),
+        "{away}"
+    );
     let listener = ondol_core::unix::bind(&dir.path().join("controller.sock")).expect("bind");
-    serve(listener, |request| if request.contains("die") { String::new() } else { ok(request) });
+    serve(listener, |request| {
+        if request.contains("die") {
+            String::new()
+        } else {
+            ok(request)
+        }
+    });
     let seen = ask(&mut client, &post("Idempotency-Key: k1\r\nOndol-Subject: root\r\n"));
     let cut = ask(&mut running.client(), &post("Idempotency-Key: die\r\n"));
-    assert!(seen.contains("POST /v1/starts/r-api-orders HTTP/1.1\r\n") && seen.ends_with("{}"), "{seen}");
-    assert!(seen.contains("idempotency-key: k1") && !seen.contains("ondol-subject"), "{seen}");
-    assert!(cut.starts_with("HTTP/1.1 503") && field(&cut, "retry-after").is_some(), "never a 502: {cut}");
+    assert!(
+        seen.contains("POST /v1/starts/r-api-orders HTTP/1.1\r\n") && seen.ends_with("{}"),
+        "{seen}"
+    );
+    assert!(
+        seen.contains("idempotency-key: k1") && !seen.contains("ondol-subject"),
+        "{seen}"
+    );
+    assert!(
+        cut.starts_with("HTTP/1.1 503") && field(&cut, "retry-after").is_some(),
+        "never a 502: {cut}"
+    );
 }
 
 #[test]
@@ -147,13 +237,21 @@ fn a_body_beyond_the_routes_limit_is_refused() {
     let mut small = route("/", "orders");
     small.policy.body_limit = 10;
     let orders = instance(ok);
-    let (running, _controller) =
-        serving(dir.path(), &snapshot(vec![small], vec![], vec![cluster("orders", Protocol::Http1, &[orders])]));
-    let known = ask(&mut running.client(), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n");
+    let (running, _controller) = serving(
+        dir.path(),
+        &snapshot(vec![small], vec![], vec![cluster("orders", Protocol::Http1, &[orders])]),
+    );
+    let known = ask(
+        &mut running.client(),
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n",
+    );
     assert!(known.starts_with("HTTP/1.1 413") && known.contains("GW-011"), "{known}");
     let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n";
     let counted = ask(&mut running.client(), chunked);
-    assert!(counted.starts_with("HTTP/1.1 413") && counted.contains("GW-011"), "{counted}");
+    assert!(
+        counted.starts_with("HTTP/1.1 413") && counted.contains("GW-011"),
+        "{counted}"
+    );
     let broken = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n";
     assert!(ask(&mut running.client(), broken).contains("GW-012"));
 }
@@ -167,14 +265,21 @@ fn an_instance_that_hangs_is_a_504_when_the_time_is_over() {
     let orders = cluster("orders", Protocol::Http1, &[silent.local_addr().expect("address")]);
     let (running, _controller) = serving(dir.path(), &snapshot(vec![slow], vec![], vec![orders]));
     let answer = ask(&mut running.client(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(answer.starts_with("HTTP/1.1 504") && answer.contains("http_response_timeout"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 504") && answer.contains("http_response_timeout"),
+        "{answer}"
+    );
 }
 
 #[test]
 fn the_last_snapshot_serves_again_without_a_controller_within_the_same_boot() {
     let dir = tempfile::tempdir().expect("a folder");
     let orders = instance(|_| ok("still here"));
-    let first = snapshot(vec![route("/", "orders")], vec![], vec![cluster("orders", Protocol::Http1, &[orders])]);
+    let first = snapshot(
+        vec![route("/", "orders")],
+        vec![],
+        vec![cluster("orders", Protocol::Http1, &[orders])],
+    );
     let (running, controller) = serving(dir.path(), &first);
     let (sockets, gateway) = (running.sockets.clone(), running.gateway);
     running.stop();
@@ -185,14 +290,28 @@ fn the_last_snapshot_serves_again_without_a_controller_within_the_same_boot() {
     assert!(answer.ends_with("still here"), "{answer}");
     let listener = Controller::listen(dir.path());
     let again = Controller::accept(&listener);
-    assert!(matches!(again.hello, FromProxy::Hello { generation: Some(1), .. }), "{:?}", again.hello);
+    assert!(
+        matches!(
+            again.hello,
+            FromProxy::Hello {
+                generation: Some(1),
+                ..
+            }
+        ),
+        "{:?}",
+        again.hello
+    );
 }
 
 #[test]
 fn a_snapshot_that_cannot_be_served_changes_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
     let orders = instance(|_| ok("as before"));
-    let good = snapshot(vec![route("/", "orders")], vec![], vec![cluster("orders", Protocol::Http1, &[orders])]);
+    let good = snapshot(
+        vec![route("/", "orders")],
+        vec![],
+        vec![cluster("orders", Protocol::Http1, &[orders])],
+    );
     let (running, mut controller) = serving(dir.path(), &good);
     let mut foreign = good.clone();
     (foreign.generation, foreign.boot.boot) = (2, "other".into());
@@ -204,7 +323,10 @@ fn a_snapshot_that_cannot_be_served_changes_nothing() {
     pattern.routes[0].matches.path = ondol_core::wire::proxy::PathMatch::Regex("(".into());
     for bad in [foreign, unbound, pattern] {
         let word = controller.tell(&bad);
-        assert!(matches!(&word, FromProxy::Refused { generation, .. } if *generation == bad.generation), "{word:?}");
+        assert!(
+            matches!(&word, FromProxy::Refused { generation, .. } if *generation == bad.generation),
+            "{word:?}"
+        );
         assert!(ask(&mut running.client(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("as before"));
     }
 }
@@ -227,6 +349,9 @@ fn sockets_open_and_close_with_the_snapshots() {
     assert_eq!(controller.tell(&second), FromProxy::Ack { generation: 2 });
     assert!(ask(&mut connect(to_b), "GET / HTTP/1.1\r\nHost: a\r\n\r\n").ends_with('b'));
     let refused = ask(&mut kept, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(refused.starts_with("HTTP/1.1 503"), "a call without an edge is refused: {refused}");
+    assert!(
+        refused.starts_with("HTTP/1.1 503"),
+        "a call without an edge is refused: {refused}"
+    );
     running.stop();
 }

@@ -8,6 +8,7 @@ use ondol_core::entropy::Entropy;
 
 /// Longest request id taken from outside, bytes.
 const LONGEST_ID: usize = 128;
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// One hop of one trace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,14 +53,25 @@ impl Trace {
         if self.parent.is_none() {
             fields.remove("tracestate");
         }
-        fields.set(
-            "traceparent",
-            format!("00-{:032x}-{:016x}-{:02x}", self.id, self.span, u8::from(self.sampled)),
-        );
+        let id = hex(&self.id.to_be_bytes());
+        let mut parent = *b"00-................................-................-00";
+        parent[3..35].copy_from_slice(&id[..32]);
+        parent[36..52].copy_from_slice(&hex(&self.span.to_be_bytes())[..16]);
+        parent[54] += u8::from(self.sampled);
+        fields.set("traceparent", parent);
         if !fields.get("x-request-id").is_some_and(is_plain_id) {
-            fields.set("x-request-id", format!("{:032x}", self.id));
+            fields.set("x-request-id", &id[..32]);
         }
     }
+}
+
+/// Up to 16 bytes as digits, on the stack: each request writes two such numbers.
+fn hex(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [b'0'; 32];
+    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    out
 }
 
 fn is_plain_id(value: &[u8]) -> bool {
@@ -105,6 +117,8 @@ mod tests {
             (0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c, Some(0xb7ad_6b71_6920_3331))
         );
         trace.write(&mut fields);
+        let expected = format!("00-{:032x}-{:016x}-01", trace.id, trace.span);
+        assert_eq!(fields.get_str("traceparent"), Some(expected.as_str()));
         let sent = Trace::of(&fields, &SeededEntropy::new(2));
         assert_eq!((sent.id, sent.parent, sent.sampled), (trace.id, Some(trace.span), true));
         assert_eq!(

@@ -117,9 +117,15 @@ impl Decoder {
     fn size_line(&mut self, buf: &mut BytesMut) -> Result<Option<u64>, &'static str> {
         let window = &buf[..buf.len().min(MAX_SIZE_LINE)];
         let Some(lf) = memchr::memchr(b'\n', window) else {
-            return if window.len() == MAX_SIZE_LINE { Err("a chunk-size line is too long") } else { Ok(None) };
+            return if window.len() == MAX_SIZE_LINE {
+                Err("a chunk-size line is too long")
+            } else {
+                Ok(None)
+            };
         };
-        let line = window[..lf].strip_suffix(b"\r").ok_or("a chunk-size line ends without CR")?;
+        let line = window[..lf]
+            .strip_suffix(b"\r")
+            .ok_or("a chunk-size line ends without CR")?;
         let digits = line.iter().position(|b| !b.is_ascii_hexdigit()).unwrap_or(line.len());
         if !(1..=15).contains(&digits) {
             return Err("a chunk size is not 1 to 15 hexadecimal digits");
@@ -153,7 +159,11 @@ impl Decoder {
                 let fields = head::trailers(&buf[..end]).map_err(|_| "the trailers are no fields")?;
                 buf.advance(end);
                 self.state = State::Done;
-                if fields.is_empty() { Ok(Step::End) } else { Ok(Step::Trailers(fields)) }
+                if fields.is_empty() {
+                    Ok(Step::End)
+                } else {
+                    Ok(Step::Trailers(fields))
+                }
             }
             None if buf.len() < head::MAX_HEAD => Ok(Step::More),
             _ => Err("the trailers are too large"),

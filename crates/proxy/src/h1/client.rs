@@ -14,7 +14,7 @@ use super::write;
 use crate::check::HeadError;
 use crate::exchange::{Response, Tunnel};
 use crate::io::Io;
-use crate::message::{Body, BodyError, Frame, PIECE, RequestHead, ResponseHead, Source};
+use crate::message::{Body, BodyError, Fields, Frame, PIECE, RequestHead, ResponseHead, Source};
 use crate::pool::{Shelf, Slot};
 use bytes::{Buf, Bytes, BytesMut};
 use http::Method;
@@ -42,7 +42,13 @@ pub struct Conn {
 impl Conn {
     /// One that is just open.
     pub fn new(io: Io, slot: Slot) -> Self {
-        Self { io, buf: BytesMut::new(), lead: Vec::new(), reused: false, _slot: slot }
+        Self {
+            io,
+            buf: BytesMut::new(),
+            lead: Vec::new(),
+            reused: false,
+            _slot: slot,
+        }
     }
 
     /// Whether it has carried an exchange before: then the upstream may have closed it just now.
@@ -144,7 +150,10 @@ fn take_head(
         None if buf.len() < MAX_RESPONSE_HEAD => return Ok(None),
         _ => return Err(HeadError::TooLarge),
     };
-    let mut head = ResponseHead::default();
+    let mut head = ResponseHead {
+        fields: Fields::with_room(),
+        ..ResponseHead::default()
+    };
     let parsed = head::parse_response(&buf[..end], method, &mut head)?;
     if head.status == http::StatusCode::SWITCHING_PROTOCOLS && !(websocket && parsed.websocket) {
         return Err(HeadError::StatusLine); // Nobody asked for it.
@@ -162,7 +171,14 @@ fn answer<'b>(
     mut upload: Upload<'b>,
 ) -> Response<'b> {
     if parsed.websocket {
-        return Response { head, body: Body::Empty, tunnel: Some(Tunnel { upstream: conn, idle: IDLE }) };
+        return Response {
+            head,
+            body: Body::Empty,
+            tunnel: Some(Tunnel {
+                upstream: conn,
+                idle: IDLE,
+            }),
+        };
     }
     let mut decoder = Decoder::new(parsed.length);
     let left = match parsed.length {
@@ -173,15 +189,29 @@ fn answer<'b>(
     if let (true, Some(n)) = (upload.is_done(), left.filter(|n| *n <= conn.buf.len() as u64)) {
         let bytes = conn.buf.split_to(n as usize).freeze();
         shelve(conn, home, parsed.keep_alive, upload.take_lead());
-        return Response { head, body: if n == 0 { Body::Empty } else { Body::Full(bytes) }, tunnel: None };
+        return Response {
+            head,
+            body: if n == 0 { Body::Empty } else { Body::Full(bytes) },
+            tunnel: None,
+        };
     }
     if left == Some(0) && !upload.is_done() {
         // The answer is whole but the request is not: what it was for is decided, the rest is not wanted.
         decoder = Decoder::new(Length::Exact(0));
         upload.give_up();
     }
-    let download = Download { conn: Some(conn), home, decoder, upload, keep_alive: parsed.keep_alive };
-    Response { head, body: Body::stream(download, left), tunnel: None }
+    let download = Download {
+        conn: Some(conn),
+        home,
+        decoder,
+        upload,
+        keep_alive: parsed.keep_alive,
+    };
+    Response {
+        head,
+        body: Body::stream(download, left),
+        tunnel: None,
+    }
 }
 
 fn shelve(mut conn: Conn, home: Option<Rc<Shelf>>, keep_alive: bool, lead: Vec<u8>) {
@@ -225,7 +255,15 @@ enum Phase {
 impl<'b> Upload<'b> {
     fn new(lead: Vec<u8>, body: Body<'b>, chunked: bool) -> Self {
         let phase = if body.is_empty() { Phase::Last } else { Phase::Open };
-        Self { lead, written: 0, data: Bytes::new(), tail: b"", body, chunked, phase }
+        Self {
+            lead,
+            written: 0,
+            data: Bytes::new(),
+            tail: b"",
+            body,
+            chunked,
+            phase,
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -294,7 +332,7 @@ impl<'b> Upload<'b> {
         Ok(())
     }
 
-    fn finish(&mut self, trailers: Option<&crate::message::Fields>) {
+    fn finish(&mut self, trailers: Option<&Fields>) {
         if self.chunked {
             write::last_chunk(trailers, &mut self.lead);
         }
@@ -302,7 +340,11 @@ impl<'b> Upload<'b> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, io: &Io) -> Poll<io::Result<()>> {
-        let slices = [IoSlice::new(&self.lead[self.written..]), IoSlice::new(&self.data), IoSlice::new(self.tail)];
+        let slices = [
+            IoSlice::new(&self.lead[self.written..]),
+            IoSlice::new(&self.data),
+            IoSlice::new(self.tail),
+        ];
         let mut n = match ready!(io.poll_write_slices(cx, &slices))? {
             0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             n => n,
@@ -328,7 +370,9 @@ struct Download<'b> {
 
 impl Source for Download<'_> {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        let Some(conn) = &mut self.conn else { return Poll::Ready(None) };
+        let Some(conn) = &mut self.conn else {
+            return Poll::Ready(None);
+        };
         if let Poll::Ready(Err(Stopped::Body(error))) = self.upload.poll(cx, &conn.io) {
             self.conn = None;
             return Poll::Ready(Some(Err(error)));
@@ -340,7 +384,8 @@ impl Source for Download<'_> {
                 Ok(Step::End) => {
                     let conn = self.conn.take();
                     let keep = self.keep_alive && self.upload.is_done();
-                    conn.into_iter().for_each(|conn| shelve(conn, self.home.take(), keep, self.upload.take_lead()));
+                    conn.into_iter()
+                        .for_each(|conn| shelve(conn, self.home.take(), keep, self.upload.take_lead()));
                     return Poll::Ready(None);
                 }
                 Ok(Step::More) => {}
@@ -349,7 +394,10 @@ impl Source for Download<'_> {
                     return Poll::Ready(Some(Err(BodyError::Malformed(why))));
                 }
             }
-            let want = self.decoder.left().map_or(2 * READ, |left| left.clamp(READ as u64, PIECE as u64) as usize);
+            let want = self
+                .decoder
+                .left()
+                .map_or(2 * READ, |left| left.clamp(READ as u64, PIECE as u64) as usize);
             let ended = match ready!(conn.io.poll_fill(cx, &mut conn.buf, want)) {
                 Ok(1..) => continue,
                 Ok(_) if self.decoder.may_end_with_connection() => None,

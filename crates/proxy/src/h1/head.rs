@@ -99,7 +99,11 @@ pub fn parse_request(bytes: &[u8], out: &mut RequestHead) -> Result<Parsed, Head
     let mut host = None;
     parse_fields(rest, check::MAX_FIELDS, |name, value| {
         if name.eq_ignore_ascii_case(b"host") {
-            return if host.replace(value).is_some() { Err(HeadError::HostTwice) } else { Ok(()) };
+            return if host.replace(value).is_some() {
+                Err(HeadError::HostTwice)
+            } else {
+                Ok(())
+            };
         }
         if lengths.take(name, value)? {
             return Ok(());
@@ -119,7 +123,10 @@ pub fn parse_request(bytes: &[u8], out: &mut RequestHead) -> Result<Parsed, Head
         && out.method == Method::GET
         && !has_body
         && out.fields.lists("connection", "upgrade")
-        && out.fields.get("upgrade").is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
+        && out
+            .fields
+            .get("upgrade")
+            .is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
     let expects = match out.fields.get("expect") {
         None => false,
         Some(value) if value.eq_ignore_ascii_case(b"100-continue") => has_body && out.version == Version::Http11,
@@ -127,7 +134,12 @@ pub fn parse_request(bytes: &[u8], out: &mut RequestHead) -> Result<Parsed, Head
     };
     out.fields.remove("expect");
     check::strip_hop_by_hop(&mut out.fields);
-    Ok(Parsed { length, keep_alive, expects, websocket })
+    Ok(Parsed {
+        length,
+        keep_alive,
+        expects,
+        websocket,
+    })
 }
 
 /// Takes origin-form, absolute-form (gives its authority) and, for OPTIONS, `*`.
@@ -200,7 +212,10 @@ pub fn parse_response(bytes: &[u8], method: &Method, out: &mut ResponseHead) -> 
         Ok(())
     })?;
     let websocket = out.status == StatusCode::SWITCHING_PROTOCOLS
-        && out.fields.get("upgrade").is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
+        && out
+            .fields
+            .get("upgrade")
+            .is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
     let bodiless = *method == Method::HEAD
         || out.status.is_informational()
         || out.status == StatusCode::NO_CONTENT
@@ -210,17 +225,20 @@ pub fn parse_response(bytes: &[u8], method: &Method, out: &mut ResponseHead) -> 
         length => length,
     };
     // A HEAD answer says how long the body would be; that is a fact about the resource, not framing.
-    if let (true, Some(value)) = (bodiless && !out.status.is_informational(), lengths.exact) {
-        if out.status != StatusCode::NO_CONTENT {
-            out.fields.push("content-length", value.to_string());
-        }
+    let may_tell = bodiless && !out.status.is_informational() && out.status != StatusCode::NO_CONTENT;
+    if let Some(value) = lengths.exact.filter(|_| may_tell) {
+        out.fields.push("content-length", value.to_string());
     }
     let keep_alive = match version {
         Version::Http11 => !out.fields.lists("connection", "close"),
         _ => out.fields.lists("connection", "keep-alive"),
     };
     check::strip_hop_by_hop(&mut out.fields);
-    Ok(ParsedResponse { length, keep_alive: keep_alive && length != Length::UntilClose, websocket })
+    Ok(ParsedResponse {
+        length,
+        keep_alive: keep_alive && length != Length::UntilClose,
+        websocket,
+    })
 }
 
 fn version_of(text: &[u8]) -> Result<Version, HeadError> {
@@ -259,7 +277,10 @@ pub fn parse_fields<'a>(
         if count > limit {
             return Err(HeadError::TooManyFields);
         }
-        let end = line.iter().position(|b| !TOKEN[*b as usize]).ok_or(HeadError::FieldName)?;
+        let end = line
+            .iter()
+            .position(|b| !TOKEN[*b as usize])
+            .ok_or(HeadError::FieldName)?;
         match line[end] {
             b' ' | b'\t' if end == 0 => return Err(HeadError::Folded),
             b' ' | b'\t' => return Err(HeadError::SpaceBeforeColon),
@@ -367,10 +388,28 @@ mod tests {
             Err(error) => format!("{} {error:?}", error.status().as_u16()),
             Ok(None) => "more".into(),
             Ok(Some(parsed)) => {
-                let fields = head.fields.iter().map(|(n, v)| format!(" {n}={}", v.escape_ascii())).collect::<String>();
-                let flags = [(!parsed.keep_alive, " close"), (parsed.expects, " expects"), (parsed.websocket, " websocket")];
-                let flags = flags.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect::<String>();
-                format!("{} {} {} {:?}{flags}{fields}", head.method, head.authority(), head.target(), parsed.length)
+                let fields = head
+                    .fields
+                    .iter()
+                    .map(|(n, v)| format!(" {n}={}", v.escape_ascii()))
+                    .collect::<String>();
+                let flags = [
+                    (!parsed.keep_alive, " close"),
+                    (parsed.expects, " expects"),
+                    (parsed.websocket, " websocket"),
+                ];
+                let flags = flags
+                    .iter()
+                    .filter(|(on, _)| *on)
+                    .map(|(_, word)| *word)
+                    .collect::<String>();
+                format!(
+                    "{} {} {} {:?}{flags}{fields}",
+                    head.method,
+                    head.authority(),
+                    head.target(),
+                    parsed.length
+                )
             }
         }
     }
@@ -383,14 +422,44 @@ mod tests {
     #[test]
     fn a_response_is_framed_by_its_status_and_its_request() {
         for (method, bytes, length, keep) in [
-            (Method::GET, "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n", Length::Exact(3), true),
-            (Method::HEAD, "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n", Length::Exact(0), true),
+            (
+                Method::GET,
+                "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n",
+                Length::Exact(3),
+                true,
+            ),
+            (
+                Method::HEAD,
+                "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n",
+                Length::Exact(0),
+                true,
+            ),
             (Method::GET, "HTTP/1.1 204\r\n\r\n", Length::Exact(0), true),
-            (Method::GET, "HTTP/1.1 304 \r\ncontent-length: 9\r\n\r\n", Length::Exact(0), true),
-            (Method::GET, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", Length::Chunked, true),
+            (
+                Method::GET,
+                "HTTP/1.1 304 \r\ncontent-length: 9\r\n\r\n",
+                Length::Exact(0),
+                true,
+            ),
+            (
+                Method::GET,
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+                Length::Chunked,
+                true,
+            ),
             (Method::GET, "HTTP/1.1 200 OK\r\n\r\n", Length::UntilClose, false),
-            (Method::GET, "HTTP/1.0 200 OK\r\ncontent-length: 1\r\n\r\n", Length::Exact(1), false),
-            (Method::GET, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\n", Length::Exact(1), false),
+            (
+                Method::GET,
+                "HTTP/1.0 200 OK\r\ncontent-length: 1\r\n\r\n",
+                Length::Exact(1),
+                false,
+            ),
+            (
+                Method::GET,
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\n",
+                Length::Exact(1),
+                false,
+            ),
         ] {
             let (parsed, _) = response(&method, bytes.as_bytes()).expect(bytes);
             assert_eq!((parsed.length, parsed.keep_alive), (length, keep), "{bytes}");

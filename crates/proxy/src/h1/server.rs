@@ -57,7 +57,10 @@ pub async fn serve<S: Service>(io: &Io, mut buf: BytesMut, clock: SharedClock, s
             }
         };
         let mut decoder = Decoder::new(parsed.length);
-        let progress = Progress { left: Cell::new(decoder.left()), awaited: Cell::new(parsed.expects) };
+        let progress = Progress {
+            left: Cell::new(decoder.left()),
+            awaited: Cell::new(parsed.expects),
+        };
         let mut reply = H1Reply::new(io, &mut out, &mut timer, &progress);
         reply.close = !parsed.keep_alive || served == MAX_REQUESTS;
         reply.http10 = head.version == crate::message::Version::Http10;
@@ -74,11 +77,21 @@ pub async fn serve<S: Service>(io: &Io, mut buf: BytesMut, clock: SharedClock, s
                 Body::Full(buf.split_to(n as usize).freeze())
             }
             _ => {
-                let source = Incoming { io, buf: &mut buf, decoder: &mut decoder, progress: &progress };
+                let source = Incoming {
+                    io,
+                    buf: &mut buf,
+                    decoder: &mut decoder,
+                    progress: &progress,
+                };
                 Body::stream(source, progress.left.get())
             }
         };
-        let request = Request { head: &mut head, body, websocket: parsed.websocket, peer };
+        let request = Request {
+            head: &mut head,
+            body,
+            websocket: parsed.websocket,
+            peer,
+        };
         service.serve(request, &mut reply).await;
         let outcome = reply.outcome;
         match outcome {
@@ -180,7 +193,10 @@ struct Progress {
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { left: Cell::new(Some(0)), awaited: Cell::new(false) }
+        Self {
+            left: Cell::new(Some(0)),
+            awaited: Cell::new(false),
+        }
     }
 }
 
@@ -208,7 +224,10 @@ impl Source for Incoming<'_> {
                 ready!(self.poll_continue(cx))?;
             }
             // Large bodies are read in large pieces; little is known to come in small ones.
-            let want = self.decoder.left().map_or(4 * READ, |left| left.clamp(READ as u64, PIECE as u64) as usize);
+            let want = self
+                .decoder
+                .left()
+                .map_or(4 * READ, |left| left.clamp(READ as u64, PIECE as u64) as usize);
             match ready!(self.io.poll_fill(cx, self.buf, want)) {
                 Ok(0) => return Poll::Ready(Some(Err(BodyError::Cut("the client ended the connection".into())))),
                 Ok(_) => {}
@@ -259,7 +278,18 @@ struct H1Reply<'c> {
 impl<'c> H1Reply<'c> {
     fn new(io: &'c Io, out: &'c mut Vec<u8>, timer: &'c mut Timer, progress: &'c Progress) -> Self {
         let (http10, bodiless, close) = (false, false, false);
-        Self { io, out, timer, progress, rest: None, http10, bodiless, close, watching: true, outcome: Outcome::Gone }
+        Self {
+            io,
+            out,
+            timer,
+            progress,
+            rest: None,
+            http10,
+            bodiless,
+            close,
+            watching: true,
+            outcome: Outcome::Gone,
+        }
     }
 
     /// Writes what is in `out`, then `data`, then `tail`.

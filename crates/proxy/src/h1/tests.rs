@@ -47,7 +47,10 @@ impl Service for Pass {
 }
 
 /// Runs `client` on one side and `upstream` on the other of the codec.
-async fn between<C, U>(client: impl FnOnce(TcpStream) -> C, upstream: impl FnOnce(TcpListener) -> U) -> (Vec<Sent>, C::Output, U::Output)
+async fn between<C, U>(
+    client: impl FnOnce(TcpStream) -> C,
+    upstream: impl FnOnce(TcpListener) -> U,
+) -> (Vec<Sent>, C::Output, U::Output)
 where
     C: Future,
     U: Future,
@@ -56,7 +59,11 @@ where
     let front = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let clock: SharedClock = Arc::new(SystemClock);
     let to = back.local_addr().expect("address");
-    let service = Rc::new(Pass { pool: Pool::new(clock.clone(), Tasks::new()), to, sent: RefCell::default() });
+    let service = Rc::new(Pass {
+        pool: Pool::new(clock.clone(), Tasks::new()),
+        to,
+        sent: RefCell::default(),
+    });
     let address = front.local_addr().expect("address");
     let serving = async {
         let (stream, _) = front.accept().await.expect("accept");
@@ -80,7 +87,10 @@ async fn say(stream: &mut TcpStream, text: &str) {
 async fn hear(stream: &mut TcpStream, end: &str) -> String {
     let mut text = Vec::new();
     while !text.ends_with(end.as_bytes()) {
-        let byte = stream.read_u8().await.unwrap_or_else(|e| panic!("{e} after {}", text.escape_ascii()));
+        let byte = stream
+            .read_u8()
+            .await
+            .unwrap_or_else(|e| panic!("{e} after {}", text.escape_ascii()));
         text.push(byte);
     }
     String::from_utf8(text).expect("text")
@@ -99,7 +109,10 @@ async fn one_connection_carries_many_requests_on_both_sides() {
             for body in ["one", "two", "three"] {
                 say(&mut client, "GET /a%2e HTTP/1.1\r\nHost: shop\r\nAccept: x\r\n\r\n").await;
                 let head = hear(&mut client, "\r\n\r\n").await;
-                assert_eq!(head, format!("HTTP/1.1 200 OK\r\nx-a: b\r\ncontent-length: {}\r\n\r\n", body.len()));
+                assert_eq!(
+                    head,
+                    format!("HTTP/1.1 200 OK\r\nx-a: b\r\ncontent-length: {}\r\n\r\n", body.len())
+                );
                 assert_eq!(hear(&mut client, body).await, body);
             }
         },
@@ -108,7 +121,14 @@ async fn one_connection_carries_many_requests_on_both_sides() {
             for body in ["one", "two", "three"] {
                 let head = hear(&mut stream, "\r\n\r\n").await;
                 assert_eq!(head, "GET /a. HTTP/1.1\r\nhost: shop\r\naccept: x\r\n\r\n");
-                say(&mut stream, &format!("HTTP/1.1 200 Fine\r\nX-A: b\r\nContent-Length: {}\r\n\r\n{body}", body.len())).await;
+                say(
+                    &mut stream,
+                    &format!(
+                        "HTTP/1.1 200 Fine\r\nX-A: b\r\nContent-Length: {}\r\n\r\n{body}",
+                        body.len()
+                    ),
+                )
+                .await;
             }
         },
     )
@@ -145,19 +165,33 @@ async fn pipelined_requests_are_answered_in_order() {
 async fn chunks_and_trailers_pass_both_ways() {
     between(
         async |mut client| {
-            say(&mut client, "POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+            say(
+                &mut client,
+                "POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n",
+            )
+            .await;
             say(&mut client, "3;x=y\r\nabc\r\n").await;
             say(&mut client, "0\r\nX-Sum: 1\r\nContent-Length: 9\r\n\r\n").await;
             let head = hear(&mut client, "\r\n\r\n").await;
             assert_eq!(head, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
-            assert_eq!(hear(&mut client, "\r\n\r\n").await, "2\r\nde\r\n0\r\ngrpc-status: 0\r\n\r\n");
+            assert_eq!(
+                hear(&mut client, "\r\n\r\n").await,
+                "2\r\nde\r\n0\r\ngrpc-status: 0\r\n\r\n"
+            );
         },
         async |upstream| {
             let (mut stream, _) = upstream.accept().await.expect("accept");
             let all = hear(&mut stream, "x-sum: 1\r\n\r\n").await;
-            assert!(all.contains("transfer-encoding: chunked\r\n") && all.contains("te: trailers\r\n"), "{all}");
+            assert!(
+                all.contains("transfer-encoding: chunked\r\n") && all.contains("te: trailers\r\n"),
+                "{all}"
+            );
             assert!(all.ends_with("3\r\nabc\r\n0\r\nx-sum: 1\r\n\r\n"), "{all}");
-            say(&mut stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nde\r\n0\r\nGrpc-Status: 0\r\n\r\n").await;
+            say(
+                &mut stream,
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nde\r\n0\r\nGrpc-Status: 0\r\n\r\n",
+            )
+            .await;
         },
     )
     .await;
@@ -167,7 +201,11 @@ async fn chunks_and_trailers_pass_both_ways() {
 async fn a_client_is_told_to_continue_once_its_body_is_wanted() {
     between(
         async |mut client| {
-            say(&mut client, "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n").await;
+            say(
+                &mut client,
+                "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+            )
+            .await;
             assert_eq!(hear(&mut client, "\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
             say(&mut client, "data").await;
             assert!(hear(&mut client, "\r\n\r\n").await.starts_with("HTTP/1.1 204"));
@@ -175,7 +213,11 @@ async fn a_client_is_told_to_continue_once_its_body_is_wanted() {
         async |upstream| {
             let (mut stream, _) = upstream.accept().await.expect("accept");
             assert!(!hear(&mut stream, "data").await.contains("expect"));
-            say(&mut stream, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n").await;
+            say(
+                &mut stream,
+                "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+            )
+            .await;
         },
     )
     .await;
@@ -195,7 +237,11 @@ async fn a_stream_of_events_passes_piece_by_piece() {
         async move |upstream| {
             let (mut stream, _) = upstream.accept().await.expect("accept");
             hear(&mut stream, "\r\n\r\n").await;
-            say(&mut stream, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n").await;
+            say(
+                &mut stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n",
+            )
+            .await;
             asked.await.expect("the client got the first");
             say(&mut stream, "data: 2\n\n").await;
         },
@@ -223,7 +269,10 @@ async fn an_answer_cut_short_never_looks_whole() {
             },
         )
         .await;
-        assert!(matches!(sent[0].end, crate::exchange::End::Broken(_)), "{answer:?}: {sent:?}");
+        assert!(
+            matches!(sent[0].end, crate::exchange::End::Broken(_)),
+            "{answer:?}: {sent:?}"
+        );
     }
 }
 
@@ -233,14 +282,23 @@ async fn an_upstream_that_speaks_nonsense_or_nothing_is_a_502() {
         ("", "connection_terminated"),
         ("HTTP/1.1 2", "http_response_incomplete"),
         ("SSH-2.0-x\r\n\r\n", "http_protocol_error"),
-        ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n", "http_protocol_error"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "http_protocol_error"),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+            "http_protocol_error",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "http_protocol_error",
+        ),
     ] {
         between(
             async |mut client| {
                 say(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
                 let head = hear(&mut client, "\r\n\r\n").await;
-                assert!(head.starts_with("HTTP/1.1 502") && head.contains(word), "{answer:?}: {head}");
+                assert!(
+                    head.starts_with("HTTP/1.1 502") && head.contains(word),
+                    "{answer:?}: {head}"
+                );
             },
             async |upstream| {
                 let (mut stream, _) = upstream.accept().await.expect("accept");
@@ -256,15 +314,26 @@ async fn an_upstream_that_speaks_nonsense_or_nothing_is_a_502() {
 async fn a_request_that_was_answered_early_ends_the_connection_gently() {
     between(
         async |mut client| {
-            say(&mut client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nstart").await;
+            say(
+                &mut client,
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nstart",
+            )
+            .await;
             let head = hear(&mut client, "no").await;
-            assert!(head.starts_with("HTTP/1.1 413") && head.contains("connection: close"), "{head}");
+            assert!(
+                head.starts_with("HTTP/1.1 413") && head.contains("connection: close"),
+                "{head}"
+            );
             assert_eq!(rest(&mut client).await, "");
         },
         async |upstream| {
             let (mut stream, _) = upstream.accept().await.expect("accept");
             hear(&mut stream, "start").await;
-            say(&mut stream, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno").await;
+            say(
+                &mut stream,
+                "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno",
+            )
+            .await;
             let left = stream.read(&mut [0; 16]).await.unwrap_or(0);
             assert_eq!(left, 0, "the upload stops and its connection is not used again");
         },
@@ -275,7 +344,10 @@ async fn a_request_that_was_answered_early_ends_the_connection_gently() {
 #[tokio::test]
 async fn a_hostile_head_is_answered_and_the_connection_closed() {
     for (head, status) in [
-        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nGET /x HTTP/1.1\r\n", "400"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nGET /x HTTP/1.1\r\n",
+            "400",
+        ),
         ("GET / HTTP/1.1\nHost: a\n\n", "400"),
         ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", "501"),
         ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", "405"),
@@ -284,7 +356,10 @@ async fn a_hostile_head_is_answered_and_the_connection_closed() {
             async |mut client| {
                 say(&mut client, head).await;
                 let all = rest(&mut client).await;
-                assert!(all.starts_with(&format!("HTTP/1.1 {status}")) && all.contains("\"code\":\"GW-00"), "{all}");
+                assert!(
+                    all.starts_with(&format!("HTTP/1.1 {status}")) && all.contains("\"code\":\"GW-00"),
+                    "{all}"
+                );
                 assert_eq!(all.matches("HTTP/1.1").count(), 1);
             },
             async |upstream| drop(upstream),
@@ -297,7 +372,11 @@ async fn a_hostile_head_is_answered_and_the_connection_closed() {
 async fn a_head_without_an_end_is_refused_at_its_bound() {
     between(
         async |mut client| {
-            say(&mut client, &format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "y".repeat(17_000))).await;
+            say(
+                &mut client,
+                &format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "y".repeat(17_000)),
+            )
+            .await;
             assert!(rest(&mut client).await.starts_with("HTTP/1.1 431"));
         },
         async |upstream| drop(upstream),
@@ -336,9 +415,17 @@ async fn a_websocket_opens_after_the_upstreams_word_and_not_a_byte_earlier() {
 async fn a_websocket_that_is_refused_smuggles_nothing() {
     between(
         async |mut client| {
-            say(&mut client, "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+            say(
+                &mut client,
+                "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+            )
+            .await;
             hear(&mut client, "\r\n\r\n").await;
-            say(&mut client, "GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+            say(
+                &mut client,
+                "GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            )
+            .await;
             assert!(rest(&mut client).await.starts_with("HTTP/1.1 204"));
         },
         async |upstream| {
@@ -358,7 +445,11 @@ async fn a_body_waits_for_its_reader_instead_of_memory() {
     let (full, stuck) = tokio::sync::oneshot::channel::<()>();
     let (_, taken, ()) = between(
         async move |mut client| {
-            say(&mut client, &format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {WHOLE}\r\n\r\n")).await;
+            say(
+                &mut client,
+                &format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {WHOLE}\r\n\r\n"),
+            )
+            .await;
             let (piece, mut taken) = (vec![b'x'; 64 << 10], 0);
             // Until neither the sockets' buffers nor ours take any more.
             while let Ok(n) = tokio::time::timeout(Duration::from_millis(300), client.write(&piece)).await {

@@ -46,11 +46,18 @@ pub fn request(head: &RequestHead, host: &str, length: Length, websocket: bool, 
     out.push(b' ');
     out.extend_from_slice(head.target().as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    let authority = if head.authority().is_empty() { host } else { head.authority() };
+    let authority = if head.authority().is_empty() {
+        host
+    } else {
+        head.authority()
+    };
     push_field("host", authority.as_bytes(), out);
     push_fields(&head.fields, out);
     // A length of zero says something only where a body could be expected.
-    let bodiless = matches!(head.method, http::Method::GET | http::Method::HEAD | http::Method::OPTIONS);
+    let bodiless = matches!(
+        head.method,
+        http::Method::GET | http::Method::HEAD | http::Method::OPTIONS
+    );
     if !(length == Length::Exact(0) && (bodiless || head.method == http::Method::DELETE)) {
         push_length(length, out);
     }
@@ -117,11 +124,15 @@ mod tests {
         head.fields.push("accept", "*/*");
         let mut out = Vec::new();
         request(&head, "b", Length::Exact(120), false, &mut out);
-        assert_eq!(out, b"POST /x?y HTTP/1.1\r\nhost: a:80\r\naccept: */*\r\ncontent-length: 120\r\n\r\n");
+        assert_eq!(
+            out,
+            b"POST /x?y HTTP/1.1\r\nhost: a:80\r\naccept: */*\r\ncontent-length: 120\r\n\r\n"
+        );
         out.clear();
         head.method = Method::GET;
         request(&head, "b", Length::Exact(0), true, &mut out);
-        let want = "GET /x?y HTTP/1.1\r\nhost: a:80\r\naccept: */*\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+        let want =
+            "GET /x?y HTTP/1.1\r\nhost: a:80\r\naccept: */*\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
         assert_eq!(out, want.as_bytes());
     }
 

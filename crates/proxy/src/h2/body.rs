@@ -19,7 +19,12 @@ pub struct Incoming {
 impl Incoming {
     /// Of a stream.
     pub fn new(stream: RecvStream) -> Self {
-        Self { stream, taken: 0, rest: Bytes::new(), ended: false }
+        Self {
+            stream,
+            taken: 0,
+            rest: Bytes::new(),
+            ended: false,
+        }
     }
 
     fn piece(&mut self) -> Poll<Option<Result<Frame, BodyError>>> {
@@ -88,7 +93,13 @@ impl<'b> Outgoing<'b> {
     /// Goes out by `stream`.
     pub fn new(stream: SendStream<Bytes>, body: Body<'b>) -> Self {
         let done = body.is_empty();
-        Self { stream, body, data: Bytes::new(), sent: 0, done }
+        Self {
+            stream,
+            body,
+            data: Bytes::new(),
+            sent: 0,
+            done,
+        }
     }
 
     /// Whether the end was sent.

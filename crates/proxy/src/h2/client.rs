@@ -52,7 +52,11 @@ impl From<h2::Error> for ExchangeError {
         // RFC 9113, section 8.7: these two guarantee that no processing has taken place.
         let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
         let going = error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
-        if refused || going { Self::NotTaken(error) } else { Self::Ended(error) }
+        if refused || going {
+            Self::NotTaken(error)
+        } else {
+            Self::Ended(error)
+        }
     }
 }
 
@@ -72,7 +76,10 @@ pub async fn exchange<'b>(
     let message = say(request, host, body.length()).ok_or(ExchangeError::Unsayable)?;
     let mut sender = sender.ready().await.map_err(ExchangeError::NotTaken)?;
     let (response, stream) = sender.send_request(message, body.is_empty())?;
-    let mut call = Call { upload: Outgoing::new(stream, body), response };
+    let mut call = Call {
+        upload: Outgoing::new(stream, body),
+        response,
+    };
     let answer = std::future::poll_fn(|cx| call.poll(cx)).await?;
     let (parts, incoming) = answer.into_parts();
     let mut head = ResponseHead::default();
@@ -81,21 +88,42 @@ pub async fn exchange<'b>(
     let upload = call.upload;
     let body = match incoming.is_end_stream() && upload.is_done() {
         true => Body::Empty,
-        false => Body::stream(Download { incoming: Incoming::new(incoming), upload }, length.filter(|_| !is_head)),
+        false => Body::stream(
+            Download {
+                incoming: Incoming::new(incoming),
+                upload,
+            },
+            length.filter(|_| !is_head),
+        ),
     };
-    Ok(Response { head, body, tunnel: None })
+    Ok(Response {
+        head,
+        body,
+        tunnel: None,
+    })
 }
 
 fn say(head: &RequestHead, host: &str, length: Option<u64>) -> Option<http::Request<()>> {
-    let authority = if head.authority().is_empty() { host } else { head.authority() };
-    let uri = Uri::builder().scheme("http").authority(authority).path_and_query(head.target()).build().ok()?;
+    let authority = if head.authority().is_empty() {
+        host
+    } else {
+        head.authority()
+    };
+    let uri = Uri::builder()
+        .scheme("http")
+        .authority(authority)
+        .path_and_query(head.target())
+        .build()
+        .ok()?;
     let mut message = http::Request::new(());
     *message.method_mut() = head.method.clone();
     *message.uri_mut() = uri;
     *message.version_mut() = http::Version::HTTP_2;
     *message.headers_mut() = convert::headers(&head.fields);
     if let Some(length @ 1..) = length {
-        message.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
+        message
+            .headers_mut()
+            .insert(http::header::CONTENT_LENGTH, length.into());
     }
     Some(message)
 }
@@ -110,7 +138,9 @@ impl Call<'_> {
         if let Poll::Ready(Err(Stopped::Body(error))) = self.upload.poll(cx) {
             return Poll::Ready(Err(ExchangeError::Request(error)));
         }
-        std::pin::Pin::new(&mut self.response).poll(cx).map_err(ExchangeError::from)
+        std::pin::Pin::new(&mut self.response)
+            .poll(cx)
+            .map_err(ExchangeError::from)
     }
 }
 

@@ -88,7 +88,10 @@ fn value_bytes(value: &HeaderValue) -> Result<&[u8], HeadError> {
 }
 
 fn decimal(value: &HeaderValue) -> Result<u64, HeadError> {
-    let text = value.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+    let text = value
+        .to_str()
+        .ok()
+        .filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
     text.and_then(|text| text.parse().ok()).ok_or(HeadError::ContentLength)
 }
 
@@ -131,8 +134,12 @@ pub fn headers(fields: &Fields) -> HeaderMap {
 /// Trailers of ours; those that may not be trailers vanish.
 pub fn trailers(map: &HeaderMap) -> Fields {
     let mut fields = Fields::new();
-    let allowed = map.iter().filter(|(name, _)| check::may_be_trailer(name.as_str().as_bytes()));
-    allowed.take(check::MAX_FIELDS).for_each(|(name, value)| fields.push(name.as_str(), value.as_bytes()));
+    let allowed = map
+        .iter()
+        .filter(|(name, _)| check::may_be_trailer(name.as_str().as_bytes()));
+    allowed
+        .take(check::MAX_FIELDS)
+        .for_each(|(name, value)| fields.push(name.as_str(), value.as_bytes()));
     fields
 }
 
@@ -141,7 +148,9 @@ mod tests {
     use super::*;
 
     fn convert(uri: &str, fields: &[(&str, &str)]) -> Result<(RequestHead, Option<u64>), HeadError> {
-        let builder = fields.iter().fold(http::Request::get(uri), |builder, (name, value)| builder.header(*name, *value));
+        let builder = fields.iter().fold(http::Request::get(uri), |builder, (name, value)| {
+            builder.header(*name, *value)
+        });
         let (parts, ()) = builder.body(()).expect("a request").into_parts();
         let mut head = RequestHead::default();
         request(&parts, &mut head).map(|length| (head, length))
@@ -149,7 +158,12 @@ mod tests {
 
     #[test]
     fn cookies_are_joined_and_lengths_taken_out() {
-        let fields = [("cookie", "a=1"), ("x", "y"), ("cookie", "b=2"), ("content-length", "7")];
+        let fields = [
+            ("cookie", "a=1"),
+            ("x", "y"),
+            ("cookie", "b=2"),
+            ("content-length", "7"),
+        ];
         let (head, length) = convert("http://Shop/a/../b?c", &fields).expect("valid");
         assert_eq!((head.authority(), head.target(), length), ("shop", "/b?c", Some(7)));
         assert_eq!(head.fields.get_str("cookie"), Some("a=1; b=2"));
@@ -160,7 +174,11 @@ mod tests {
     fn what_http_1_could_not_carry_is_refused() {
         for (uri, fields, error) in [
             ("http://a/", &[("connection", "close")][..], HeadError::ConnectionField),
-            ("http://a/", &[("transfer-encoding", "chunked")], HeadError::ConnectionField),
+            (
+                "http://a/",
+                &[("transfer-encoding", "chunked")],
+                HeadError::ConnectionField,
+            ),
             ("http://a/", &[("upgrade", "websocket")], HeadError::ConnectionField),
             ("http://a/", &[("te", "gzip")], HeadError::ConnectionField),
             ("http://a/", &[("host", "b")], HeadError::HostDiffers),
@@ -168,7 +186,11 @@ mod tests {
             ("/", &[], HeadError::HostMissing),
             ("http://a/", &[("x", " y")], HeadError::FieldValue),
             ("http://a/", &[("content-length", "+1")], HeadError::ContentLength),
-            ("http://a/", &[("content-length", "1"), ("content-length", "1")], HeadError::ContentLength),
+            (
+                "http://a/",
+                &[("content-length", "1"), ("content-length", "1")],
+                HeadError::ContentLength,
+            ),
             ("http://a/", &[("ondol_subject", "root")], HeadError::Spoofed),
             ("http://u@a/", &[], HeadError::HostInvalid),
         ] {

@@ -79,7 +79,9 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
         .max_send_buffer_size(STREAM_WINDOW as usize);
     let mut timer = Timer::new(clock.clone());
     timer.arm(crate::h1::server::HEAD_TIMEOUT);
-    let Some(Ok(mut connection)) = timer.limit(builder.handshake::<_, Bytes>(Begun { io, first })).await else { return };
+    let Some(Ok(mut connection)) = timer.limit(builder.handshake::<_, Bytes>(Begun { io, first })).await else {
+        return;
+    };
     let mut streams = FuturesUnordered::new();
     timer.arm(IDLE_TIMEOUT);
     loop {
@@ -118,7 +120,12 @@ async fn stream<S: Service>(
     let (parts, incoming) = request.into_parts();
     let mut head = RequestHead::default();
     let bodiless = parts.method == Method::HEAD;
-    let mut reply = H2Reply { respond, timer: Timer::new(clock), bodiless, answered: false };
+    let mut reply = H2Reply {
+        respond,
+        timer: Timer::new(clock),
+        bodiless,
+        answered: false,
+    };
     match convert::request(&parts, &mut head) {
         Ok(length) => {
             let body = match incoming.is_end_stream() {
@@ -126,7 +133,17 @@ async fn stream<S: Service>(
                 true => Body::Empty,
                 false => Body::stream(Incoming::new(incoming), length),
             };
-            service.serve(Request { head: &mut head, body, websocket: false, peer }, &mut reply).await;
+            service
+                .serve(
+                    Request {
+                        head: &mut head,
+                        body,
+                        websocket: false,
+                        peer,
+                    },
+                    &mut reply,
+                )
+                .await;
         }
         Err(error) => reply.refuse(service.refuse(error)).await,
     }
@@ -167,10 +184,15 @@ impl Reply for H2Reply {
         if self.bodiless || no_content {
             body = Body::Empty;
         } else if let Some(length @ 1..) = body.length() {
-            message.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
+            message
+                .headers_mut()
+                .insert(http::header::CONTENT_LENGTH, length.into());
         }
         let Ok(stream) = self.respond.send_response(message, body.is_empty()) else {
-            return Sent { bytes: 0, end: End::ClientGone };
+            return Sent {
+                bytes: 0,
+                end: End::ClientGone,
+            };
         };
         let mut outgoing = Outgoing::new(stream, body);
         let (mut seen, timer) = (u64::MAX, &mut self.timer);
@@ -197,6 +219,9 @@ impl Reply for H2Reply {
         if end == End::Broken(BodyError::TimedOut) {
             tracing::debug!("an answer's body did not come in time");
         }
-        Sent { bytes: outgoing.sent, end }
+        Sent {
+            bytes: outgoing.sent,
+            end,
+        }
     }
 }

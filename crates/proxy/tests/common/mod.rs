@@ -1,7 +1,11 @@
 //! A whole proxy beside a test: its threads, a controller that speaks the wire, sockets on port 0, instances that the
 //! test scripts byte by byte.
 
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(
+    dead_code,
+    missing_docs,
+    reason = "each test file uses a part, and names say what is what"
+)]
 
 use ondol_core::BoxFuture;
 use ondol_core::clock::SystemClock;
@@ -9,8 +13,8 @@ use ondol_core::entropy::SystemEntropy;
 use ondol_core::id::{BootId, ServiceName};
 use ondol_core::task::Tasks;
 use ondol_core::wire::proxy::{
-    Action, Breaker, Cluster, Edge, Endpoint, FromProxy, Gateway, PathMatch, Policy, Protocol, Report, Route, RouteMatch,
-    Snapshot, ToProxy,
+    Action, Breaker, Cluster, Edge, Endpoint, FromProxy, Gateway, PathMatch, Policy, Protocol, Report, Route,
+    RouteMatch, Snapshot, ToProxy,
 };
 use ondol_core::wire::supervision::SocketName;
 use ondol_core::wire::{read_frame, write_frame};
@@ -35,31 +39,53 @@ impl Sockets {
     pub fn tcp(&self, name: &str) -> SocketAddr {
         let socket = TcpListener::bind("127.0.0.1:0").expect("bind");
         let address = socket.local_addr().expect("address");
-        self.0.lock().expect("lock").insert(SocketName(name.into()), Socket::Tcp(socket));
+        self.0
+            .lock()
+            .expect("lock")
+            .insert(SocketName(name.into()), Socket::Tcp(socket));
         address
     }
 
     pub fn unix(&self, name: &str, path: &Path) {
         let socket = ondol_core::unix::bind(path).expect("bind");
-        self.0.lock().expect("lock").insert(SocketName(name.into()), Socket::Unix(socket));
+        self.0
+            .lock()
+            .expect("lock")
+            .insert(SocketName(name.into()), Socket::Unix(socket));
     }
 }
 
 impl SocketSource for Sockets {
     fn take(&self, name: &SocketName) -> BoxFuture<io::Result<Socket>> {
         let sockets = self.0.lock().expect("lock");
-        let socket = sockets.get(name).ok_or_else(|| io::Error::other("no such socket")).and_then(Socket::try_clone);
+        let socket = sockets
+            .get(name)
+            .ok_or_else(|| io::Error::other("no such socket"))
+            .and_then(Socket::try_clone);
         Box::pin(std::future::ready(socket))
     }
 }
 
 pub fn boot() -> BootId {
-    BootId { system: "test".into(), boot: "1".into() }
+    BootId {
+        system: "test".into(),
+        boot: "1".into(),
+    }
 }
 
 pub fn policy() -> Policy {
-    let breaker = Breaker { failure_ratio: 0.5, minimum: 20, open_ms: 5_000 };
-    Policy { timeout_ms: 10_000, stream: false, retries: 2, breaker, body_limit: 1 << 20 }
+    let breaker = Breaker {
+        failure_ratio: 0.5,
+        minimum: 20,
+        open_ms: 5_000,
+    };
+    Policy {
+        timeout_ms: 10_000,
+        stream: false,
+        retries: 2,
+        breaker,
+        body_limit: 1 << 20,
+    }
 }
 
 pub fn name(text: &str) -> ServiceName {
@@ -87,7 +113,12 @@ pub fn route(path: &str, service: &str) -> Route {
 
 pub fn edge(caller: &str, target: &str) -> Edge {
     let socket = SocketName(format!("edge/{caller}/{target}"));
-    Edge { caller: name(caller), target: name(target), socket, policy: policy() }
+    Edge {
+        caller: name(caller),
+        target: name(target),
+        socket,
+        policy: policy(),
+    }
 }
 
 pub fn cluster(service: &str, protocol: Protocol, addresses: &[SocketAddr]) -> Cluster {
@@ -97,14 +128,23 @@ pub fn cluster(service: &str, protocol: Protocol, addresses: &[SocketAddr]) -> C
         address: *address,
         draining: false,
     });
-    Cluster { service: name(service), protocol, endpoints: endpoints.collect(), health: None, unavailable: None }
+    Cluster {
+        service: name(service),
+        protocol,
+        endpoints: endpoints.collect(),
+        health: None,
+        unavailable: None,
+    }
 }
 
 pub fn snapshot(routes: Vec<Route>, edges: Vec<Edge>, clusters: Vec<Cluster>) -> Snapshot {
     Snapshot {
         boot: boot(),
         generation: 1,
-        gateways: vec![Gateway { name: "web".into(), socket: SocketName("gateway/web".into()) }],
+        gateways: vec![Gateway {
+            name: "web".into(),
+            socket: SocketName("gateway/web".into()),
+        }],
         routes,
         edges,
         clusters,
@@ -143,7 +183,9 @@ impl Log {
     pub fn line(&self, with: &str) -> serde_json::Value {
         until(|| {
             let text = String::from_utf8(self.0.lock().expect("lock").clone()).expect("text");
-            text.lines().find(|line| line.contains(with)).map(|line| serde_json::from_str(line).expect("JSON"))
+            text.lines()
+                .find(|line| line.contains(with))
+                .map(|line| serde_json::from_str(line).expect("JSON"))
         })
     }
 }
@@ -191,7 +233,14 @@ impl Running {
         };
         let own = tasks.clone();
         let thread = Tasks::thread("proxy", move || service::run(config, &own)).expect("a thread");
-        Self { dir: dir.to_owned(), sockets, gateway, log, tasks, thread: Some(thread) }
+        Self {
+            dir: dir.to_owned(),
+            sockets,
+            gateway,
+            log,
+            tasks,
+            thread: Some(thread),
+        }
     }
 
     /// A client's connection to the gateway.
@@ -240,24 +289,23 @@ impl Controller {
     pub fn tell(&mut self, snapshot: &Snapshot) -> FromProxy {
         write_frame(&mut self.stream, &ToProxy::Snapshot(Box::new(snapshot.clone()))).expect("write");
         loop {
-            match self.next() {
+            match self.word() {
                 FromProxy::Report(_) => {}
                 word => return word,
             }
         }
     }
 
-    pub fn next(&mut self) -> FromProxy {
+    pub fn word(&mut self) -> FromProxy {
         read_frame(&mut self.stream).expect("read").expect("a word")
     }
 
     /// The next report for which this holds.
     pub fn report(&mut self, holds: impl Fn(&Report) -> bool) -> Report {
         loop {
-            if let FromProxy::Report(report) = self.next() {
-                if holds(&report) {
-                    return *report;
-                }
+            match self.word() {
+                FromProxy::Report(report) if holds(&report) => return *report,
+                _ => {}
             }
         }
     }
@@ -274,7 +322,12 @@ pub fn serving_with(dir: &Path, snapshot: &Snapshot, more: impl FnOnce(&Sockets)
     let running = Running::start(dir);
     more(&running.sockets);
     let mut controller = Controller::accept(&listener);
-    assert_eq!(controller.tell(snapshot), FromProxy::Ack { generation: snapshot.generation });
+    assert_eq!(
+        controller.tell(snapshot),
+        FromProxy::Ack {
+            generation: snapshot.generation
+        }
+    );
     (running, controller)
 }
 
@@ -336,7 +389,9 @@ pub fn read_message(stream: &mut impl Read) -> Option<String> {
         text.push(byte[0]);
     }
     let head = String::from_utf8(text).ok()?;
-    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let length = head
+        .lines()
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
     let mut body = vec![0; length.unwrap_or(0)];
     stream.read_exact(&mut body).ok()?;
     Some(head + &String::from_utf8(body).ok()?)
@@ -354,5 +409,9 @@ pub fn ok(body: &str) -> String {
 
 /// A field of a message.
 pub fn field<'a>(message: &'a str, name: &str) -> Option<&'a str> {
-    message.lines().find_map(|line| line.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v))
+    message.lines().find_map(|line| {
+        line.split_once(": ")
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v)
+    })
 }

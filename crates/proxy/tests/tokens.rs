@@ -1,0 +1,118 @@
+//! Tokens through the whole proxy: keys fetched from their service, identity set for the instance, refusals answered.
+
+mod common;
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use common::*;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use ondol_core::clock::{Clock, SystemClock};
+use ondol_core::wire::proxy::{Auth, Issuer, Protocol};
+use serde_json::json;
+
+struct Signer {
+    key: EncodingKey,
+    jwks: String,
+}
+
+impl Signer {
+    fn new(kid: &str) -> Self {
+        let pair = Ed25519KeyPair::generate().expect("a key");
+        let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": kid, "x": x});
+        let der = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der>::as_der(&pair).expect("PKCS 8");
+        Self {
+            key: EncodingKey::from_ed_der(der.as_ref()),
+            jwks: json!({"keys": [jwk]}).to_string(),
+        }
+    }
+
+    fn token(&self, kid: &str, scope: &str) -> String {
+        let now = SystemClock.wall().0 / 1_000;
+        let claims = json!({"iss": "shop", "aud": "shop", "sub": "u1", "scope": scope, "exp": now + 60, "iat": now});
+        let header = Header {
+            kid: Some(kid.into()),
+            ..Header::new(Algorithm::EdDSA)
+        };
+        jsonwebtoken::encode(&header, &claims, &self.key).expect("a token")
+    }
+}
+
+#[test]
+fn a_token_is_checked_by_the_keys_of_its_issuers_service() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (good, foreign) = (Signer::new("k1"), Signer::new("k1"));
+    let jwks = good.jwks.clone();
+    let users = instance(move |request| {
+        assert!(
+            request.starts_with("GET /.well-known/jwks.json ") && request.contains("ondol-caller: ondol"),
+            "{request}"
+        );
+        ok(&jwks)
+    });
+    let mut guarded = route("/api/orders", "orders");
+    guarded.auth = Some(Auth {
+        issuer: "shop".into(),
+        scope: Some("orders:write".into()),
+        role: None,
+        forward: false,
+    });
+    let clusters = vec![
+        cluster("orders", Protocol::Http1, &[instance(ok)]),
+        cluster("users", Protocol::Http1, &[users]),
+    ];
+    let mut snapshot = snapshot(vec![guarded], vec![], clusters);
+    let issuer = Issuer {
+        issuer: "shop".into(),
+        audience: "shop".into(),
+        algorithms: vec!["EdDSA".into()],
+        jwks_service: name("users"),
+        jwks_path: "/.well-known/jwks.json".into(),
+    };
+    snapshot.issuers.insert("shop".into(), issuer);
+    let (running, _controller) = serving(dir.path(), &snapshot);
+    let get = |token: &str| {
+        let token = if token.is_empty() {
+            String::new()
+        } else {
+            format!("Authorization: Bearer {token}\r\n")
+        };
+        let request = format!("GET /api/orders HTTP/1.1\r\nHost: a\r\nOndol-Subject: root\r\n{token}\r\n");
+        ask(&mut running.client(), &request)
+    };
+    let seen = get(&good.token("k1", "orders:write orders:read"));
+    assert_eq!(
+        (field(&seen, "ondol-subject"), field(&seen, "ondol-issuer")),
+        (Some("u1"), Some("shop")),
+        "{seen}"
+    );
+    assert_eq!(field(&seen, "ondol-scope"), Some("orders:write orders:read"));
+    assert_eq!(
+        field(&seen, "authorization"),
+        None,
+        "the service does not ask for the token"
+    );
+    for (token, status, code) in [
+        (String::new(), "401", "GW-054"),
+        (foreign.token("k1", "orders:write"), "401", "GW-055"),
+        (good.token("k1", "orders:read"), "403", "GW-057"),
+    ] {
+        let answer = get(&token);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains(code),
+            "{answer}"
+        );
+        assert!(
+            field(&answer, "www-authenticate")
+                .expect("a challenge")
+                .starts_with("Bearer")
+        );
+        assert!(
+            field(&answer, "proxy-status")
+                .expect("ours")
+                .contains("http_request_denied")
+        );
+    }
+}
