@@ -4,7 +4,7 @@
 //! batch's earlier accepted writes; a refused write leaves no trace.
 //!
 //! That no id stands twice in one write is `bounds.rs`'s to see. Order of the checks: guards, then for each append first whether it is a duplicate, then its ids, then its revision.
-//! Tests: here; on real engines in `tests/conformance.rs`.
+//! Tests: `tests/conformance.rs` on both engines, with random writes against a model that shares no code with this.
 
 use ondol_core::engine::{Append, Appended, Committed, Expected, Guard, Row, StoreError, Table, Write};
 use ondol_core::id::StreamName;

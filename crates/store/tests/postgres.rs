@@ -18,7 +18,7 @@ async fn a_second_opening_takes_over_and_the_first_never_writes_again() {
     for _ in 0..2 {
         let outcome = first.commit(create("stale", "")).await;
         assert!(
-            matches!(outcome, Err(StoreError::Fenced { mine: 1, .. })),
+            matches!(outcome, Err(StoreError::Fenced { mine: 1, current: 2 })),
             "{outcome:?}"
         );
     }

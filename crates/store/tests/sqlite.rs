@@ -164,7 +164,7 @@ async fn a_write_that_finds_no_place_in_time_is_refused_as_busy() {
     // A person's transaction holds the writer up, so that the first two writes keep their places.
     let person = rusqlite::Connection::open(file(&bench)).expect("opens");
     person.execute_batch("BEGIN IMMEDIATE").expect("locks");
-    let held = [engine.commit(create("a", "")), engine.commit(create("b", ""))].map(|write| Box::pin(write));
+    let held = [engine.commit(create("a", "")), engine.commit(create("b", ""))];
     let mut held = futures_util::future::join_all(held);
     assert!(futures_util::poll!(&mut held).is_pending());
     let third = engine.commit(create("c", "")).await;

@@ -79,8 +79,8 @@ impl From<Error> for BeginError {
 
 /// Why a batch failed.
 pub(super) enum BatchError {
-    /// The store was taken over.
-    Fenced,
+    /// The store was taken over; its epoch, where the server was asked for it.
+    Fenced(Option<u64>),
     /// Sorted by `fault.rs`.
     Store(StoreError),
 }
@@ -88,7 +88,7 @@ pub(super) enum BatchError {
 impl From<Error> for BatchError {
     fn from(error: Error) -> Self {
         if fault::is_fence(&error) {
-            Self::Fenced
+            Self::Fenced(None)
         } else {
             Self::Store(fault::sort(&error))
         }
@@ -142,12 +142,13 @@ impl Session {
         }
         Self::begin(client, epoch).await.map_err(|error| match error {
             BeginError::Server(error) => unavailable(error),
-            BeginError::Fenced(_) => BatchError::Fenced,
+            BeginError::Fenced(current) => BatchError::Fenced(Some(current)),
         })
     }
 
-    /// The store's epoch as the server has it now.
+    /// The store's epoch as the server has it now. Ends the transaction that found itself fenced.
     pub(super) async fn current_epoch(&self) -> Result<u64, Error> {
+        self.client.batch_execute("ROLLBACK").await?;
         current_epoch(&self.client).await
     }
 

@@ -61,7 +61,10 @@ impl Writer {
                 self.session = Some(session);
                 return Ok(outcomes);
             }
-            Ok(Err(BatchError::Fenced)) => self.fenced(session.current_epoch().await.unwrap_or(0)),
+            Ok(Err(BatchError::Fenced(_))) => {
+                let current = timeout(self.batch_wait, session.current_epoch()).await;
+                self.fenced(current.ok().and_then(Result::ok))
+            }
             Ok(Err(BatchError::Store(error))) => error,
             Err(_) => StoreError::Unavailable("PostgreSQL took too long for a batch".into()),
         };
@@ -88,7 +91,7 @@ impl Writer {
         };
         let error = match timeout(self.batch_wait, tries).await {
             Ok(Ok(session)) => return Ok(session),
-            Ok(Err(BatchError::Fenced)) => self.fenced(0),
+            Ok(Err(BatchError::Fenced(current))) => self.fenced(current),
             Ok(Err(BatchError::Store(error))) => error,
             Err(_) => return Err(last),
         };
@@ -96,10 +99,11 @@ impl Writer {
         Err(error)
     }
 
-    fn fenced(&self, current: u64) -> StoreError {
+    /// Where the server could not be asked any more, the least that the other's epoch can be.
+    fn fenced(&self, current: Option<u64>) -> StoreError {
         StoreError::Fenced {
             mine: self.epoch,
-            current,
+            current: current.unwrap_or(self.epoch + 1),
         }
     }
 }
