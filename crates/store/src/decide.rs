@@ -3,7 +3,8 @@
 //! Both engines call [`decide`] for one write after the other of a batch, in the writer, with facts that include the
 //! batch's earlier accepted writes; a refused write leaves no trace.
 //!
-//! That no id stands twice in one write is `bounds.rs`'s to see. Order of the checks: guards, then for each append first whether it is a duplicate, then its ids, then its revision.
+//! Order of the checks: guards, then for each append first whether it is a duplicate, then its ids, then its revision.
+//! That no id stands twice in one write is `bounds.rs`'s to see.
 //! Tests: `tests/conformance.rs` on both engines, with random writes against a model that shares no code with this.
 
 use ondol_core::engine::{Append, Appended, Committed, Expected, Guard, Row, StoreError, Table, Write};
