@@ -1,6 +1,6 @@
 //! YAML text → a tree in which every key and value knows its place.
 //!
-//! Built on the events of `granit-parser`, the parser beneath serde-saphyr: only there do anchors, tags, quoting and
+//! Built on the events of `granit-parser`, the parser beneath serde-saphyr (ADR-0003): only there do anchors, tags, quoting and
 //! doubled keys show with their places, and one wrong key must not hide the others.
 //!
 //! Invariants
@@ -130,7 +130,7 @@ fn plain_json(text: &str) -> Json {
 /// One diagnostic for broken syntax, where reading stops; all of them for doubled keys and features that are banned.
 pub fn parse(file: FileId, text: &str, limits: Limits) -> Result<Node, Vec<Diagnostic>> {
     let mut options = Options::default();
-    options.disallow_directives = false;
+    options.disallow_directives = true;
     options.emit_unresolved_aliases = true;
     let mut builder = Builder {
         file,
