@@ -5,7 +5,7 @@
 //!
 //! Order of the checks: guards, then for each append first whether it is a duplicate, then its ids, then its revision.
 //! That no id stands twice in one write is `bounds.rs`'s to see.
-//! Tests: `tests/conformance.rs` on both engines, with random writes against a model that shares no code with this.
+//! Tests: `tests/conformance` on both engines, with random writes against a model that shares no code with this.
 
 use ondol_core::engine::{Append, Appended, Committed, Expected, Guard, Row, StoreError, Table, Write};
 use ondol_core::id::StreamName;

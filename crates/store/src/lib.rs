@@ -10,7 +10,7 @@
 //! - Queues, batches, writes and pages of reads are bounded: [`Config`], `bounds.rs`.
 //!
 //! Not here: what the bodies mean (each room versions its own), replication, sharding.
-//! Tests: `tests/conformance.rs` and `tests/kill.rs` (both engines), `tests/sqlite.rs`, `tests/postgres.rs`,
+//! Tests: `tests/conformance` and `tests/kill.rs` (both engines), `tests/sqlite.rs`, `tests/postgres.rs`,
 //! `tests/powercut.rs` (a disk that forgets what was not synced). How fast: `examples/commits.rs`.
 
 mod bounds;
