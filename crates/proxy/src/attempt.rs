@@ -10,8 +10,10 @@ use crate::answer::{Answer, Word, is_grpc};
 use crate::cluster::{Endpoint, Outcome, Permit, Unavailable, Way};
 use crate::exchange::{Reply, Response};
 use crate::limits::Activity;
-use crate::message::{Body, BodyError, Frame, RequestHead, ResponseHead};
+use crate::message::{Body, Frame, RequestHead, ResponseHead};
 use crate::pool::Pool;
+use crate::race::{Raced, race, race_idle};
+use crate::refusal;
 use crate::upstream::{self, Failure, Place};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -23,7 +25,6 @@ use ondol_resilience::retry::{self, Attempt, Ended, Repeat};
 use smallvec::SmallVec;
 use std::path::Path;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 /// A body up to this size is kept for another try, bytes.
@@ -78,6 +79,17 @@ pub struct Tried<'b> {
     pub made: u32,
     /// The instance of the last one.
     pub endpoint: Option<Arc<Endpoint>>,
+}
+
+impl Tried<'_> {
+    /// Nothing was tried.
+    pub fn refused(answer: Answer) -> Self {
+        Self {
+            result: Err(Lost::Own(answer)),
+            made: 0,
+            endpoint: None,
+        }
+    }
 }
 
 /// The request's body over several attempts.
@@ -174,16 +186,16 @@ impl Tries<'_, '_> {
                 .deadline
                 .map_or(Some(Duration::MAX), |deadline| deadline.left(now));
             let Some(left) = left else {
-                return last.unwrap_or_else(|| Err(Lost::Own(self.too_late())));
+                return last.unwrap_or_else(|| Err(Lost::Own(refusal::too_late(self.way.cluster().service()))));
             };
             let picked = self.way.pick(now, &**self.means.entropy, &self.tried);
             let ended = match picked {
                 Err(unavailable @ Unavailable::NoInstance(_)) => {
                     self.made += 1;
-                    last.get_or_insert(Err(Lost::Own(own_unavailable(&unavailable))));
+                    last.get_or_insert(Err(Lost::Own(refusal::unavailable(&unavailable))));
                     Ended::NotSent
                 }
-                Err(unavailable) => return last.unwrap_or_else(|| Err(Lost::Own(own_unavailable(&unavailable)))),
+                Err(unavailable) => return last.unwrap_or_else(|| Err(Lost::Own(refusal::unavailable(&unavailable)))),
                 Ok(permit) => {
                     if self.made == 0 {
                         self.way.count_first(now);
@@ -246,9 +258,9 @@ impl Tries<'_, '_> {
             .and_then(|deadline| deadline.left(self.means.clock.mono()));
         match race(reply, limit, reading).await {
             Ok(Ok(body)) => Ok(body),
-            Ok(Err(error)) => Err(own_request(&error).map_or(Lost::Gone, Lost::Own)),
+            Ok(Err(error)) => Err(refusal::request_body(&error).map_or(Lost::Gone, Lost::Own)),
             Err(Raced::Gone) => Err(Lost::Gone),
-            Err(Raced::TimedOut) => Err(Lost::Own(slow_request())),
+            Err(Raced::TimedOut) => Err(Lost::Own(refusal::slow_request())),
         }
     }
 
@@ -309,10 +321,10 @@ impl Tries<'_, '_> {
             Err(Ending::Gone) => (Err(Lost::Gone), None),
             Err(Ending::TimedOut) => {
                 permit.report(Outcome::Broken, now, &**self.means.entropy);
-                (Err(Lost::Own(self.no_answer(&endpoint))), Some(Ended::Unknown))
+                (Err(Lost::Own(refusal::no_answer(&endpoint))), Some(Ended::Unknown))
             }
             Err(Ending::Failed(Failure::Request(error))) => {
-                (Err(own_request(&error).map_or(Lost::Gone, Lost::Own)), None)
+                (Err(refusal::request_body(&error).map_or(Lost::Gone, Lost::Own)), None)
             }
             Err(Ending::Failed(failure)) => {
                 let (outcome, ended) = match failure.is_not_sent() {
@@ -320,7 +332,7 @@ impl Tries<'_, '_> {
                     false => (Outcome::Broken, Ended::Unknown),
                 };
                 permit.report(outcome, now, &**self.means.entropy);
-                (Err(Lost::Own(self.own_failure(&endpoint, &failure))), Some(ended))
+                (Err(Lost::Own(refusal::failed(&endpoint, &failure))), Some(ended))
             }
         }
     }
@@ -354,42 +366,6 @@ impl Tries<'_, '_> {
             Err(Raced::Gone) => Err(Ending::Gone),
             Err(Raced::TimedOut) => Err(Ending::TimedOut),
         }
-    }
-
-    fn too_late(&self) -> Answer {
-        let detail = format!(
-            "the deadline had passed before {} could be called",
-            self.way.cluster().service()
-        );
-        Answer::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            ErrorCode::new("GW-025"),
-            Word::HttpResponseTimeout,
-            detail,
-        )
-    }
-
-    fn no_answer(&self, endpoint: &Endpoint) -> Answer {
-        let detail = format!("{} did not answer in time", endpoint.instance);
-        Answer::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            ErrorCode::new("GW-025"),
-            Word::HttpResponseTimeout,
-            detail,
-        )
-    }
-
-    fn own_failure(&self, endpoint: &Endpoint, failure: &Failure) -> Answer {
-        let detail = format!("{}: {failure}", endpoint.instance);
-        let word = failure.word();
-        let (status, code) = match word {
-            Word::ConnectionRefused => (StatusCode::BAD_GATEWAY, ErrorCode::new("GW-020")),
-            Word::ConnectionLimitReached => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("GW-022")),
-            Word::ConnectionTimeout => (StatusCode::GATEWAY_TIMEOUT, ErrorCode::new("GW-023")),
-            Word::HttpProtocolError => (StatusCode::BAD_GATEWAY, ErrorCode::new("GW-026")),
-            _ => (StatusCode::BAD_GATEWAY, ErrorCode::new("GW-024")),
-        };
-        Answer::new(status, code, word, detail)
     }
 }
 
@@ -426,8 +402,8 @@ pub async fn to_controller<'b, R: Reply>(
     };
     let result = match raced {
         Ok(Ok(response)) => Ok(Answered { response, permit: None }),
-        Ok(Err(Failure::Request(error))) => Err(own_request(&error).map_or(Lost::Gone, Lost::Own)),
-        Ok(Err(failure)) => Err(Lost::Own(controller_away(&failure))),
+        Ok(Err(Failure::Request(error))) => Err(refusal::request_body(&error).map_or(Lost::Gone, Lost::Own)),
+        Ok(Err(failure)) => Err(Lost::Own(refusal::controller_away(&failure))),
         Err(Raced::Gone) => Err(Lost::Gone),
         Err(Raced::TimedOut) => {
             let detail = "the controller did not answer in time";
@@ -445,51 +421,6 @@ pub async fn to_controller<'b, R: Reply>(
         made: 1,
         endpoint: None,
     }
-}
-
-fn controller_away(failure: &Failure) -> Answer {
-    let word = if failure.is_not_sent() {
-        Word::DestinationUnavailable
-    } else {
-        failure.word()
-    };
-    let detail = "the controller is away for a moment; nothing is lost, ask again with the same key";
-    Answer::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("GW-027"), word, detail).retry_after(1)
-}
-
-fn own_unavailable(unavailable: &Unavailable) -> Answer {
-    let word = Word::DestinationUnavailable;
-    let answer = Answer::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        unavailable.code(),
-        word,
-        unavailable.to_string(),
-    );
-    match unavailable.retry_after() {
-        Some(span) => answer.retry_after(u64::try_from(span.as_millis().div_ceil(1_000)).unwrap_or(60).max(1)),
-        None => answer,
-    }
-}
-
-/// What a client is told whose body broke off; `None`: it is gone.
-pub fn own_request(error: &BodyError) -> Option<Answer> {
-    let (status, code) = match error {
-        BodyError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::new("GW-011")),
-        BodyError::Malformed(_) => (StatusCode::BAD_REQUEST, ErrorCode::new("GW-012")),
-        BodyError::TimedOut => return Some(slow_request()),
-        BodyError::Cut(_) => return None,
-    };
-    Some(Answer::new(status, code, Word::HttpRequestError, error.to_string()))
-}
-
-fn slow_request() -> Answer {
-    let code = ErrorCode::new("GW-008");
-    Answer::new(
-        StatusCode::REQUEST_TIMEOUT,
-        code,
-        Word::HttpRequestError,
-        "the request's body did not come in time",
-    )
 }
 
 /// Tells the next hop what is left of the deadline.
@@ -517,41 +448,4 @@ fn retry_after(head: &ResponseHead) -> Option<Duration> {
         .parse()
         .ok()
         .map(Duration::from_secs)
-}
-
-#[derive(Debug)]
-enum Raced {
-    Gone,
-    TimedOut,
-}
-
-/// Runs `future` until it ends, the client goes away, or `limit` is over.
-async fn race<R: Reply, F: Future>(reply: &mut R, limit: Option<Duration>, future: F) -> Result<F::Output, Raced> {
-    let mut future = std::pin::pin!(future);
-    match limit {
-        Some(limit) => reply.timer().arm(limit),
-        None => reply.timer().disarm(),
-    }
-    std::future::poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(Ok(output));
-        }
-        if reply.poll_gone(cx).is_ready() {
-            return Poll::Ready(Err(Raced::Gone));
-        }
-        reply.timer().poll(cx).map(|()| Err(Raced::TimedOut))
-    })
-    .await
-}
-
-/// Runs `future` until it ends, the client goes away, or nothing of the request has moved for [`IDLE`].
-async fn race_idle<R: Reply, F: Future>(reply: &mut R, activity: &Activity, future: F) -> Result<F::Output, Raced> {
-    let mut future = std::pin::pin!(future);
-    loop {
-        let seen = activity.count();
-        match race(reply, Some(IDLE), future.as_mut()).await {
-            Err(Raced::TimedOut) if activity.count() != seen => {}
-            ended => return ended,
-        }
-    }
 }

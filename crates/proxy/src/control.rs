@@ -3,8 +3,8 @@
 //! While the controller is away the last snapshot serves on; the connection is tried again every [`RETRY`].
 
 use crate::listener::Socket;
-use crate::proxy::Shared;
 use crate::service::Config;
+use crate::state::Shared;
 use crate::worker::Order;
 use ondol_core::wire::asynchronous::{read_frame, write_frame};
 use ondol_core::wire::proxy::{FromProxy, Report, Snapshot, ToProxy};

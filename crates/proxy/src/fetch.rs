@@ -5,7 +5,7 @@ use crate::exchange::Response;
 use crate::filter::auth::KeySource;
 use crate::filter::keys;
 use crate::message::{Body, Frame, RequestHead};
-use crate::proxy::Worker;
+use crate::state::Worker;
 use crate::tables::Target;
 use crate::upstream::{self, Place};
 use bytes::{Bytes, BytesMut};

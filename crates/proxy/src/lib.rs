@@ -4,11 +4,11 @@
 //! core, each with its own runtime, connections and pools; what the threads share are immutable tables and atomics.
 //!
 //! Where to look
-//! - [`service`]: the role as a whole: sockets, workers, the controller's snapshots
-//! - [`proxy`]: one request from its head to its record, as a straight line
+//! - [`service`]: the role as a whole: threads ([`worker`]), the controller's snapshots ([`control`], [`tables`])
+//! - [`proxy`]: one request from its head to its record, as a straight line; [`attempt`] and [`upstream`] are its middle
 //! - the wire: [`message`] (what everything else sees), [`h1`], [`h2`], [`path`], [`check`], [`listener`], [`pool`],
-//!   [`tunnel`], [`answer`]
-//! - the decisions: `route`, `filter`, `cluster`, `report`
+//!   [`tunnel`]; what the proxy says on its own: [`answer`], [`refusal`]
+//! - the decisions: [`route`], [`filter`], [`cluster`]; what is told of them: [`report`]
 //!
 //! Filters and clusters never know which protocol serves them: they see `message` and nothing below it.
 
@@ -29,9 +29,12 @@ pub mod message;
 pub mod path;
 pub mod pool;
 pub mod proxy;
+pub mod race;
+pub mod refusal;
 pub mod report;
 pub mod route;
 pub mod service;
+pub mod state;
 pub mod tables;
 #[cfg(test)]
 mod testing;

@@ -6,34 +6,27 @@
 //! Not here: bytes (`h1`, `h2`), which instance and how often (`attempt`), what is legal (`check`).
 
 use crate::answer::{Answer, Word, is_grpc};
-use crate::attempt::{self, Lost, Means, Plan, Tried};
+use crate::attempt::{self, Lost, Plan, Tried};
 use crate::check::HeadError;
-use crate::cluster::{Clusters, Endpoint, Permit};
+use crate::cluster::{Endpoint, Permit};
 use crate::exchange::{End, Reply, Request, Response, Sent, Service};
-use crate::filter::auth::Authority;
 use crate::filter::identity;
-use crate::filter::limit::{Limiters, Who};
+use crate::filter::limit::Who;
 use crate::filter::trace::Trace;
 use crate::limits::{self, Activity, Span};
 use crate::message::{BodyError, RequestHead, Version};
-use crate::pool::Pool;
-use crate::report::access::{AccessLog, Entry};
-use crate::report::{Counters, Line, Served};
-use crate::route::Route;
+use crate::refusal;
+use crate::report::access::Entry;
+use crate::report::{Line, Served};
+use crate::state::Worker;
 use crate::tables::{Door, Edge, Entrance, Tables, Target};
-use arc_swap::ArcSwapOption;
-use http::{Method, StatusCode};
-use ondol_core::clock::SharedClock;
-use ondol_core::entropy::{Entropy, SharedEntropy};
-use ondol_core::error::ErrorCode;
+use http::Method;
 use ondol_core::id::ServiceName;
-use ondol_core::task::Tasks;
 use ondol_core::unit::parse_duration;
-use ondol_core::wire::proxy::{Action, Policy, Snapshot};
+use ondol_core::wire::proxy::{Action, Policy};
 use ondol_core::wire::supervision::SocketName;
 use ondol_resilience::deadline::{self, Deadline};
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,87 +39,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// How a request is recorded whose client went away before its answer, as nginx does.
 const CLIENT_GONE: u16 = 499;
-
-/// What all workers share.
-pub struct Shared {
-    /// What is served; nothing before the first snapshot.
-    pub tables: ArcSwapOption<Tables>,
-    /// Services as targets.
-    pub clusters: Arc<Clusters>,
-    /// Token issuers.
-    pub authority: Arc<Authority>,
-    /// Time.
-    pub clock: SharedClock,
-    /// Requests, errors, durations.
-    pub counters: Arc<Counters>,
-    /// A line per request.
-    pub log: AccessLog,
-    /// Rate limits.
-    pub limiters: Limiters,
-    run_dir: PathBuf,
-}
-
-impl Shared {
-    /// Nothing to serve yet. `run_dir` is where the controller's socket is; key sets are kept there too.
-    pub fn new(clock: SharedClock, entropy: SharedEntropy, run_dir: PathBuf, log: AccessLog) -> Self {
-        let authority = Authority::new(clock.clone(), entropy, Some(run_dir.clone()));
-        Self {
-            tables: ArcSwapOption::empty(),
-            clusters: Arc::default(),
-            authority: Arc::new(authority),
-            clock,
-            counters: Arc::default(),
-            log,
-            limiters: Limiters::default(),
-            run_dir,
-        }
-    }
-
-    /// Serves this snapshot from now on; requests under way end under the one they began with.
-    ///
-    /// # Errors
-    /// Why it cannot be served, in words; the one before stays.
-    pub fn apply(&self, snapshot: &Snapshot) -> Result<(), String> {
-        let now = self.clock.mono();
-        let tables = Tables::apply(snapshot, self, &self.run_dir.join(&snapshot.controller_socket), now)?;
-        self.tables.store(Some(Arc::new(tables)));
-        Ok(())
-    }
-}
-
-/// One thread's share of the proxy.
-pub struct Worker {
-    shared: Arc<Shared>,
-    entropy: SharedEntropy,
-    /// Kept upstream connections.
-    pub pool: Pool,
-}
-
-impl Worker {
-    /// A worker without connections. `entropy` is for jitter and balancing, not for secrets.
-    pub fn new(shared: Arc<Shared>, entropy: SharedEntropy, tasks: Tasks) -> Self {
-        let pool = Pool::new(shared.clock.clone(), tasks);
-        Self { shared, entropy, pool }
-    }
-
-    /// What all workers share.
-    pub fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
-    /// Its randomness.
-    pub fn entropy(&self) -> &dyn Entropy {
-        &*self.entropy
-    }
-
-    fn means(&self) -> Means<'_> {
-        Means {
-            pool: &self.pool,
-            clock: &self.shared.clock,
-            entropy: &self.entropy,
-        }
-    }
-}
 
 /// Serves the requests of connections to one socket.
 pub struct Front<'w> {
@@ -157,8 +69,8 @@ struct Seen {
 
 impl Service for Front<'_> {
     async fn serve<R: Reply>(&self, request: Request<'_>, reply: &mut R) {
-        let Some(tables) = self.worker.shared.tables.load_full() else {
-            reply.send(not_ready().into_response(request.head)).await;
+        let Some(tables) = self.worker.shared().tables.load_full() else {
+            reply.send(refusal::not_ready().into_response(request.head)).await;
             return;
         };
         let Request {
@@ -178,19 +90,17 @@ impl Service for Front<'_> {
                 self.edge_half(edge, head, websocket, &seen.trace)
             }
             (Some(_), None) => self.gateway_half(&tables, head, websocket, &mut seen).await,
-            (None, None) => Err(no_such_socket()),
+            (None, None) => Err(refusal::no_such_socket()),
         };
         let activity = Activity::default();
         let capped = going.and_then(|going| match limits::cap(body, going.policy.body_limit, &activity) {
             Ok(body) => Ok((going, body)),
-            Err(error) => Err(attempt::own_request(&error).unwrap_or_else(|| internal("a body without a length"))),
+            Err(error) => {
+                Err(refusal::request_body(&error).unwrap_or_else(|| refusal::internal("a body without a length")))
+            }
         });
         let tried = match capped {
-            Err(answer) => Tried {
-                result: Err(Lost::Own(answer)),
-                made: 0,
-                endpoint: None,
-            },
+            Err(answer) => Tried::refused(answer),
             Ok((going, body)) => {
                 let tried = self.attempts(&tables, &going, head, body, &activity, reply).await;
                 self.bounded(tried, &going.plan, &activity)
@@ -217,7 +127,7 @@ impl Service for Front<'_> {
 
     fn refuse(&self, error: HeadError) -> Response<'static> {
         let answer = Answer::new(error.status(), error.code(), Word::HttpRequestError, error.to_string());
-        if let Some(tables) = &*self.worker.shared.tables.load() {
+        if let Some(tables) = &*self.worker.shared().tables.load() {
             let (status, own) = (answer.status.as_u16(), Some(answer.word));
             tables.lines.unmatched.count(&Served {
                 status,
@@ -233,8 +143,8 @@ impl Service for Front<'_> {
 impl Front<'_> {
     fn seen(&self, tables: &Tables, head: &RequestHead, peer: Option<IpAddr>) -> Seen {
         Seen {
-            began: self.worker.shared.clock.mono(),
-            trace: Trace::of(&head.fields, &*self.worker.entropy),
+            began: self.worker.shared().clock.mono(),
+            trace: Trace::of(&head.fields, self.worker.entropy()),
             line: tables.lines.unmatched.clone(),
             client: peer,
             version: head.version,
@@ -287,7 +197,7 @@ impl Front<'_> {
         instance: Option<Arc<Endpoint>>,
         sent: Sent,
     ) {
-        let shared = &self.worker.shared;
+        let shared = self.worker.shared();
         let took = shared.clock.mono().saturating_sub(seen.began);
         let served = Served {
             status,
@@ -331,12 +241,12 @@ impl Front<'_> {
         seen.client = Some(client);
         identity::strip(&mut head.fields);
         seen.trace.write(&mut head.fields);
-        let route = tables.routes.find(head).ok_or_else(|| no_route(head))?;
+        let route = tables.routes.find(head).ok_or_else(|| refusal::no_route(head))?;
         seen.line = tables.lines.routes[route.index].clone();
         let identity = match &tables.guards[route.index] {
             Door::Open => None,
             Door::Guarded(guard) => Some(guard.admit(head).await?),
-            Door::Shut => return Err(no_issuer(route)),
+            Door::Shut => return Err(refusal::no_issuer(route)),
         };
         if let Some(limiter) = &tables.limiters[route.index] {
             let subject = identity.as_ref().map(|identity| identity.subject.as_str());
@@ -346,7 +256,7 @@ impl Front<'_> {
                     address: client,
                     fields: &head.fields,
                 },
-                self.worker.shared.clock.mono(),
+                self.worker.shared().clock.mono(),
             )?;
         }
         let (policy, target) = (&route.spec.policy, &tables.targets[route.index]);
@@ -356,14 +266,14 @@ impl Front<'_> {
                 wait_ms, key_required, ..
             } => {
                 if *key_required && !head.fields.contains("idempotency-key") {
-                    return Err(no_key());
+                    return Err(refusal::no_key());
                 }
                 let name = format!("/v1/starts/{}", route.spec.name);
                 head.method = Method::POST;
                 head.set_target(name.as_bytes())
-                    .map_err(|error| internal(&error.to_string()))?;
+                    .map_err(|error| refusal::internal(&error.to_string()))?;
                 let span = Duration::from_millis(*wait_ms).saturating_add(START_GRACE);
-                let deadline = Some(Deadline::new(self.worker.shared.clock.mono(), span, None));
+                let deadline = Some(Deadline::new(self.worker.shared().clock.mono(), span, None));
                 Plan {
                     deadline,
                     extra: 0,
@@ -405,7 +315,7 @@ impl Front<'_> {
         websocket: bool,
         announced: Option<Duration>,
     ) -> Plan {
-        let now = self.worker.shared.clock.mono();
+        let now = self.worker.shared().clock.mono();
         let wait = matches!(target, Target::Controller).then(|| wait_of(head)).flatten();
         let span = match wait {
             Some(wait) => wait.saturating_add(WAIT_GRACE),
@@ -437,11 +347,7 @@ impl Front<'_> {
             Target::Controller => {
                 attempt::to_controller(&means, &tables.controller, plan, head, body, activity, reply).await
             }
-            Target::Nowhere => Tried {
-                result: Err(Lost::Own(nowhere())),
-                made: 0,
-                endpoint: None,
-            },
+            Target::Nowhere => Tried::refused(refusal::nowhere()),
         }
     }
 
@@ -452,7 +358,7 @@ impl Front<'_> {
                 .deadline
                 .map_or(Span::Idle(attempt::IDLE), |deadline| Span::Until(deadline.0));
             let body = std::mem::take(&mut answered.response.body);
-            answered.response.body = limits::within(body, span, &self.worker.shared.clock, activity);
+            answered.response.body = limits::within(body, span, &self.worker.shared().clock, activity);
         }
         tried
     }
@@ -481,64 +387,4 @@ fn wait_of(head: &RequestHead) -> Option<Duration> {
         .ok()
         .or_else(|| parse_duration(value).ok())?;
     Some(span.min(LONGEST_WAIT))
-}
-
-fn not_ready() -> Answer {
-    let detail = "the proxy has not been told yet what to serve";
-    let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("GW-030"));
-    Answer::new(status, code, Word::DestinationUnavailable, detail).retry_after(1)
-}
-
-fn no_such_socket() -> Answer {
-    let detail = "this edge or listener is not part of the system any more";
-    Answer::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        ErrorCode::new("GW-030"),
-        Word::DestinationUnavailable,
-        detail,
-    )
-}
-
-fn no_route(head: &RequestHead) -> Answer {
-    let detail = format!("no route takes {} {}", head.method, head.path());
-    Answer::new(
-        StatusCode::NOT_FOUND,
-        ErrorCode::new("GW-010"),
-        Word::DestinationNotFound,
-        detail,
-    )
-}
-
-fn no_issuer(route: &Route) -> Answer {
-    internal(&format!("the token issuer of route {} is not known", route.spec.name))
-}
-
-fn no_key() -> Answer {
-    let detail =
-        "this route needs an Idempotency-Key: any text that is new for a new request and the same for a repeat";
-    Answer::new(
-        StatusCode::BAD_REQUEST,
-        ErrorCode::new("GW-031"),
-        Word::HttpRequestError,
-        detail,
-    )
-}
-
-fn nowhere() -> Answer {
-    let detail = "the target is not part of the system";
-    Answer::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        ErrorCode::new("GW-021"),
-        Word::DestinationUnavailable,
-        detail,
-    )
-}
-
-fn internal(detail: &str) -> Answer {
-    Answer::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        ErrorCode::new("GW-029"),
-        Word::ProxyInternalError,
-        detail,
-    )
 }

@@ -11,6 +11,7 @@
 pub mod body;
 pub mod client;
 pub mod head;
+mod reply;
 pub mod server;
 #[cfg(test)]
 mod tests;

@@ -10,18 +10,17 @@
 
 use super::body::{Decoder, Step};
 use super::head::{self, Length, MAX_HEAD, Parsed};
-use super::write;
+use super::reply::{H1Reply, Outcome, Progress};
 use crate::check::HeadError;
-use crate::exchange::{End, Reply, Request, Response, Sent, Service};
+use crate::exchange::{Reply, Request, Service};
 use crate::io::Io;
 use crate::message::{Body, BodyError, Frame, PIECE, RequestHead, Source};
 use crate::timer::Timer;
-use crate::tunnel;
 use bytes::{Buf, BytesMut};
-use http::{Method, StatusCode};
+use http::Method;
 use ondol_core::clock::SharedClock;
 use std::cell::Cell;
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -183,23 +182,6 @@ async fn linger(io: &Io, mut buf: BytesMut, timer: &mut Timer) {
     }
 }
 
-/// What the answer must know of the request's body.
-struct Progress {
-    /// Bytes to come; `None`: not known.
-    left: Cell<Option<u64>>,
-    /// The client waits for `100 Continue`.
-    awaited: Cell<bool>,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self {
-            left: Cell::new(Some(0)),
-            awaited: Cell::new(false),
-        }
-    }
-}
-
 /// The request's body.
 struct Incoming<'c> {
     io: &'c Io,
@@ -248,189 +230,5 @@ impl Incoming<'_> {
             }
             _ => Poll::Ready(Err(BodyError::Cut("the client does not take 100 Continue".into()))),
         }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Outcome {
-    /// Nothing may follow and nothing is owed: the connection is dropped.
-    Gone,
-    /// The next request may come.
-    Keep,
-    /// The answer said that the connection ends.
-    Close,
-}
-
-struct H1Reply<'c> {
-    io: &'c Io,
-    out: &'c mut Vec<u8>,
-    timer: &'c mut Timer,
-    progress: &'c Progress,
-    /// Bytes behind a request without a body: a tunnel's first.
-    rest: Option<&'c mut BytesMut>,
-    http10: bool,
-    bodiless: bool,
-    close: bool,
-    watching: bool,
-    outcome: Outcome,
-}
-
-impl<'c> H1Reply<'c> {
-    fn new(io: &'c Io, out: &'c mut Vec<u8>, timer: &'c mut Timer, progress: &'c Progress) -> Self {
-        let (http10, bodiless, close) = (false, false, false);
-        Self {
-            io,
-            out,
-            timer,
-            progress,
-            rest: None,
-            http10,
-            bodiless,
-            close,
-            watching: true,
-            outcome: Outcome::Gone,
-        }
-    }
-
-    /// Writes what is in `out`, then `data`, then `tail`.
-    async fn write(&mut self, mut data: &[u8], mut tail: &[u8]) -> io::Result<()> {
-        let mut lead = self.out.as_slice();
-        self.timer.arm(WRITE_TIMEOUT);
-        while lead.len() + data.len() + tail.len() > 0 {
-            let slices = [IoSlice::new(lead), IoSlice::new(data), IoSlice::new(tail)];
-            let writing = std::future::poll_fn(|cx| self.io.poll_write_slices(cx, &slices));
-            let mut n = match self.timer.limit(writing).await {
-                Some(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Some(result) => result?,
-                None => return Err(io::ErrorKind::TimedOut.into()),
-            };
-            for part in [&mut lead, &mut data, &mut tail] {
-                let taken = n.min(part.len());
-                *part = &part[taken..];
-                n -= taken;
-            }
-        }
-        self.out.clear();
-        Ok(())
-    }
-
-    /// The next piece of the answer; `None` first if the head is still unwritten and the body has nothing yet.
-    async fn next(&mut self, body: &mut Body<'_>) -> Option<Piece> {
-        std::future::poll_fn(|cx| {
-            match body.poll_frame(cx) {
-                Poll::Ready(None) => return Poll::Ready(Some(Piece::End)),
-                Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(Piece::Frame(frame))),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Piece::Broken(error))),
-                Poll::Pending if !self.out.is_empty() => return Poll::Ready(None),
-                Poll::Pending => {}
-            }
-            self.poll_gone(cx).map(|()| Some(Piece::Gone))
-        })
-        .await
-    }
-
-    /// Writes the body behind the head in `out`; the bytes written and how it ended.
-    async fn send_body(&mut self, body: &mut Body<'_>, length: Option<Length>) -> Sent {
-        let (chunked, mut bytes, mut trailers) = (length == Some(Length::Chunked), 0, None);
-        let end = loop {
-            let (data, tail, last) = match self.next(body).await {
-                None => (bytes::Bytes::new(), &b""[..], false),
-                Some(Piece::Gone) => break End::ClientGone,
-                Some(Piece::Broken(error)) => break End::Broken(error),
-                Some(Piece::Frame(Frame::Trailers(fields))) => {
-                    trailers = Some(fields);
-                    continue;
-                }
-                Some(Piece::Frame(Frame::Data(data))) if data.is_empty() => continue,
-                Some(Piece::Frame(Frame::Data(data))) if chunked => {
-                    write::chunk_size(data.len(), self.out);
-                    (data, write::CHUNK_END, false)
-                }
-                Some(Piece::Frame(Frame::Data(data))) => (data, &b""[..], false),
-                Some(Piece::End) => {
-                    if chunked {
-                        write::last_chunk(trailers.as_ref(), self.out);
-                    }
-                    (bytes::Bytes::new(), &b""[..], true)
-                }
-            };
-            if self.write(&data, tail).await.is_err() {
-                break End::ClientGone;
-            }
-            bytes += data.len() as u64;
-            if last {
-                break End::Complete;
-            }
-        };
-        Sent { bytes, end }
-    }
-
-    /// Whether the request's body can still be thrown away quickly.
-    fn body_is_nearly_read(&self) -> bool {
-        match self.progress.left.get() {
-            Some(0) => true,
-            Some(left) => left <= DRAIN && !self.progress.awaited.get(),
-            None => false,
-        }
-    }
-}
-
-enum Piece {
-    Frame(Frame),
-    End,
-    Broken(BodyError),
-    Gone,
-}
-
-impl Reply for H1Reply<'_> {
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // While its body is being read, the body itself tells.
-        if !self.watching || self.progress.left.get() != Some(0) {
-            return Poll::Pending;
-        }
-        match ready!(self.io.poll_peer_moved(cx)) {
-            true => Poll::Ready(()),
-            false => {
-                self.watching = false; // Its next request waits already.
-                Poll::Pending
-            }
-        }
-    }
-
-    fn timer(&mut self) -> &mut Timer {
-        self.timer
-    }
-
-    async fn send(&mut self, response: Response<'_>) -> Sent {
-        let Response { head, mut body, tunnel } = response;
-        let no_content = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let length = match body.length() {
-            _ if self.bodiless || no_content || head.status.is_informational() => None,
-            Some(n) => Some(Length::Exact(n)),
-            None if self.http10 => Some(Length::UntilClose),
-            None => Some(Length::Chunked),
-        };
-        self.close |= length == Some(Length::UntilClose) || !self.body_is_nearly_read();
-        self.out.clear();
-        write::response(&head, length, self.close, self.out);
-        if length.is_none() {
-            body = Body::Empty;
-        }
-        let sent = self.send_body(&mut body, length).await;
-        drop(body); // Gives the request's body back before the connection is judged.
-        self.outcome = match sent.end {
-            End::Complete if self.close => Outcome::Close,
-            End::Complete => Outcome::Keep,
-            _ => Outcome::Gone,
-        };
-        if let (Some(tunnel), End::Complete) = (tunnel, &sent.end) {
-            self.outcome = Outcome::Gone;
-            let rest = self.rest.take().map(std::mem::take).unwrap_or_default();
-            return tunnel::join(self.io, rest, tunnel, self.timer).await;
-        }
-        if matches!(sent.end, End::Broken(_)) && length == Some(Length::UntilClose) {
-            self.io.reset_on_drop(); // Its end would look like the end of the body.
-        }
-        sent
     }
 }

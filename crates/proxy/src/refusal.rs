@@ -1,0 +1,158 @@
+//! The refusals of the proxy itself, one function each: what happened in, the answer to give out.
+//!
+//! The codes are GW-008 to GW-031; those of heads are `check`'s, those of filters and clusters their own.
+
+use crate::answer::{Answer, Word};
+use crate::cluster::{Endpoint, Unavailable};
+use crate::message::{BodyError, RequestHead};
+use crate::route::Route;
+use crate::upstream::Failure;
+use http::StatusCode;
+use ondol_core::error::ErrorCode;
+use ondol_core::id::ServiceName;
+
+/// There is no snapshot yet.
+pub fn not_ready() -> Answer {
+    let detail = "the proxy has not been told yet what to serve";
+    let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("GW-030"));
+    Answer::new(status, code, Word::DestinationUnavailable, detail).retry_after(1)
+}
+
+/// The listener or edge is gone.
+pub fn no_such_socket() -> Answer {
+    let detail = "this edge or listener is not part of the system any more";
+    Answer::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::new("GW-030"),
+        Word::DestinationUnavailable,
+        detail,
+    )
+}
+
+/// Nothing takes it.
+pub fn no_route(head: &RequestHead) -> Answer {
+    let detail = format!("no route takes {} {}", head.method, head.path());
+    Answer::new(
+        StatusCode::NOT_FOUND,
+        ErrorCode::new("GW-010"),
+        Word::DestinationNotFound,
+        detail,
+    )
+}
+
+/// Its tokens cannot be checked, ever.
+pub fn no_issuer(route: &Route) -> Answer {
+    internal(&format!("the token issuer of route {} is not known", route.spec.name))
+}
+
+/// It needs a key.
+pub fn no_key() -> Answer {
+    let detail =
+        "this route needs an Idempotency-Key: any text that is new for a new request and the same for a repeat";
+    Answer::new(
+        StatusCode::BAD_REQUEST,
+        ErrorCode::new("GW-031"),
+        Word::HttpRequestError,
+        detail,
+    )
+}
+
+/// Its target is gone.
+pub fn nowhere() -> Answer {
+    let detail = "the target is not part of the system";
+    Answer::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::new("GW-021"),
+        Word::DestinationUnavailable,
+        detail,
+    )
+}
+
+/// We are at fault.
+pub fn internal(detail: &str) -> Answer {
+    Answer::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::new("GW-029"),
+        Word::ProxyInternalError,
+        detail,
+    )
+}
+
+/// Its time was over before it could be sent.
+pub fn too_late(service: &ServiceName) -> Answer {
+    let detail = format!("the deadline had passed before {} could be called", service);
+    Answer::new(
+        StatusCode::GATEWAY_TIMEOUT,
+        ErrorCode::new("GW-025"),
+        Word::HttpResponseTimeout,
+        detail,
+    )
+}
+
+/// Its time was over before the instance answered.
+pub fn no_answer(endpoint: &Endpoint) -> Answer {
+    let detail = format!("{} did not answer in time", endpoint.instance);
+    Answer::new(
+        StatusCode::GATEWAY_TIMEOUT,
+        ErrorCode::new("GW-025"),
+        Word::HttpResponseTimeout,
+        detail,
+    )
+}
+
+/// The attempt failed.
+pub fn failed(endpoint: &Endpoint, failure: &Failure) -> Answer {
+    let detail = format!("{}: {failure}", endpoint.instance);
+    let word = failure.word();
+    let (status, code) = match word {
+        Word::ConnectionRefused => (StatusCode::BAD_GATEWAY, ErrorCode::new("GW-020")),
+        Word::ConnectionLimitReached => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("GW-022")),
+        Word::ConnectionTimeout => (StatusCode::GATEWAY_TIMEOUT, ErrorCode::new("GW-023")),
+        Word::HttpProtocolError => (StatusCode::BAD_GATEWAY, ErrorCode::new("GW-026")),
+        _ => (StatusCode::BAD_GATEWAY, ErrorCode::new("GW-024")),
+    };
+    Answer::new(status, code, word, detail)
+}
+
+/// The controller is away.
+pub fn controller_away(failure: &Failure) -> Answer {
+    let word = if failure.is_not_sent() {
+        Word::DestinationUnavailable
+    } else {
+        failure.word()
+    };
+    let detail = "the controller is away for a moment; nothing is lost, ask again with the same key";
+    Answer::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("GW-027"), word, detail).retry_after(1)
+}
+
+/// There is nobody to send it to.
+pub fn unavailable(why: &Unavailable) -> Answer {
+    let word = Word::DestinationUnavailable;
+    let answer = Answer::new(StatusCode::SERVICE_UNAVAILABLE, why.code(), word, why.to_string());
+    match why.retry_after() {
+        Some(span) => answer.retry_after(u64::try_from(span.as_millis().div_ceil(1_000)).unwrap_or(60).max(1)),
+        None => answer,
+    }
+}
+
+/// What a client is told whose body broke off; `None`: it is gone.
+pub fn request_body(error: &BodyError) -> Option<Answer> {
+    let (status, code) = match error {
+        BodyError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::new("GW-011")),
+        BodyError::Malformed(_) => (StatusCode::BAD_REQUEST, ErrorCode::new("GW-012")),
+        BodyError::TimedOut => return Some(slow_request()),
+        BodyError::Cut(_) => return None,
+    };
+    Some(Answer::new(status, code, Word::HttpRequestError, error.to_string()))
+}
+
+/// The request's body took too long.
+pub fn slow_request() -> Answer {
+    let code = ErrorCode::new("GW-008");
+    Answer::new(
+        StatusCode::REQUEST_TIMEOUT,
+        code,
+        Word::HttpRequestError,
+        "the request's body did not come in time",
+    )
+}

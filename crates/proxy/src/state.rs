@@ -1,0 +1,99 @@
+//! What a proxy has beyond one request: what all workers share, and what one worker has for itself.
+
+use crate::attempt::Means;
+use crate::cluster::Clusters;
+use crate::filter::auth::Authority;
+use crate::filter::limit::Limiters;
+use crate::pool::Pool;
+use crate::report::Counters;
+use crate::report::access::AccessLog;
+use crate::tables::Tables;
+use arc_swap::ArcSwapOption;
+use ondol_core::clock::SharedClock;
+use ondol_core::entropy::{Entropy, SharedEntropy};
+use ondol_core::task::Tasks;
+use ondol_core::wire::proxy::Snapshot;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What all workers share.
+pub struct Shared {
+    /// What is served; nothing before the first snapshot.
+    pub tables: ArcSwapOption<Tables>,
+    /// Services as targets.
+    pub clusters: Arc<Clusters>,
+    /// Token issuers.
+    pub authority: Arc<Authority>,
+    /// Time.
+    pub clock: SharedClock,
+    /// Requests, errors, durations.
+    pub counters: Arc<Counters>,
+    /// A line per request.
+    pub log: AccessLog,
+    /// Rate limits.
+    pub limiters: Limiters,
+    run_dir: PathBuf,
+}
+
+impl Shared {
+    /// Nothing to serve yet. `run_dir` is where the controller's socket is; key sets are kept there too.
+    pub fn new(clock: SharedClock, entropy: SharedEntropy, run_dir: PathBuf, log: AccessLog) -> Self {
+        let authority = Authority::new(clock.clone(), entropy, Some(run_dir.clone()));
+        Self {
+            tables: ArcSwapOption::empty(),
+            clusters: Arc::default(),
+            authority: Arc::new(authority),
+            clock,
+            counters: Arc::default(),
+            log,
+            limiters: Limiters::default(),
+            run_dir,
+        }
+    }
+
+    /// Serves this snapshot from now on; requests under way end under the one they began with.
+    ///
+    /// # Errors
+    /// Why it cannot be served, in words; the one before stays.
+    pub fn apply(&self, snapshot: &Snapshot) -> Result<(), String> {
+        let now = self.clock.mono();
+        let tables = Tables::apply(snapshot, self, &self.run_dir.join(&snapshot.controller_socket), now)?;
+        self.tables.store(Some(Arc::new(tables)));
+        Ok(())
+    }
+}
+
+/// One thread's share of the proxy.
+pub struct Worker {
+    shared: Arc<Shared>,
+    entropy: SharedEntropy,
+    /// Kept upstream connections.
+    pub pool: Pool,
+}
+
+impl Worker {
+    /// A worker without connections. `entropy` is for jitter and balancing, not for secrets.
+    pub fn new(shared: Arc<Shared>, entropy: SharedEntropy, tasks: Tasks) -> Self {
+        let pool = Pool::new(shared.clock.clone(), tasks);
+        Self { shared, entropy, pool }
+    }
+
+    /// What all workers share.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Its randomness.
+    pub fn entropy(&self) -> &dyn Entropy {
+        &*self.entropy
+    }
+
+    /// What it lends to each request.
+    pub fn means(&self) -> Means<'_> {
+        Means {
+            pool: &self.pool,
+            clock: &self.shared.clock,
+            entropy: &self.entropy,
+        }
+    }
+}
