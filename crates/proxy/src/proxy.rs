@@ -79,12 +79,13 @@ impl Service for Front<'_> {
             websocket,
             peer,
         } = request;
-        let edge = match tables.entrance(self.socket) {
+        let entrance = tables.entrance(self.socket);
+        let edge = match entrance {
             Some(Entrance::Edge(index)) => Some((index, &tables.edges[index])),
             _ => None,
         };
         let mut seen = self.seen(&tables, head, peer);
-        let going = match (tables.entrance(self.socket), edge) {
+        let going = match (entrance, edge) {
             (_, Some((index, edge))) => {
                 seen.line = tables.lines.edges[index].clone();
                 self.edge_half(edge, head, websocket, &seen.trace)

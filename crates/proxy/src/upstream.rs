@@ -97,7 +97,7 @@ impl Failure {
 /// A connection that is ready for an exchange.
 pub struct Ready {
     way: Way,
-    host: String,
+    address: Option<SocketAddr>,
 }
 
 enum Way {
@@ -110,9 +110,9 @@ enum Way {
 /// # Errors
 /// [`Failure::Refused`], [`Failure::ConnectTimeout`], [`Failure::TooMany`].
 pub async fn connect(pool: &Pool, place: &Place<'_>, fresh: bool) -> Result<Ready, Failure> {
-    let (key, host) = match place {
-        Place::Instance(address, life, _) => (Key::Instance(*address, *life), address.to_string()),
-        Place::Controller(_) => (Key::Controller, "controller".to_owned()),
+    let (key, address) = match place {
+        Place::Instance(address, life, _) => (Key::Instance(*address, *life), Some(*address)),
+        Place::Controller(_) => (Key::Controller, None),
     };
     let dialled = async {
         let dialling = tokio::time::timeout(CONNECT_TIMEOUT, dial(place));
@@ -121,20 +121,20 @@ pub async fn connect(pool: &Pool, place: &Place<'_>, fresh: bool) -> Result<Read
     if matches!(place, Place::Instance(_, _, Protocol::H2c)) {
         return Ok(Ready {
             way: Way::Http2(pool.http2(&key, dialled).await?),
-            host,
+            address,
         });
     }
     let shelf = pool.shelf(&key);
     if let Some(conn) = (!fresh).then(|| shelf.take()).flatten() {
         return Ok(Ready {
             way: Way::Http1(conn, shelf),
-            host,
+            address,
         });
     }
     let slot = shelf.slot().ok_or(Failure::TooMany)?;
     Ok(Ready {
         way: Way::Http1(Conn::new(dialled.await?, slot), shelf),
-        host,
+        address,
     })
 }
 
@@ -172,17 +172,23 @@ impl Ready {
         body: Body<'b>,
         websocket: bool,
     ) -> Result<Response<'b>, Failure> {
+        // HTTP/1.0 need not name a host.
+        let host = match self.address {
+            _ if !request.authority().is_empty() => String::new(),
+            Some(address) => address.to_string(),
+            None => "controller".to_owned(),
+        };
         match self.way {
             Way::Http1(conn, shelf) => {
                 let reused = conn.is_reused();
-                let result = client::exchange(conn, Some(shelf), request, &self.host, body, websocket).await;
+                let result = client::exchange(conn, Some(shelf), request, &host, body, websocket).await;
                 result.map_err(|error| match error {
                     ExchangeError::Ended { heard, source } => Failure::Ended { heard, reused, source },
                     ExchangeError::Malformed(why) => Failure::Malformed(why),
                     ExchangeError::Request(why) => Failure::Request(why),
                 })
             }
-            Way::Http2(sender) => Ok(http2::exchange(sender, request, &self.host, body).await?),
+            Way::Http2(sender) => Ok(http2::exchange(sender, request, &host, body).await?),
         }
     }
 }
