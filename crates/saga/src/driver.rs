@@ -140,12 +140,9 @@ impl Driver {
         }
     }
 
-    /// How long until something is due. `None`: nothing is.
+    /// How long until something is due besides the answers that are waited for. `None`: nothing is.
     fn wait(&self) -> Option<Duration> {
-        if self.saved.state.phase.is_final() {
-            return None;
-        }
-        self.saved.state.wake_at(&self.plan).map(|at| at.since(self.now()))
+        self.saved.state.next_due(&self.plan).map(|at| at.since(self.now()))
     }
 
     /// With few places left a saga that only waits gives its own back.

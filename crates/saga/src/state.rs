@@ -234,23 +234,30 @@ impl State {
             .is_none_or(|step| self.steps[step].action.is_settled())
     }
 
-    /// When it must be looked at again. `None`: it has ended or waits for a person.
+    /// When it must be looked at again, by whoever drives it or finds it. `None`: it has ended or waits for a person.
+    ///
+    /// An attempt in the air counts with the time at which it is certainly over: should its driver die, that is when
+    /// the saga is found.
     pub fn wake_at(&self, plan: &Plan) -> Option<Timestamp> {
-        let legs = self
-            .steps
-            .iter()
-            .flat_map(|step| [(Op::Action, &step.action), (Op::Compensate, &step.undo)]);
-        let due = |(op, leg): (Op, &Leg)| {
-            let wanted = match (self.phase, op) {
-                (Phase::Running, Op::Action) | (Phase::Compensating, Op::Compensate) => {
-                    matches!(leg.status, Status::Due | Status::Polling | Status::Sent)
-                }
-                (Phase::Done | Phase::Aborted, _) => false,
-                _ => leg.status == Status::Sent,
-            };
-            wanted.then_some(leg.due)
+        let in_air = |leg: &&Leg| leg.status == Status::Sent && !self.phase.is_final();
+        let legs = self.steps.iter().flat_map(|step| [&step.action, &step.undo]);
+        legs.filter(in_air).map(|leg| leg.due).chain(self.next_due(plan)).min()
+    }
+
+    /// When there is something to do that waits for no answer: an attempt, a poll, the deadline.
+    pub fn next_due(&self, plan: &Plan) -> Option<Timestamp> {
+        let op = match self.phase {
+            Phase::Running => Op::Action,
+            Phase::Compensating => Op::Compensate,
+            Phase::Parked | Phase::Paused | Phase::Stuck | Phase::PausedCompensating | Phase::Done | Phase::Aborted => {
+                return None;
+            }
         };
-        let first = legs.filter_map(due).min();
+        let legs = self.steps.iter().map(|step| step.leg(op));
+        let first = legs
+            .filter(|leg| matches!(leg.status, Status::Due | Status::Polling))
+            .map(|leg| leg.due)
+            .min();
         let deadline = (self.phase == Phase::Running && self.may_abort(plan)).then_some(self.deadline);
         first.into_iter().chain(deadline).min()
     }
