@@ -43,7 +43,10 @@ pub struct Participants {
 impl Participants {
     /// Nobody has called yet. `barrier`: false takes the barrier out.
     pub fn new(barrier: bool) -> Self {
-        Self { without_barrier: !barrier, ..Self::default() }
+        Self {
+            without_barrier: !barrier,
+            ..Self::default()
+        }
     }
 
     /// An action arrives; `fails`: it would be refused for a business reason.
