@@ -3,6 +3,7 @@
 //! It imports no room; it runs programs. Each command is one file.
 
 mod bench;
+mod docs;
 mod install;
 mod sh;
 mod test;
@@ -10,6 +11,7 @@ mod tidy;
 mod up;
 
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Builds, runs, tests and measures this repository.
@@ -64,6 +66,16 @@ enum Command {
         #[arg(long, default_value_t = 1_000)]
         rounds: u32,
     },
+    /// Run the commands of `docs/getting-started.md` against a shop that is up.
+    #[command(hide = true)]
+    DocsWalk {
+        /// The shop's gateway.
+        #[arg(long, default_value = "http://127.0.0.1:8080")]
+        gateway: String,
+        /// The folder of its `ondol.yaml`; without it the shop's own.
+        #[arg(long)]
+        system: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -76,6 +88,10 @@ fn main() -> ExitCode {
         Command::Torture { args } => bench::tool("torture", &args),
         Command::Load { args } => bench::tool("load", &args),
         Command::Powercut { rounds } => test::powercut(rounds),
+        Command::DocsWalk { gateway, system } => {
+            let system = system.unwrap_or_else(|| sh::root().join("shop"));
+            docs::run_walk(&gateway, &up::ondol(), &system)
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
