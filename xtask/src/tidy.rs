@@ -293,4 +293,26 @@ mod tests {
         assert!(forbidden("xtask", "ondol-core").is_some());
         assert!(forbidden("ondol-api", "ondol").is_some());
     }
+
+    #[test]
+    fn the_import_table_of_the_document_is_the_one_that_is_checked() {
+        let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the document");
+        let (_, table) = text.split_once("| room | may import |").expect("the table");
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let names = |cell: &str| {
+            cell.split('`')
+                .skip(1)
+                .step_by(2)
+                .map(String::from)
+                .collect::<BTreeSet<_>>()
+        };
+        let written: BTreeMap<_, _> = rows
+            .filter_map(|row| {
+                let (room, may) = row.trim_matches('|').split_once('|')?;
+                Some((names(room).pop_first()?, names(may)))
+            })
+            .collect();
+        let checked = IMPORTS.map(|(room, may)| (room.to_owned(), may.iter().map(|name| (*name).to_owned()).collect()));
+        assert_eq!(written, BTreeMap::from(checked));
+    }
 }
