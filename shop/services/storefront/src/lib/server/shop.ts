@@ -1,0 +1,88 @@
+// The public API by name: what the pages may ask, and the shape of the answers (the services' openapi.yaml say the rest).
+
+import type { Answer } from '$lib/answer';
+import type { Basket } from '$lib/basket';
+import type { Gateway } from './gateway';
+
+export interface Product {
+  id: string;
+  name: string;
+  description: string;
+  price: number;
+  currency: string;
+  image_url: string;
+}
+
+export interface Order {
+  id: string;
+  status: 'pending' | 'confirmed' | 'cancelled';
+  items: { product_id: string; quantity: number; name: string | null; price: number | null }[];
+  total: number;
+  currency: string;
+  reason: string | null;
+  payment: string | null;
+  shipment: string | null;
+  history: { type: string; at: string }[];
+}
+
+export interface Page<T> {
+  items: T[];
+  /** Give it as `after`; null on the last page. */
+  next: string | null;
+}
+
+export interface User {
+  id: string;
+  email: string;
+  name: string;
+}
+
+export interface Wallet {
+  balance: number;
+  currency: string;
+}
+
+/** What a page can do without, it does not wait for. */
+const OPTIONAL = 2000;
+/** Passwords are hashed slowly on purpose. */
+const SLOW = 10_000;
+/** Ondol waits 5 s for an order to end and up to 12 s more for it to be visible; then it has answered. */
+const ORDER = 20_000;
+
+export interface Shop {
+  products(search: { q: string; limit: number; after: string }): Promise<Answer<Page<Product>>>;
+  product(id: string): Promise<Answer<Product>>;
+  register(user: { email: string; name: string; password: string }, key: string): Promise<Answer<User>>;
+  signIn(email: string, password: string): Promise<Answer<{ token: string; expires_at: string }>>;
+  me(): Promise<Answer<User>>;
+  wallet(): Promise<Answer<Wallet>>;
+  deposit(amount: number, key: string): Promise<Answer<Wallet>>;
+  placeOrder(basket: Basket, key: string): Promise<Answer<{ id: string }>>;
+  order(id: string): Promise<Answer<Order>>;
+  orders(page: { limit: number; after: string }): Promise<Answer<Page<Order>>>;
+}
+
+export function createShop(call: Gateway): Shop {
+  const post = (body: unknown, key?: string, timeout = SLOW) =>
+    ({ method: 'POST', body, timeout, ...(key && { key }) }) as const;
+  return {
+    products: (search) => call(`/api/products?${query(search)}`),
+    product: (id) => call(`/api/products/${encodeURIComponent(id)}`),
+    register: (user, key) => call('/api/users', post(user, key)),
+    signIn: (email, password) => call('/api/sessions', post({ email, password })),
+    me: () => call('/api/users/me', { timeout: OPTIONAL }),
+    wallet: () => call('/api/wallet', { timeout: OPTIONAL }),
+    deposit: (amount, key) => call('/api/wallet/deposits', post({ amount }, key)),
+    placeOrder: (basket, key) => call('/api/orders', post({ items: basket.map(item) }, key, ORDER)),
+    order: (id) => call(`/api/orders/${encodeURIComponent(id)}`),
+    orders: (page) => call(`/api/orders?${query(page)}`),
+  };
+}
+
+const item = ({ id, quantity }: Basket[number]) => ({ product_id: id, quantity });
+
+/** Without what is empty. */
+function query(parameters: Record<string, string | number>): URLSearchParams {
+  const filled = Object.entries(parameters).filter(([, value]) => value !== '');
+  return new URLSearchParams(filled.map(([name, value]) => [name, String(value)]));
+}

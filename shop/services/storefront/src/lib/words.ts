@@ -1,0 +1,94 @@
+// Every word that a page says, apart from what the catalogue says. One language: English.
+
+import type { Refusal } from './answer';
+
+export const shopName = 'The Ondol shop';
+
+/** `Basket – The Ondol shop` */
+export const title = (page: string): string => `${page} – ${shopName}`;
+
+export const count = (n: number, one: string, many = `${one}s`): string =>
+  `${n.toLocaleString('en-IE')} ${n === 1 ? one : many}`;
+
+export const statusWords: Record<string, string> = {
+  pending: 'On its way through',
+  confirmed: 'Confirmed',
+  cancelled: 'Cancelled',
+};
+
+export const statusExplained: Record<string, string> = {
+  pending: 'We are taking the payment and packing the parcel. This page follows along.',
+  confirmed: 'Paid, packed and handed to the carrier.',
+  cancelled: 'Nothing was charged, or it was given back; nothing will be sent.',
+};
+
+const eventWords: Record<string, string> = {
+  'order.placed.v1': 'Order placed',
+  'order.confirmed.v1': 'Payment taken, parcel handed over',
+  'order.cancelled.v1': 'Order cancelled',
+};
+
+export const historyWords = (type: string): string => eventWords[type] ?? type;
+
+const reasons: Record<string, string> = {
+  insufficient_funds: 'There is not enough money in your wallet for this order.',
+  out_of_stock: 'There are not so many left in stock. Take fewer, or come back later.',
+  unknown_product: 'One of these products is no longer sold.',
+  wrong_credentials: 'Email and password do not belong together.',
+  email_taken: 'There is an account with this email already. Sign in instead?',
+  too_many_attempts: 'Too many wrong passwords.',
+  key_reused: 'This form was sent before with other content. Look at it again, then send it once more.',
+  in_progress: 'This is being done already. Send it again in a moment to see what came of it.',
+};
+
+const statuses: Record<number, string> = {
+  400: 'Something in it does not fit. Look at it again, please.',
+  401: 'You were signed out. Sign in again, please.',
+  403: 'That is not for your account.',
+  404: 'There is no such thing here.',
+  413: 'That is too large.',
+  422: 'Something in it does not fit. Look at it again, please.',
+  429: 'That was too often.',
+};
+
+/** Why an order was cancelled. */
+export const reasonWords = (reason: string): string =>
+  reasons[reason] ?? 'The order could not be carried out.';
+
+/** A refusal, for the person who caused or met it. */
+export function refusalWords(refusal: Refusal): string {
+  const why =
+    reasons[refusal.reason] ??
+    statuses[refusal.status] ??
+    'A part of the shop does not answer at the moment. Nothing is lost.';
+  return refusal.status === 429 || refusal.status >= 500 || refusal.status === 0
+    ? `${why} ${againWords(refusal.retryAfter)}`
+    : why;
+}
+
+function againWords(seconds: number | null): string {
+  if (seconds === null) return 'Try again in a moment.';
+  if (seconds <= 90) return `Try again in ${count(Math.max(1, seconds), 'second')}.`;
+  return `Try again in ${count(Math.ceil(seconds / 60), 'minute')}.`;
+}
+
+/** Of an order whose answer was lost: the form below carries the same key. */
+export const orderInDoubt = (refusal: Refusal): string =>
+  `${refusalWords(refusal)} If the order went through after all, sending it again brings you to it; it is not ordered twice.`;
+
+export const depositInDoubt = (refusal: Refusal): string =>
+  `${refusalWords(refusal)} If the money arrived after all, sending it again adds nothing.`;
+
+export const invalid = {
+  form: 'This form is not complete. Load the page again, please.',
+  name: 'Your name, please: up to 100 characters.',
+  email: 'An email address, please, such as me@shop.example.',
+  password: 'A password of 8 to 256 characters, please.',
+  quantity: 'A whole number from 1 to 1,000, please.',
+  amount: 'An amount such as 50 or 12.50, please.',
+  basketFull: 'The basket holds 20 different products; it is full.',
+};
+
+export const notFound = 'There is no such page, or it is somebody else’s.';
+export const broken = 'Something went wrong on our side. It has been written down.';
+export const unavailable = 'not available right now';

@@ -1,0 +1,17 @@
+import { optional } from '$lib/answer';
+import { pieces } from '$lib/basket';
+import { endSession, readBasket } from '$lib/server/session';
+import type { LayoutServerLoad } from './$types';
+
+/** What stands above every page. It does without the services: then the page shows less, but it shows. */
+export const load: LayoutServerLoad = async ({ locals, cookies, untrack, url }) => {
+  const inBasket = pieces(readBasket(cookies));
+  if (!locals.session) return { account: null, inBasket };
+  const [me, wallet] = await Promise.all([locals.shop.me(), locals.shop.wallet()]);
+  if (!me.ok && me.refusal.status === 401) {
+    // The token has ended before its cookie: the page is shown as to a visitor.
+    untrack(() => endSession(cookies, url));
+    return { account: null, inBasket };
+  }
+  return { account: { name: optional(me)?.name ?? null, wallet: optional(wallet) }, inBasket };
+};
