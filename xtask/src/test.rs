@@ -62,5 +62,5 @@ pub(crate) fn powercut(rounds: u32) -> anyhow::Result<()> {
         "--",
         "--nocapture",
     ]);
-    sh::run(command.env("ONDOL_POWERCUT_ROUNDS", rounds.to_string()))
+    sh::run(command.env("POWERCUT_ROUNDS", rounds.to_string()))
 }

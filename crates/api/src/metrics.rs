@@ -4,8 +4,9 @@ use crate::problem::Answer;
 use crate::state::Api;
 use axum::extract::State;
 use http::header;
-use ondol_core::engine::Table;
+use ondol_core::engine::{StoreSize, Table};
 use ondol_core::wire::supervision::Phase;
+use ondol_saga::query::Stats;
 use ondol_telemetry::exposition::{self, Page};
 use std::sync::PoisonError;
 
@@ -15,8 +16,9 @@ pub(crate) async fn metrics(State(api): State<Api>) -> Answer<([(header::HeaderN
     let mut page = Page::default();
     exposition::traffic(&mut page, &api.red.lock().unwrap_or_else(PoisonError::into_inner));
     instances(&mut page, &api);
-    sagas(&mut page, &api).await?;
-    store(&mut page, &api).await?;
+    let stats = api.sagas.stats().await?;
+    sagas(&mut page, &stats);
+    store(&mut page, &stats.store);
     Ok((
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
         page.finish(),
@@ -70,8 +72,7 @@ fn instances(page: &mut Page, api: &Api) {
     }
 }
 
-async fn sagas(page: &mut Page, api: &Api) -> Answer<()> {
-    let stats = api.sagas.stats().await?;
+fn sagas(page: &mut Page, stats: &Stats) {
     page.family(
         "ondol_sagas",
         "gauge",
@@ -107,11 +108,9 @@ async fn sagas(page: &mut Page, api: &Api) -> Answer<()> {
     ] {
         page.family(name, "counter", help).sample(name, &[], value);
     }
-    Ok(())
 }
 
-async fn store(page: &mut Page, api: &Api) -> Answer<()> {
-    let size = api.engine.size().await?;
+fn store(page: &mut Page, size: &StoreSize) {
     page.family("ondol_store_bytes", "gauge", "Bytes that the store takes.")
         .sample("ondol_store_bytes", &[], size.bytes);
     page.family("ondol_store_records_total", "counter", "Last position of the log.");
@@ -127,5 +126,4 @@ async fn store(page: &mut Page, api: &Api) -> Answer<()> {
         let name = format!("{table:?}").to_lowercase();
         page.sample("ondol_store_rows", &[("table", &name)], rows);
     }
-    Ok(())
 }

@@ -1,7 +1,6 @@
 //! What the handlers reach: the handles of the rooms.
 
 use ondol_core::clock::SharedClock;
-use ondol_core::engine::SharedEngine;
 use ondol_deploy::Deploy;
 use ondol_deploy::instance::TokenKey;
 use ondol_discovery::control::Proxies;
@@ -23,8 +22,6 @@ pub struct Api {
     pub proxies: Proxies,
     /// What proxies counted.
     pub red: Arc<Mutex<Red>>,
-    /// The store, for its size.
-    pub engine: SharedEngine,
     /// Makes and checks service tokens.
     pub tokens: TokenKey,
     /// The admin API's bearer token.

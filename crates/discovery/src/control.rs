@@ -33,7 +33,10 @@ pub struct Proxies {
 
 impl Default for Proxies {
     fn default() -> Self {
-        Self { connected: Arc::default(), changed: watch::Sender::new(0) }
+        Self {
+            connected: Arc::default(),
+            changed: watch::Sender::new(0),
+        }
     }
 }
 
@@ -67,7 +70,10 @@ impl Proxies {
     }
 
     fn update(&self, connection: u64, change: impl FnOnce(&mut BTreeMap<u64, Proxy>, u64)) {
-        change(&mut self.connected.lock().unwrap_or_else(PoisonError::into_inner), connection);
+        change(
+            &mut self.connected.lock().unwrap_or_else(PoisonError::into_inner),
+            connection,
+        );
         self.changed.send_modify(|n| *n += 1);
     }
 }
@@ -155,7 +161,13 @@ mod tests {
     use ondol_core::id::BootId;
 
     fn snapshot() -> Snapshot {
-        let mut registry = crate::Registry::new(BootId { system: "s".into(), boot: "b".into() }, Timestamp(5));
+        let mut registry = crate::Registry::new(
+            BootId {
+                system: "s".into(),
+                boot: "b".into(),
+            },
+            Timestamp(5),
+        );
         registry.changed().expect("first")
     }
 
@@ -177,13 +189,29 @@ mod tests {
         let orders: InstanceId = "orders.1".parse().expect("valid");
         assert_eq!(proxies.in_flight(&orders, 0), None, "nobody is connected: nobody knows");
 
-        let mut stream = UnixStream::connect(dir.path().join("control.sock")).await.expect("connect");
-        let Some(ToProxy::Snapshot(got)) = read_frame(&mut stream).await.expect("frame") else { panic!("no snapshot") };
+        let mut stream = UnixStream::connect(dir.path().join("control.sock"))
+            .await
+            .expect("connect");
+        let Some(ToProxy::Snapshot(got)) = read_frame(&mut stream).await.expect("frame") else {
+            panic!("no snapshot")
+        };
         assert_eq!(*got, snapshot());
         let mut changes = proxies.watch();
-        write_frame(&mut stream, &FromProxy::Ack { generation: got.generation }).await.expect("ack");
-        let report = Report { in_flight: vec![(orders.clone(), 3)], ..Report::default() };
-        write_frame(&mut stream, &FromProxy::Report(Box::new(report))).await.expect("report");
+        write_frame(
+            &mut stream,
+            &FromProxy::Ack {
+                generation: got.generation,
+            },
+        )
+        .await
+        .expect("ack");
+        let report = Report {
+            in_flight: vec![(orders.clone(), 3)],
+            ..Report::default()
+        };
+        write_frame(&mut stream, &FromProxy::Report(Box::new(report)))
+            .await
+            .expect("report");
         while proxies.in_flight(&orders, got.generation) != Some(3) {
             changes.changed().await.expect("open");
         }

@@ -122,7 +122,10 @@ mod tests {
     use ondol_core::wire::supervision::{Containment, InstanceFact};
 
     fn boot() -> BootId {
-        BootId { system: "s".into(), boot: "b".into() }
+        BootId {
+            system: "s".into(),
+            boot: "b".into(),
+        }
     }
 
     fn fact(id: &str, phase: Phase) -> InstanceFact {
@@ -144,23 +147,45 @@ mod tests {
     }
 
     fn facts(instances: Vec<InstanceFact>) -> Facts {
-        Facts { boot: boot(), pid: 1, roles: vec![], instances, jobs: vec![], stopping: false }
+        Facts {
+            boot: boot(),
+            pid: 1,
+            roles: vec![],
+            instances,
+            jobs: vec![],
+            stopping: false,
+        }
     }
 
     fn registry() -> Registry {
         let mut registry = Registry::new(boot(), Timestamp(1_000));
         let service = "orders".parse().expect("valid");
-        let declared = DeclaredService { service, protocol: Protocol::Http1, health: None, unavailable: None };
-        registry.declare(Declared { services: vec![declared], ..Declared::default() });
+        let declared = DeclaredService {
+            service,
+            protocol: Protocol::Http1,
+            health: None,
+            unavailable: None,
+        };
+        registry.declare(Declared {
+            services: vec![declared],
+            ..Declared::default()
+        });
         registry
     }
 
     #[test]
     fn only_ready_instances_are_endpoints() {
         let mut registry = registry();
-        registry.observe(&facts(vec![fact("orders.1", Phase::Ready), fact("orders.2", Phase::Starting)]));
+        registry.observe(&facts(vec![
+            fact("orders.1", Phase::Ready),
+            fact("orders.2", Phase::Starting),
+        ]));
         let snapshot = registry.changed().expect("first");
-        let ids: Vec<_> = snapshot.clusters[0].endpoints.iter().map(|e| e.instance.to_string()).collect();
+        let ids: Vec<_> = snapshot.clusters[0]
+            .endpoints
+            .iter()
+            .map(|e| e.instance.to_string())
+            .collect();
         assert_eq!(ids, ["orders.1"]);
     }
 

@@ -6,6 +6,7 @@ mod admin;
 mod check;
 mod down;
 mod explain;
+mod init;
 mod logs;
 mod look;
 mod saga;
@@ -56,6 +57,8 @@ enum Command {
     Restart(scale::RestartArgs),
     /// Set how many instances a service has, within its manifest's bounds.
     Scale(scale::ScaleArgs),
+    /// Look at a folder and write `ondol.yaml` and `service.yaml`, explaining each guess.
+    Init(init::Args),
     /// Check the manifests: every error at once, with its place.
     Check,
     /// Say where a route's values come from.
@@ -95,6 +98,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Logs(args) => logs::run(&home()?, args, cli.json),
         Command::Restart(args) => scale::restart(&home()?, args, cli.json),
         Command::Scale(args) => scale::scale(&home()?, args, cli.json),
+        Command::Init(args) => init::run(&cli.dir, args, cli.json),
         Command::Check => check::run(&home()?, cli.json),
         Command::Explain(args) => explain::run(&home()?, args, cli.json),
         Command::Schema(args) => schema::run(args),

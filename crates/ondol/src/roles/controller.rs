@@ -98,7 +98,6 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         streams,
         proxies,
         red,
-        engine,
         tokens,
         admin_token: home.token()?.into(),
         hosts: hosts(&plan.system.console),
@@ -110,9 +109,14 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         serve::serve(socket, ondol_api::service::router(api.clone()), tasks.clone()),
     );
     serve_admin(&home, &deploy, api, &tasks).await?;
-    until_told().await?;
+    let failed = engine.failed();
+    let end = tokio::select! {
+        told = until_told() => told,
+        // Nothing may be acknowledged any more: the next controller opens the store anew.
+        error = failed => Err(anyhow::Error::new(error).context("the store failed")),
+    };
     tasks.stop();
-    Ok(())
+    end
 }
 
 /// Takes up what a predecessor left unfinished, and drives it in the background.

@@ -1,4 +1,4 @@
-//! The supervisor's role: a session of its own, with controller and proxy as what it keeps running.
+//! The supervisor's role, with controller and proxy as what it keeps running.
 
 use super::{RoleArgs, SHIM};
 use anyhow::Context;
@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 pub(super) fn run(args: RoleArgs) -> anyhow::Result<ExitCode> {
-    // Fails only for a process that leads its group already, which then needs no session of its own.
-    let _ = rustix::process::setsid();
     let program = std::env::current_exe().context("finding this program")?;
     let role = |name: &str| {
         let mut argv = vec![
