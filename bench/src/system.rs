@@ -74,7 +74,9 @@ impl System {
             };
             out.push(line);
         }
-        Ok(Self { services: CHECKOUT, ..Self::write(name, &out.join("\n"), env)? })
+        let mut system = Self::write(name, &out.join("\n"), env)?;
+        system.services = CHECKOUT;
+        Ok(system)
     }
 
     /// A system under `target/NAME` with this `ondol.yaml`, whose ports are replaced by free ones.

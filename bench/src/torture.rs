@@ -38,7 +38,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let kills = args.kills.unwrap_or(if args.short { 20 } else { 100 });
+    let kills = args.kills.unwrap_or(if args.short { 40 } else { 100 });
     let database = if args.postgres { Some(Postgres::start()?) } else { None };
     let env = database.as_ref().map_or_else(BTreeMap::new, Postgres::environment);
     let system = System::shop("torture", env)?;

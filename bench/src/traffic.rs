@@ -127,12 +127,13 @@ impl Traffic {
         let customer = self.customer(choice);
         let mut random = Random::new(choice);
         let product = random.pick(&self.products).cloned().unwrap_or_default();
-        let (product, quantity) = match random.below(50) {
-            0 => ("no-such-product".to_owned(), 1),
-            1 => (product, 1_000_000),
-            _ => (product, 1 + random.below(2)),
+        let line = |product: &str, quantity: u64| json!({ "product_id": product, "quantity": quantity });
+        let items = match random.below(25) {
+            0 => json!([line("no-such-product", 1)]),
+            // More than was ever there, so the payment is given back.
+            1 => json!([line(&product, 1_000), line(&product, 1_000)]),
+            _ => json!([line(&product, 1 + random.below(2))]),
         };
-        let items = json!([{ "product_id": product, "quantity": quantity }]);
         let key = uuid::Uuid::new_v4().to_string();
         let end = due + Duration::from_secs(120);
         loop {
