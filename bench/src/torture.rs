@@ -91,7 +91,7 @@ async fn kill_all(system: &System, traffic: &Traffic, kills: u32, seed: u64) -> 
     for n in 1..=kills {
         tokio::time::sleep(Duration::from_millis(500 + random.below(3_500))).await;
         let target = eventually("something to kill", Duration::from_secs(30), || async {
-            Ok(choose(system, n, seed)?)
+            choose(system, n, seed)
         })
         .await?;
         let (name, pid) = target;

@@ -1,24 +1,27 @@
-//! The commands of `docs/getting-started.md`, run as they stand there, in one shell, against a running shop.
+//! The commands of the guides, run as they stand there, in one shell for each page.
 //!
-//! A block that begins with "```sh walk" is part of the walk. Each fails by itself where something is not as the text says
-//! (`grep`, `curl --fail-with-body`), so a reader sees the same checks that the test makes. Nothing is substituted: the
-//! first block reads `GATEWAY`, `ONDOL` and `SYSTEM` where they are set, and a reader's shell does not set them.
+//! A block that begins with "```sh walk" is part of its page's walk. Each fails by itself where something is not as the
+//! text says (`grep`, `curl --fail-with-body`), so a reader sees the same checks that the test makes. Nothing is
+//! substituted: `docs/getting-started.md` reads `GATEWAY`, `ONDOL` and `SYSTEM` where they are set, and a reader's shell
+//! does not set them; the other pages find `ondol` on the `PATH`.
 
 use crate::sh;
 use anyhow::{Context, bail};
 use std::fmt::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-/// The page, from the repository's root.
-const PAGE: &str = "docs/getting-started.md";
+/// Goes on with a shop that is up.
+const GETTING_STARTED: &str = "docs/getting-started.md";
+/// Start systems of their own, at the ports 8090 and 7090, with services in Python.
+const GUIDES: [&str; 2] = ["docs/guides/first-service.md", "docs/guides/write-a-saga.md"];
 
 const FENCE: &str = "```";
 
-/// A block of the walk: its first line's number in the page, and its text.
+/// A block of a walk: its first line's number in the page, and its text.
 type Block<'a> = (usize, &'a str);
 
-/// Walks through the page.
+/// Walks through `docs/getting-started.md`.
 ///
 /// `gateway` is the shop's address such as `http://127.0.0.1:8080`, `ondol` the program, `system` the folder of its
 /// `ondol.yaml`. The shop must be up; the walk registers a customer of its own, restarts and kills an instance of
@@ -27,19 +30,58 @@ type Block<'a> = (usize, &'a str);
 /// # Errors
 /// When the page cannot be read, or a block fails; what it printed says why, the last line says where.
 pub(crate) fn run_walk(gateway: &str, ondol: &Path, system: &Path) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(sh::root().join(PAGE)).with_context(|| format!("reading {PAGE}"))?;
-    let blocks = walk(&text);
     let mut bash = Command::new("bash");
-    bash.args(["-euo", "pipefail", "-c", &script(&blocks)])
-        .current_dir(sh::root())
+    bash.current_dir(sh::root())
         .env("GATEWAY", gateway)
         .env("ONDOL", ondol)
         .env("SYSTEM", system);
+    run(GETTING_STARTED, bash)
+}
+
+/// Walks through the guides that start a system of their own, each in a fresh folder under `target/walk/`.
+///
+/// # Errors
+/// As [`run_walk`]; whatever happened, nothing runs on.
+pub(crate) fn run_guides(ondol: &Path) -> anyhow::Result<()> {
+    if !sh::has("python3") {
+        eprintln!("SKIPPED: the guides with services in Python; install the Debian package: python3");
+        return Ok(());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let here = ondol.parent().map(Path::to_path_buf);
+    let path = std::env::join_paths(here.into_iter().chain(std::env::split_paths(&path)))?;
+    for page in GUIDES {
+        let folder = sh::root()
+            .join("target/walk")
+            .join(Path::new(page).file_stem().unwrap_or_default());
+        let down = || {
+            let mut down = Command::new(ondol);
+            // Nothing runs there, mostly; what the walk itself said is what counts.
+            let _ = down.arg("-C").arg(&folder).arg("down").stderr(Stdio::null()).status();
+        };
+        if folder.exists() {
+            down();
+            std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+        }
+        std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let mut bash = Command::new("bash");
+        bash.current_dir(&folder).env("PATH", &path);
+        let walked = run(page, bash);
+        down();
+        walked?;
+    }
+    Ok(())
+}
+
+fn run(page: &str, mut bash: Command) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(sh::root().join(page)).with_context(|| format!("reading {page}"))?;
+    let blocks = walk(&text);
+    bash.args(["-euo", "pipefail", "-c", &script(page, &blocks)]);
     let status = bash.status().context("starting bash")?;
     if !status.success() {
-        bail!("the walk of {PAGE} failed: bash ended with {status}");
+        bail!("the walk of {page} failed: bash ended with {status}");
     }
-    eprintln!("{PAGE}: all {} blocks of the walk did what the text says", blocks.len());
+    eprintln!("{page}: all {} blocks of the walk did what the text says", blocks.len());
     Ok(())
 }
 
@@ -56,11 +98,11 @@ fn walk(page: &str) -> Vec<Block<'_>> {
 }
 
 /// One script of all blocks; a block that fails is named by its line.
-fn script(blocks: &[Block<'_>]) -> String {
+fn script(page: &str, blocks: &[Block<'_>]) -> String {
     let mut script = String::from("trap 'echo \"the block at line $block failed\" >&2' ERR\n");
     for (line, text) in blocks {
         // Writing to a string does not fail.
-        let _ = write!(script, "block={line}; echo \"-- {PAGE}:{line}\" >&2\n{text}\n");
+        let _ = write!(script, "block={line}; echo \"-- {page}:{line}\" >&2\n{text}\n");
     }
     script
 }
@@ -71,7 +113,7 @@ mod tests {
 
     fn bash(blocks: &[Block<'_>]) -> (bool, String) {
         let output = Command::new("bash")
-            .args(["-euo", "pipefail", "-c", &script(blocks)])
+            .args(["-euo", "pipefail", "-c", &script("page.md", blocks)])
             .output()
             .expect("bash");
         (
@@ -90,16 +132,18 @@ mod tests {
     fn a_failing_block_ends_the_walk_and_is_named() {
         assert!(bash(&[(1, "A=1"), (5, "test $A = 1")]).0);
         let (passed, said) = bash(&[(1, "A=1"), (5, "echo x | grep y"), (9, "echo not reached >&2")]);
-        assert!(
-            !passed && said.contains("the block at line 5 failed") && !said.contains("not reached"),
-            "{said}"
-        );
+        let named = said.contains("-- page.md:5") && said.contains("the block at line 5 failed");
+        assert!(!passed && named && !said.contains("not reached"), "{said}");
         assert!(!bash(&[(1, "A=$(false | cat)")]).0, "a failure within a pipe counts");
     }
 
     #[test]
-    fn the_page_has_a_walk_that_orders_and_kills() {
-        let text = std::fs::read_to_string(sh::root().join(PAGE)).expect("the page");
+    fn every_page_has_a_walk_and_the_first_one_orders_and_kills() {
+        let read = |page: &str| std::fs::read_to_string(sh::root().join(page)).expect("the page");
+        for page in GUIDES {
+            assert!(walk(&read(page)).len() > 5, "{page}");
+        }
+        let text = read(GETTING_STARTED);
         let all: String = walk(&text).iter().map(|(_, block)| *block).collect();
         for part in [
             "/api/users",

@@ -66,12 +66,12 @@ enum Command {
         #[arg(long, default_value_t = 1_000)]
         rounds: u32,
     },
-    /// Run the commands of `docs/getting-started.md` against a shop that is up.
+    /// Run the commands of the guides with a system of their own; with `--gateway` those of `docs/getting-started.md` first.
     #[command(hide = true)]
     DocsWalk {
-        /// The shop's gateway.
-        #[arg(long, default_value = "http://127.0.0.1:8080")]
-        gateway: String,
+        /// The gateway of a shop that is up.
+        #[arg(long)]
+        gateway: Option<String>,
         /// The folder of its `ondol.yaml`; without it the shop's own.
         #[arg(long)]
         system: Option<PathBuf>,
@@ -90,7 +90,9 @@ fn main() -> ExitCode {
         Command::Powercut { rounds } => test::powercut(rounds),
         Command::DocsWalk { gateway, system } => {
             let system = system.unwrap_or_else(|| sh::root().join("shop"));
-            docs::run_walk(&gateway, &up::ondol(), &system)
+            gateway
+                .map_or(Ok(()), |gateway| docs::run_walk(&gateway, &up::ondol(), &system))
+                .and_then(|()| docs::run_guides(&up::ondol()))
         }
     };
     match done {
