@@ -38,7 +38,7 @@ pub(crate) fn run_walk(gateway: &str, ondol: &Path, system: &Path) -> anyhow::Re
     run(GETTING_STARTED, bash)
 }
 
-/// Walks through the guides that start a system of their own, each in a fresh folder under `target/walk/`.
+/// Walks through the guides that start a system of their own, each in a fresh temporary folder.
 ///
 /// # Errors
 /// As [`run_walk`]; whatever happened, nothing runs on.
@@ -51,24 +51,17 @@ pub(crate) fn run_guides(ondol: &Path) -> anyhow::Result<()> {
     let here = ondol.parent().map(Path::to_path_buf);
     let path = std::env::join_paths(here.into_iter().chain(std::env::split_paths(&path)))?;
     for page in GUIDES {
-        let folder = sh::root()
-            .join("target/walk")
-            .join(Path::new(page).file_stem().unwrap_or_default());
-        let down = || {
-            let mut down = Command::new(ondol);
-            // Nothing runs there, mostly; what the walk itself said is what counts.
-            let _ = down.arg("-C").arg(&folder).arg("down").stderr(Stdio::null()).status();
-        };
-        if folder.exists() {
-            down();
-            std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
-        }
+        let name = Path::new(page).file_stem().unwrap_or_default().to_string_lossy();
+        let folder = std::env::temp_dir().join(format!("ondol-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let mut bash = Command::new("bash");
         bash.current_dir(&folder).env("PATH", &path);
         let walked = run(page, bash);
-        down();
+        let mut down = Command::new(ondol);
+        // After a whole walk nothing runs there; after a broken one what broke it is what counts.
+        let _ = down.arg("-C").arg(&folder).arg("down").stderr(Stdio::null()).status();
         walked?;
+        std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
     }
     Ok(())
 }
