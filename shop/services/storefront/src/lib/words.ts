@@ -11,7 +11,7 @@ export const count = (n: number, one: string, many = `${one}s`): string =>
   `${n.toLocaleString('en-IE')} ${n === 1 ? one : many}`;
 
 export const statusWords: Record<string, string> = {
-  pending: 'On its way through',
+  pending: 'In progress',
   confirmed: 'Confirmed',
   cancelled: 'Cancelled',
 };
