@@ -4,6 +4,7 @@ import adapter from '@sveltejs/adapter-node';
 export default {
   kit: {
     adapter: adapter({ out: 'build' }),
+    typescript: { config: (config) => ({ ...config, include: [...config.include, '../server/*.js'] }) },
     csp: {
       // Scripts run by nonce or from our own files; nothing else of another origin, no frame.
       directives: {
