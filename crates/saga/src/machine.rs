@@ -25,6 +25,8 @@ use std::time::Duration;
 
 /// How often a service that is at work is asked when it names no time.
 pub const POLL_EVERY: Duration = Duration::from_secs(1);
+/// A service at work is asked no sooner, whatever it says: each answer is a commit and an entry of the log.
+pub const POLL_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 /// An attempt is certainly over this long after its timeout.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(1);
 /// The longest `Retry-After` that is honoured.
@@ -188,8 +190,10 @@ impl Turn<'_> {
                 let leg = self.next.state.steps[at].leg_mut(op);
                 if leg.status == Status::Sent {
                     (leg.status, leg.due, leg.doubt) = (Status::Due, self.now, true);
-                    let n = leg.sent;
-                    self.outcome_event(at, op, n, "unknown", Some("no outcome recorded".to_owned()));
+                    let (n, why) = (leg.sent, Some("no outcome recorded".to_owned()));
+                    leg.why.clone_from(&why);
+                    self.count(at, op);
+                    self.outcome_event(at, op, n, "unknown", why);
                 }
             }
         }
@@ -239,7 +243,8 @@ impl Turn<'_> {
             }
             Outcome::Running { poll, after } => {
                 (leg.doubt, leg.misses) = (true, 0);
-                leg.due = self.now.plus(after.unwrap_or(POLL_EVERY).min(MAX_RETRY_AFTER));
+                let pause = after.unwrap_or(POLL_EVERY).clamp(POLL_AT_MOST_EVERY, MAX_RETRY_AFTER);
+                leg.due = self.now.plus(pause);
                 leg.poll = poll.or(leg.poll.take());
                 leg.status = if leg.poll.is_some() {
                     Status::Polling
@@ -258,16 +263,9 @@ impl Turn<'_> {
             }
             Outcome::Unknown { why, after } => {
                 leg.doubt = true;
-                leg.counted = leg.counted.saturating_add(u32::from(!polled));
-                let counted = leg.counted;
                 self.again(at, op, polled, after);
-                if op == Op::Action && !polled && self.plan.steps[at].attempts.is_some_and(|most| counted >= most) {
-                    let ended = if kind == StepKind::Compensable {
-                        Status::Failed
-                    } else {
-                        Status::Held
-                    };
-                    self.next.state.steps[at].action.status = ended;
+                if !polled {
+                    self.count(at, op);
                 }
                 ("unknown", Some(why))
             }
@@ -278,6 +276,20 @@ impl Turn<'_> {
         };
         self.next.state.steps[at].leg_mut(op).why.clone_from(&why);
         self.outcome_event(at, op, n, name, why);
+    }
+
+    /// An attempt that may have reached the service is over; an action that has no more of them ends here.
+    fn count(&mut self, at: usize, op: Op) {
+        let planned = &self.plan.steps[at];
+        let leg = self.next.state.steps[at].leg_mut(op);
+        leg.counted = leg.counted.saturating_add(1);
+        if op == Op::Action && planned.attempts.is_some_and(|most| leg.counted >= most) {
+            leg.status = if planned.kind == StepKind::Compensable {
+                Status::Failed
+            } else {
+                Status::Held
+            };
+        }
     }
 
     /// The next attempt or poll, after a pause.

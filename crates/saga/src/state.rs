@@ -99,9 +99,9 @@ impl Leg {
         matches!(self.status, Status::Done | Status::Waived)
     }
 
-    /// Wants it sent at `now`.
+    /// Wants it sent at `now`. Where an earlier attempt was to be asked for is forgotten: a new one has its own place.
     pub(crate) fn want(&mut self, now: Timestamp) {
-        (self.status, self.due, self.since) = (Status::Due, now, now);
+        (self.status, self.due, self.since, self.poll) = (Status::Due, now, now, None);
     }
 }
 

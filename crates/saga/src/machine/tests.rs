@@ -385,6 +385,53 @@ fn an_attempt_without_an_outcome_is_in_doubt_after_a_restart() {
 }
 
 #[test]
+fn an_attempt_without_an_outcome_counts_as_one() {
+    let mut one_attempt = definition(&["a", "p!"]);
+    for stage in &mut one_attempt.stages {
+        stage.steps[0].attempts = Some(1);
+    }
+    let mut t = Told::with(Plan::compile(one_attempt.clone()).expect("compiles"));
+    t.feed(Input::Recovered).expect("recovery is never refused");
+    t.check(Phase::Compensating, "a -a");
+    let mut t = Told::with(Plan::compile(one_attempt).expect("compiles"));
+    t.done("a");
+    t.feed(Input::Recovered).expect("recovery is never refused");
+    t.check(Phase::Parked, "a p");
+}
+
+#[test]
+fn a_service_at_work_cannot_have_itself_asked_without_a_pause() {
+    let mut t = Told::of(&["a"]);
+    t.answer(
+        "a",
+        Outcome::Running {
+            poll: Some("/jobs/1".into()),
+            after: Some(Duration::ZERO),
+        },
+    );
+    t.check(Phase::Running, "a");
+    t.later(100);
+    t.check(Phase::Running, "a ?/jobs/1");
+}
+
+#[test]
+fn a_new_attempt_forgets_where_an_earlier_one_was_asked_for() {
+    let mut t = Told::of(&["a"]);
+    let at_work = |poll: Option<&str>| Outcome::Running {
+        poll: poll.map(str::to_owned),
+        after: None,
+    };
+    t.answer("a", at_work(Some("/jobs/1")));
+    t.later(1_000);
+    t.answer("a", Outcome::Misconfigured("404".into()));
+    t.check(Phase::Parked, "a ?/jobs/1");
+    t.act(json!({ "action": "retry" })).expect("it may be tried again");
+    t.answer("a", at_work(None));
+    t.later(1_000);
+    t.check(Phase::Running, "a ?/jobs/1 a a");
+}
+
+#[test]
 fn a_late_result_changes_nothing() {
     let mut t = Told::of(&["a", "b"]);
     t.unknown("a");
