@@ -10,16 +10,22 @@ use ondol_core::wire::proxy::{FromProxy, Report, Snapshot, ToProxy};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
 /// A second proxy is there only while one hands over to the next.
 pub const MAX_PROXIES: usize = 8;
 
+/// After a connection that could not be accepted.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// A connected proxy.
 #[derive(Clone, Debug, Default)]
 struct Proxy {
     acked: u64,
+    /// What was acknowledged when the last report came: an older report does not know who began to drain since.
+    counted: u64,
     report: Report,
 }
 
@@ -42,10 +48,10 @@ impl Default for Proxies {
 
 impl Proxies {
     /// Exact requests in flight at `instance`, over all proxies. `None` when no proxy is connected or one has not yet
-    /// acknowledged `generation`: then nobody knows.
+    /// reported since it acknowledged `generation`: then nobody knows.
     pub fn in_flight(&self, instance: &InstanceId, generation: u64) -> Option<u64> {
         let connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
-        if connected.is_empty() || connected.values().any(|proxy| proxy.acked < generation) {
+        if connected.is_empty() || connected.values().any(|proxy| proxy.counted < generation) {
             return None;
         }
         let counts = connected.values().flat_map(|proxy| &proxy.report.in_flight);
@@ -78,17 +84,25 @@ impl Proxies {
     }
 }
 
-/// Serves proxies on `listener` until the tasks stop. `on_report` sees every report.
+/// Serves proxies on `listener` until the tasks stop. `on_report` sees every report. A connection that cannot be
+/// accepted, for want of descriptors say, is tried again every [`PAUSE`].
 pub async fn serve(
     listener: UnixListener,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     proxies: Proxies,
     tasks: Tasks,
     on_report: Arc<dyn Fn(&Report) + Send + Sync>,
-) -> io::Result<()> {
+) {
     let mut next = 0u64;
     loop {
-        let (stream, _) = listener.accept().await?;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a proxy; trying again");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
         if proxies.connected.lock().unwrap_or_else(PoisonError::into_inner).len() >= MAX_PROXIES {
             tracing::warn!(limit = MAX_PROXIES, "too many proxies are connected; refusing one more");
             continue;
@@ -147,6 +161,7 @@ fn hear(word: FromProxy, id: u64, proxies: &Proxies, on_report: &(dyn Fn(&Report
             on_report(&report);
             proxies.update(id, |all, id| {
                 if let Some(proxy) = all.get_mut(&id) {
+                    proxy.counted = proxy.acked;
                     proxy.report = *report;
                 }
             });
@@ -223,5 +238,29 @@ mod tests {
         drop(tx);
         tasks.stop();
         tasks.ended().await;
+    }
+    #[test]
+    fn a_report_from_before_the_acknowledgement_says_nothing_about_who_drains_since() {
+        let proxies = Proxies::default();
+        proxies.update(1, |all, id| drop(all.insert(id, Proxy::default())));
+        let orders: InstanceId = "orders.1".parse().expect("valid");
+        let say = |word| hear(word, 1, &proxies, &|_| {});
+        let report = |count| {
+            FromProxy::Report(Box::new(Report {
+                in_flight: vec![("orders.1".parse().expect("valid"), count)],
+                ..Report::default()
+            }))
+        };
+        say(FromProxy::Ack { generation: 6 });
+        say(report(0));
+        assert_eq!(proxies.in_flight(&orders, 6), Some(0));
+        say(FromProxy::Ack { generation: 7 });
+        assert_eq!(
+            proxies.in_flight(&orders, 7),
+            None,
+            "a request may have come since that report"
+        );
+        say(report(1));
+        assert_eq!(proxies.in_flight(&orders, 7), Some(1));
     }
 }

@@ -153,11 +153,8 @@ fn serve_proxies(
     let red = red.clone();
     let on_report = move |report: &Report| red.lock().unwrap_or_else(PoisonError::into_inner).observe(report);
     let (serving, tasks_in) = (proxies.clone(), tasks.clone());
-    tasks.spawn(Kind::Control, async move {
-        if let Err(error) = control::serve(listener, newest, serving, tasks_in, Arc::new(on_report)).await {
-            tracing::error!(%error, "the control socket");
-        }
-    });
+    let on_report = Arc::new(on_report);
+    tasks.spawn(Kind::Control, control::serve(listener, newest, serving, tasks_in, on_report));
     Ok(snapshots)
 }
 
