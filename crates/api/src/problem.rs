@@ -129,9 +129,12 @@ impl From<Refused> for Problem {
             Refused::Unknown(_) => StatusCode::NOT_FOUND,
             Refused::Skipped { .. } => StatusCode::CONFLICT,
             Refused::Scale { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Refused::Store(_) | Refused::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Refused::Store(_) | Refused::Stopping | Refused::Busy => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Self::new(status, error.code(), error.to_string())
+        Self {
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
+            ..Self::new(status, error.code(), error.to_string())
+        }
     }
 }
 

@@ -29,68 +29,62 @@ pub(crate) enum BuildEvent {
     AllEnded,
 }
 
-/// A run that goes on.
-pub(crate) struct BuildRun;
-
 struct Shared {
     builds: Builds,
     services: Vec<ServicePlan>,
+    /// What was taken before is taken again where it is known.
+    as_recorded: bool,
     job: Arc<RunJob>,
     tell: Arc<Tell>,
     left: AtomicUsize,
 }
 
-impl BuildRun {
-    /// Starts `builds`, and settles the services that have none.
-    pub(crate) fn start(
-        kept: Builds,
-        plan: &SystemPlan,
-        builds: Vec<BuildPlan>,
-        job: Arc<RunJob>,
-        tell: Arc<Tell>,
-    ) -> Self {
-        let groups = groups(builds);
-        let left = AtomicUsize::new(groups.len() + 1);
-        let services = plan
-            .services
-            .iter()
-            .filter(|service| service.skipped.is_none())
-            .cloned()
-            .collect();
-        let shared = Arc::new(Shared {
-            builds: kept,
-            services,
-            job,
-            tell,
-            left,
-        });
-        for group in groups {
-            let shared = shared.clone();
-            group
-                .iter()
-                .for_each(|build| (shared.tell)(BuildEvent::Waiting(build.name.clone())));
-            Self::thread(&shared.clone(), move || {
-                group.iter().for_each(|build| shared.one(build))
-            });
-        }
-        Self::thread(&shared.clone(), move || shared.unbuilt());
-        Self
+/// Starts `builds` on threads of their own, and settles the services that have none.
+pub(crate) fn start(
+    kept: Builds,
+    plan: &SystemPlan,
+    builds: Vec<BuildPlan>,
+    as_recorded: bool,
+    job: Arc<RunJob>,
+    tell: Arc<Tell>,
+) {
+    let groups = groups(builds);
+    let left = AtomicUsize::new(groups.len() + 1);
+    let services = plan.services.iter().filter(|service| service.skipped.is_none());
+    let shared = Arc::new(Shared {
+        builds: kept,
+        services: services.cloned().collect(),
+        as_recorded,
+        job,
+        tell,
+        left,
+    });
+    for group in groups {
+        thread(&shared, move |shared| shared.group(&group));
     }
+    thread(&shared, Shared::unbuilt);
+}
 
-    fn thread(shared: &Arc<Shared>, body: impl FnOnce() + Send + 'static) {
-        let ended = shared.clone();
-        let whole = move || {
-            body();
-            ended.end_one();
-        };
-        if let Err(error) = Tasks::thread("build", whole) {
-            tracing::error!(%error, "no thread to build with");
-            shared.end_one();
-        }
+fn thread(shared: &Arc<Shared>, body: impl FnOnce(&Shared) + Send + 'static) {
+    let of_thread = shared.clone();
+    let whole = move || {
+        body(&of_thread);
+        of_thread.end_one();
+    };
+    if let Err(error) = Tasks::thread("build", whole) {
+        tracing::error!(%error, "no thread to build with");
+        shared.end_one();
     }
 }
 
 impl Shared {
+    fn group(&self, builds: &[BuildPlan]) {
+        for build in builds {
+            (self.tell)(BuildEvent::Waiting(build.name.clone()));
+        }
+        builds.iter().for_each(|build| self.one(build));
+    }
+
     fn one(&self, build: &BuildPlan) {
         let of_build = |service: &&ServicePlan| service.build.as_deref() == Some(&build.name);
         let services: Vec<&ServicePlan> = self.services.iter().filter(of_build).collect();
@@ -114,7 +108,8 @@ impl Shared {
     fn unbuilt(&self) {
         for service in self.services.iter().filter(|service| service.build.is_none()) {
             let name = service.service.to_string();
-            let event = match self.builds.keep(service, None) {
+            let recorded = self.as_recorded.then(|| self.builds.taken(service)).flatten();
+            let event = match recorded.map_or_else(|| self.builds.take(service), Ok) {
                 Ok(program) => BuildEvent::Done(name, true, Programs::from([(service.service.clone(), program)])),
                 Err(error) => BuildEvent::Failed(name, chain(&error)),
             };
@@ -197,7 +192,7 @@ mod tests {
         let mut plan = crate::fixtures::system(vec![crate::fixtures::service("orders")]);
         plan.services[0].run = vec!["missing/program".into()];
         let no_job: Arc<RunJob> = Arc::new(|_, _| Err("no job".into()));
-        BuildRun::start(Builds::new(dir.path()), &plan, vec![], no_job, Arc::new(tell));
+        start(Builds::new(dir.path()), &plan, vec![], false, no_job, Arc::new(tell));
         ended.recv().expect("ended");
         assert!(events.lock().expect("lock")[0].contains("DP-003"), "{events:?}");
     }

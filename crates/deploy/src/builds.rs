@@ -2,10 +2,12 @@
 //! a running generation restarts.
 //!
 //! `.ondol/builds/BUILD.json` says which inputs were built last and what came of it; `.ondol/builds/SERVICE/HASH/PROGRAM`
-//! is a hard link (a copy where links cannot be) to the program. Both are written after the job ended with success,
-//! the record last and by rename, so a killed controller builds again rather than trusting half a result.
+//! is a copy of the program. No hard link: a tool that writes into its old output would change what runs, or be refused
+//! because it runs. Both are written after the job ended with success, the record last and by rename, so a killed
+//! controller builds again rather than trusting half a result. A script (`#!`) runs where it is, since it finds its
+//! other files from there; then it and the service's inputs are the content.
 //!
-//! Not here: which builds may run together (`service.rs`), the job's process (the supervisor's).
+//! Not here: which builds may run together (`build_run.rs`), the job's process (the supervisor's).
 
 use crate::config::{BuildPlan, ServicePlan};
 use crate::inputs::{self, InputError};
@@ -14,7 +16,8 @@ use ondol_core::id::ServiceName;
 use ondol_core::wire::supervision::{Exit, JobSpec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Longer than any build on a small machine should take.
@@ -166,6 +169,25 @@ impl Builds {
         Ok(Built::Ran(programs))
     }
 
+    /// The program of a service that nothing builds, written down like a build's.
+    ///
+    /// # Errors
+    /// [`BuildError`] as [`Builds::keep`].
+    pub(crate) fn take(&self, service: &ServicePlan) -> Result<Program, BuildError> {
+        let program = self.keep(service, None)?;
+        let record = Record {
+            key: program.hash.clone(),
+            programs: Programs::from([(service.service.clone(), program.clone())]),
+        };
+        self.record(&taken(service), &record)?;
+        Ok(program)
+    }
+
+    /// What [`Builds::take`] wrote down last.
+    pub(crate) fn taken(&self, service: &ServicePlan) -> Option<Program> {
+        self.recorded(&taken(service), None)?.remove(&service.service)
+    }
+
     /// What the last build of this name gave, if its programs are all still there; with `key` only for these inputs.
     pub fn recorded(&self, build: &str, key: Option<&str>) -> Option<Programs> {
         let text = std::fs::read(self.folder.join(format!("{build}.json"))).ok()?;
@@ -184,45 +206,71 @@ impl Builds {
     pub fn keep(&self, service: &ServicePlan, build: Option<&str>) -> Result<Program, BuildError> {
         let first = service.run.first().map(String::as_str).unwrap_or_default();
         if !first.contains('/') || first.contains("${") {
-            let hash =
-                inputs::hash(&[&service.run.join(" ")], &service.inputs).map_err(|source| BuildError::Inputs {
-                    build: service.service.to_string(),
-                    source,
-                })?;
+            let hash = self.of_inputs(service, &[&service.run.join(" ")])?;
             return Ok(Program { hash, path: None });
         }
         let path = service.dir.join(first);
-        if !path.is_file() {
-            let build = build.map(Into::into);
-            return Err(BuildError::NoProgram {
-                service: service.service.clone(),
-                path,
-                build,
-            });
-        }
         let failed = |source| BuildError::Keep {
             path: path.clone(),
             source,
         };
+        if !path.is_file() {
+            return Err(BuildError::NoProgram {
+                service: service.service.clone(),
+                path,
+                build: build.map(Into::into),
+            });
+        }
         let hash = inputs::file_hash(&path).map_err(failed)?;
-        let kept = self.link(&service.service, &path, &hash).map_err(failed)?;
+        if is_script(&path).map_err(failed)? {
+            let hash = self.of_inputs(service, &[&hash, &service.run.join(" ")])?;
+            return Ok(Program { hash, path: Some(path) });
+        }
+        let kept = self.copy(&service.service, &path, &hash).map_err(failed)?;
         Ok(Program { hash, path: Some(kept) })
     }
 
-    fn link(&self, service: &ServiceName, path: &Path, hash: &str) -> io::Result<PathBuf> {
-        let all = self.folder.join(service.as_str());
-        let folder = all.join(&hash[..16]);
+    fn of_inputs(&self, service: &ServicePlan, salt: &[&str]) -> Result<String, BuildError> {
+        inputs::hash(salt, &service.inputs).map_err(|source| BuildError::Inputs {
+            build: service.service.to_string(),
+            source,
+        })
+    }
+
+    fn copy(&self, service: &ServiceName, path: &Path, hash: &str) -> io::Result<PathBuf> {
+        let folder = self.folder.join(service.as_str()).join(&hash[..16]);
         let kept = folder.join(path.file_name().unwrap_or(path.as_os_str()));
         if !kept.is_file() {
             std::fs::create_dir_all(&folder)?;
-            if std::fs::hard_link(path, &kept).is_err() {
-                let half = folder.join(".half");
-                std::fs::copy(path, &half)?;
-                std::fs::rename(&half, &kept)?;
+            let half = folder.join(".half");
+            std::fs::copy(path, &half)?;
+            std::fs::rename(&half, &kept)?;
+        }
+        Ok(kept)
+    }
+
+    /// Removes all but the newest [`KEPT`] programs of a service that runs nothing but `current`.
+    ///
+    /// # Errors
+    /// Those of the file system; what is left is tried again the next time.
+    pub(crate) fn forget_old(&self, service: &ServiceName, current: &Program) -> io::Result<()> {
+        let all = self.folder.join(service.as_str());
+        let current = current.path.as_deref().and_then(Path::parent);
+        if !all.is_dir() {
+            return Ok(());
+        }
+        let mut kept = Vec::new();
+        for entry in std::fs::read_dir(&all)? {
+            let entry = entry?;
+            if Some(entry.path().as_path()) != current {
+                kept.push((entry.metadata()?.modified()?, entry.path()));
             }
         }
-        forget_old(&all, &folder)?;
-        Ok(kept)
+        kept.sort();
+        let surplus = kept.len().saturating_sub(KEPT - 1);
+        kept.iter()
+            .take(surplus)
+            .try_for_each(|(_, path)| std::fs::remove_dir_all(path))
     }
 
     fn record(&self, build: &str, record: &Record) -> Result<(), BuildError> {
@@ -240,20 +288,15 @@ impl Builds {
     }
 }
 
-/// Keeps the newest [`KEPT`] folders of a service, `current` among them.
-fn forget_old(all: &Path, current: &Path) -> io::Result<()> {
-    let mut kept = Vec::new();
-    for entry in std::fs::read_dir(all)? {
-        let entry = entry?;
-        if entry.path() != current {
-            kept.push((entry.metadata()?.modified()?, entry.path()));
-        }
-    }
-    kept.sort();
-    let surplus = kept.len().saturating_sub(KEPT - 1);
-    kept.iter()
-        .take(surplus)
-        .try_for_each(|(_, path)| std::fs::remove_dir_all(path))
+/// The record's name: no build has a dot in its name.
+fn taken(service: &ServicePlan) -> String {
+    format!("{}.taken", service.service)
+}
+
+fn is_script(path: &Path) -> io::Result<bool> {
+    let mut first = Vec::with_capacity(2);
+    File::open(path)?.take(2).read_to_end(&mut first)?;
+    Ok(first == b"#!")
 }
 
 fn key(build: &BuildPlan, services: &[&ServicePlan]) -> Result<String, BuildError> {
@@ -363,6 +406,30 @@ mod tests {
     }
 
     #[test]
+    fn a_build_that_writes_into_its_old_output_changes_no_kept_program() {
+        let tree = tree();
+        let Ok(Built::Ran(programs)) = tree.ensure(make("one")) else {
+            panic!("not built")
+        };
+        std::fs::write(tree.dir.path().join("out/orders"), "two").expect("write into it");
+        let path = programs.values().next().and_then(|p| p.path.clone()).expect("kept");
+        assert_eq!(std::fs::read_to_string(path).expect("read"), "one");
+    }
+
+    #[test]
+    fn a_script_runs_where_it_is_and_its_service_s_inputs_are_its_content() {
+        let mut tree = tree();
+        make("#!/bin/sh\n")(tree.dir.path());
+        tree.plan.inputs = tree.build.inputs.clone();
+        let builds = Builds::new(&tree.dir.path().join(".ondol"));
+        let first = builds.take(&tree.plan).expect("taken");
+        assert_eq!(first.path, Some(tree.dir.path().join("out/orders")));
+        std::fs::write(tree.dir.path().join("main.rs"), "2").expect("write");
+        assert_eq!(builds.taken(&tree.plan), Some(first.clone()), "as it was taken");
+        assert_ne!(builds.take(&tree.plan).expect("taken").hash, first.hash);
+    }
+
+    #[test]
     fn a_failed_build_records_nothing() {
         let tree = tree();
         assert!(matches!(
@@ -390,15 +457,25 @@ mod tests {
     }
 
     #[test]
-    fn only_the_newest_programs_are_kept() {
+    fn the_running_program_is_kept_however_many_came_after_it() {
         let tree = tree();
-        for text in ["1", "2", "3", "4", "5"] {
+        let built = |text: &'static str| {
             std::fs::write(tree.dir.path().join("main.rs"), text).expect("write");
-            tree.ensure(make(text)).expect("built");
-        }
-        let kept = std::fs::read_dir(tree.dir.path().join(".ondol/builds/orders"))
-            .expect("folder")
-            .count();
-        assert_eq!(kept, KEPT);
+            tree.ensure(make(text)).map(|built| match built {
+                Built::Ran(programs) | Built::Cached(programs) => programs,
+            })
+        };
+        let mut all = ["1", "2", "3", "4", "5"].map(|text| built(text).expect("built"));
+        let first = all[0].pop_first().expect("kept").1;
+        assert!(
+            first.path.as_ref().is_some_and(|path| path.is_file()),
+            "nobody said that it has ended"
+        );
+        let service = &tree.plan.service;
+        let builds = Builds::new(&tree.dir.path().join(".ondol"));
+        builds.forget_old(service, &first).expect("forgotten");
+        let kept = std::fs::read_dir(tree.dir.path().join(".ondol/builds/orders")).expect("folder");
+        assert_eq!(kept.count(), KEPT);
+        assert!(first.path.is_some_and(|path| path.is_file()));
     }
 }

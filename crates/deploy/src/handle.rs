@@ -39,6 +39,9 @@ pub enum Refused {
     /// The loop has ended.
     #[error("the controller is stopping")]
     Stopping,
+    /// Too much waits for the loop.
+    #[error("the controller has too much to do; nothing was changed")]
+    Busy,
 }
 
 impl Refused {
@@ -50,6 +53,7 @@ impl Refused {
             Self::Scale { .. } => ErrorCode::new("DP-012"),
             Self::Store(_) => ErrorCode::new("DP-013"),
             Self::Stopping => ErrorCode::new("DP-014"),
+            Self::Busy => ErrorCode::new("DP-015"),
         }
     }
 }
@@ -63,7 +67,7 @@ pub(crate) enum Command {
 /// The handle; cheap to clone.
 #[derive(Clone)]
 pub struct Deploy {
-    pub(crate) commands: mpsc::Sender<crate::service::Wake>,
+    pub(crate) commands: mpsc::SyncSender<crate::service::Wake>,
     pub(crate) status: watch::Receiver<Arc<SystemStatus>>,
     pub(crate) plan: watch::Receiver<Arc<SystemPlan>>,
 }
@@ -104,7 +108,10 @@ impl Deploy {
     async fn ask(&self, command: impl FnOnce(oneshot::Sender<Result<(), Refused>>) -> Command) -> Result<(), Refused> {
         let (back, answer) = oneshot::channel();
         let wake = crate::service::Wake::Command(command(back));
-        self.commands.send(wake).map_err(|_| Refused::Stopping)?;
+        self.commands.try_send(wake).map_err(|error| match error {
+            mpsc::TrySendError::Full(_) => Refused::Busy,
+            mpsc::TrySendError::Disconnected(_) => Refused::Stopping,
+        })?;
         answer.await.map_err(|_| Refused::Stopping)?
     }
 }

@@ -60,7 +60,7 @@ pub fn files(globs: &[String]) -> Result<Vec<PathBuf>, InputError> {
                 path: error.path().to_path_buf(),
                 source: io::Error::new(error.error().kind(), error.error().to_string()),
             })?;
-            if !in_ignored_folder(&path) && path.is_file() {
+            if !in_ignored_folder(&path, &fixed_part(pattern)) && path.is_file() {
                 out.push(path);
             }
             if out.len() > MAX_FILES {
@@ -73,9 +73,20 @@ pub fn files(globs: &[String]) -> Result<Vec<PathBuf>, InputError> {
     Ok(out)
 }
 
-/// Whether a build's own output or a tool's folder is on the way to `path`.
-pub fn in_ignored_folder(path: &Path) -> bool {
-    path.components()
+/// The part of a glob before its first wildcard.
+pub(crate) fn fixed_part(glob: &str) -> PathBuf {
+    Path::new(glob)
+        .components()
+        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
+        .collect()
+}
+
+/// Whether a build's own output or a tool's folder is on the way from `base` to `path`. What lies above `base` does not
+/// count: a whole system may live in somebody's `target/`.
+pub fn in_ignored_folder(path: &Path, base: &Path) -> bool {
+    path.strip_prefix(base)
+        .unwrap_or(path)
+        .components()
         .any(|part| NEVER.iter().any(|never| part.as_os_str() == *never))
 }
 
@@ -148,6 +159,16 @@ mod tests {
         assert_eq!(names, [Some("a.rs".into()), Some("b.rs".into())]);
         let all = files(&[format!("{}/**", dir.path().display())]).expect("files");
         assert_eq!(all.len(), 3);
+    }
+
+    #[test]
+    fn a_system_below_a_folder_with_such_a_name_has_inputs_too() {
+        let dir = tempfile::tempdir().expect("folder");
+        let below = dir.path().join("target/system/src");
+        std::fs::create_dir_all(&below).expect("folder");
+        std::fs::write(below.join("a.rs"), "1").expect("write");
+        let glob = format!("{}/target/system/**", dir.path().display());
+        assert_eq!(files(&[glob]).expect("files").len(), 1);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! - [`config`]: the system as declared
 //! - [`machine`]: pure; which instances to start, drain and stop
-//! - [`builds`], [`inputs`]: programs by content
+//! - [`builds`], [`inputs`]: programs by content; `workshop`, `build_run`: their runs; `sources`, [`watch`]: what changed
 //! - [`instance`]: sockets, variables, what exactly is run; [`traffic`]: what the proxy is told
 //! - [`service`]: the loop; [`handle`]: what others may ask of it; [`status`]: what people are told
 
@@ -17,8 +17,10 @@ pub mod instance;
 pub mod machine;
 pub mod service;
 mod settings;
+mod sources;
 pub mod status;
 pub mod traffic;
 pub mod watch;
+mod workshop;
 
 pub use handle::Deploy;

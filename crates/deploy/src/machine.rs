@@ -77,6 +77,11 @@ impl Machine {
         actions
     }
 
+    /// A stop that was asked did not happen: the next look asks again.
+    pub fn not_stopped(&mut self, id: &InstanceId) {
+        self.stopping.remove(id);
+    }
+
     /// Instances that get no new requests.
     pub fn draining(&self) -> BTreeSet<InstanceId> {
         self.drains.keys().cloned().collect()
@@ -106,7 +111,9 @@ impl Machine {
     fn one(&mut self, want: &Want, wants: &[Want], facts: &Facts, now: Duration, actions: &mut Vec<Action>) {
         let Some(release) = &want.release else { return };
         let live: Vec<_> = facts.of(&want.service).filter(|fact| lives(fact)).collect();
-        let (current, old): (Vec<_>, Vec<_>) = live.iter().copied().partition(|fact| &fact.release == release);
+        // One that already drains goes, even when its release is wanted again: it gets no new requests.
+        let stays = |fact: &InstanceFact| &fact.release == release && !self.drains.contains_key(&fact.id);
+        let (current, old): (Vec<_>, Vec<_>) = live.iter().copied().partition(|fact| stays(fact));
         let wanted = want.count as usize;
 
         if want.count == 0 || (!want.overlap && !old.is_empty()) {
@@ -297,6 +304,43 @@ mod tests {
         let mut machine = Machine::default();
         machine.step(&wants, &seen, &|_| Some(2), at(0));
         assert_eq!(show(&machine.step(&wants, &seen, &|_| Some(2), at(30))), "stop a.1");
+    }
+
+    #[test]
+    fn a_stop_that_failed_is_asked_again() {
+        let (wants, seen) = ([want("a", "new", 1)], facts("a.1=old:ready a.2=new:ready"));
+        let mut machine = Machine::default();
+        assert_eq!(
+            show(&machine.step(&wants, &seen, &|_| Some(0), Duration::ZERO)),
+            "stop a.1"
+        );
+        machine.not_stopped(&seen.instances[0].id);
+        assert_eq!(
+            show(&machine.step(&wants, &seen, &|_| Some(0), Duration::ZERO)),
+            "stop a.1"
+        );
+    }
+
+    #[test]
+    fn going_back_to_a_release_that_drains_never_leaves_the_service_without_an_instance() {
+        let (seen, busy) = (facts("a.1=old:ready a.2=new:ready"), |_: &InstanceId| Some(1));
+        let mut machine = Machine::default();
+        machine.step(&[want("a", "new", 1)], &seen, &busy, Duration::ZERO);
+        assert_eq!(machine.draining().len(), 1, "the old one drains");
+        let back = [want("a", "old", 1)];
+        assert_eq!(
+            show(&machine.step(&back, &seen, &busy, Duration::ZERO)),
+            "start a.3=old"
+        );
+        assert_eq!(machine.draining().len(), 1, "the new one serves until a.3 does");
+        machine.step(
+            &back,
+            &facts("a.1=old:ready a.2=new:ready a.3=old:ready"),
+            &busy,
+            Duration::ZERO,
+        );
+        let ids: Vec<_> = machine.draining().iter().map(ToString::to_string).collect();
+        assert_eq!(ids, ["a.1", "a.2"]);
     }
 
     #[test]

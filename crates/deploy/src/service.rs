@@ -1,22 +1,23 @@
 //! The loop: wake, look, decide, act, publish. One thread, since everything it asks of the supervisor blocks.
 //!
 //! What it decides is in `machine.rs` (instances), `status.rs` (words for people) and `ondol-discovery` (snapshots);
-//! builds run on threads of their own and come back as [`Wake::Build`].
+//! builds (`workshop.rs`) run on threads of their own and come back as [`Wake::Build`].
 //!
 //! Invariants
 //! - The supervisor's facts are read again after every action, so nothing is started or stopped twice.
 //! - An instance counts as drained only by counts of a snapshot in which it drains.
+//! - The loop never sends to itself: the queue of [`Wake`]s is bounded, and a full one holds up only the senders.
 
-use crate::build_run::{BuildEvent, BuildRun};
-use crate::builds::{Builds, Program};
+use crate::build_run::BuildEvent;
 use crate::config::{ServicePlan, SystemPlan};
 use crate::handle::{Command, Deploy, Refused};
 use crate::instance::{self, Surroundings, TokenKey};
 use crate::machine::{Action, Machine, Want};
 use crate::settings::Settings;
-use crate::status::{self, BuildState, BuildStatus, SystemStatus};
+use crate::sources::Sources;
+use crate::status::{self, SystemStatus};
 use crate::traffic;
-use crate::watch::{QUIET, SourceWatch};
+use crate::workshop::Workshop;
 use ondol_core::clock::SharedClock;
 use ondol_core::engine::SharedEngine;
 use ondol_core::id::{BootId, InstanceId, ServiceName};
@@ -29,12 +30,16 @@ use ondol_discovery::control::Proxies;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, SyncSender};
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// After an instance could not be started, or the sockets not be bound.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Wakes that wait: a burst of a build's lines, not a store of them.
+const QUEUE: usize = 1_024;
 
 /// Reads the manifests again: the plan, or what is wrong with them.
 pub type Reload = Box<dyn Fn() -> Result<SystemPlan, String> + Send>;
@@ -79,6 +84,9 @@ pub(crate) enum Wake {
     SupervisorLost(String),
     Build(BuildEvent),
     Command(Command),
+    /// A source or a manifest.
+    Changed,
+    NotStopped(InstanceId),
 }
 
 /// Starts the loop and the threads that wake it.
@@ -86,7 +94,7 @@ pub(crate) enum Wake {
 /// # Errors
 /// When the operating system gives no thread.
 pub fn start(config: Config, ports: Ports) -> io::Result<Deploy> {
-    let (wakes, woken) = mpsc::channel();
+    let (wakes, woken) = mpsc::sync_channel(QUEUE);
     let (status, status_seen) = watch::channel(Arc::new(status::blank(&config.plan)));
     let (plan, plan_seen) = watch::channel(Arc::new(config.plan.clone()));
     let (supervisor, to_loop, tasks) = (ports.supervisor.clone(), wakes.clone(), ports.tasks.clone());
@@ -101,7 +109,7 @@ pub fn start(config: Config, ports: Ports) -> io::Result<Deploy> {
     Ok(deploy)
 }
 
-fn follow_facts(supervisor: &SupervisorClient, to_loop: &mpsc::Sender<Wake>, tasks: &Tasks) {
+fn follow_facts(supervisor: &SupervisorClient, to_loop: &SyncSender<Wake>, tasks: &Tasks) {
     while !tasks.is_stopping() {
         let end = match supervisor.watch() {
             Ok(stream) => stream.into_iter().find_map(|facts| match facts {
@@ -132,9 +140,9 @@ struct Published {
 struct Loop {
     config: Config,
     ports: Ports,
-    wakes: mpsc::Sender<Wake>,
+    wakes: SyncSender<Wake>,
     published: Published,
-    builds: Builds,
+    workshop: Workshop,
     settings: Settings,
     machine: Machine,
     registry: Registry,
@@ -143,12 +151,8 @@ struct Loop {
     published_draining: BTreeSet<InstanceId>,
     facts: Option<Facts>,
     around: Option<Surroundings>,
-    programs: BTreeMap<ServiceName, Program>,
-    build_status: BTreeMap<String, BuildStatus>,
-    build_run: Option<BuildRun>,
-    /// Sources changed at this moment; a build run is due after [`QUIET`].
-    changed_at: Option<Duration>,
-    sources: Option<(SourceWatch, mpsc::Receiver<PathBuf>)>,
+    /// With `--watch`.
+    sources: Option<Sources>,
     /// Starts that were refused: not before, and why.
     refused: BTreeMap<InstanceId, (Duration, String)>,
     problems: Problems,
@@ -176,11 +180,11 @@ impl Problems {
 }
 
 impl Loop {
-    fn new(config: Config, ports: Ports, wakes: mpsc::Sender<Wake>, published: Published) -> Self {
+    fn new(mut config: Config, ports: Ports, wakes: SyncSender<Wake>, published: Published) -> Self {
         let settings = Settings::new(ports.engine.clone(), ports.clock.clone(), ports.runtime.clone());
         let registry = Registry::new(config.boot.clone(), ports.clock.wall());
         Self {
-            builds: Builds::new(&config.state),
+            workshop: Workshop::new(&config.state),
             settings,
             machine: Machine::default(),
             registry,
@@ -188,11 +192,7 @@ impl Loop {
             published_draining: BTreeSet::new(),
             facts: None,
             around: None,
-            programs: BTreeMap::new(),
-            build_status: BTreeMap::new(),
-            build_run: None,
-            changed_at: None,
-            sources: None,
+            sources: config.watch.take().map(Sources::new),
             refused: BTreeMap::new(),
             problems: Problems::default(),
             config,
@@ -212,7 +212,7 @@ impl Loop {
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
             }
-            woken.try_iter().for_each(|wake| self.take(wake));
+            woken.try_iter().take(QUEUE).for_each(|wake| self.take(wake));
             self.look_at_sources();
             self.turn();
         }
@@ -221,11 +221,8 @@ impl Loop {
     /// How long nothing may happen before the loop looks again.
     fn patience(&self) -> Duration {
         let drains = !self.machine.draining().is_empty();
-        Duration::from_millis(if drains || self.changed_at.is_some() || self.sources.is_some() {
-            50
-        } else {
-            500
-        })
+        let changed = self.sources.as_ref().is_some_and(Sources::waits);
+        Duration::from_millis(if drains || changed { 50 } else { 500 })
     }
 
     fn take(&mut self, wake: Wake) {
@@ -235,8 +232,10 @@ impl Loop {
                 self.facts = Some(*facts);
             }
             Wake::SupervisorLost(why) => self.supervisor_lost(&why),
-            Wake::Build(event) => self.built(event),
+            Wake::Build(event) => self.workshop.take(event, self.ports.clock.wall()),
             Wake::Command(command) => self.command(command),
+            Wake::Changed => {}
+            Wake::NotStopped(id) => self.machine.not_stopped(&id),
         }
     }
 
@@ -329,10 +328,15 @@ impl Loop {
         }
     }
 
+    /// What the service should run; `None` until it is built.
+    fn release(&self, plan: &ServicePlan) -> Option<String> {
+        let program = self.workshop.program(&plan.service)?;
+        Some(instance::release(plan, program, self.settings.turn(&plan.service)))
+    }
+
     fn wants(&self, now: Duration) -> Vec<Want> {
         let want = |plan: &ServicePlan| {
-            let program = self.programs.get(&plan.service);
-            let release = program.map(|p| instance::release(plan, p, self.settings.turn(&plan.service)));
+            let release = self.release(plan);
             let held = self
                 .refused
                 .iter()
@@ -379,7 +383,7 @@ impl Loop {
 
     fn start_instance(&self, id: &InstanceId, release: String) -> Result<(), String> {
         let plan = self.config.plan.services.iter().find(|plan| plan.service == id.service);
-        let (Some(plan), Some(program), Some(around)) = (plan, self.programs.get(&id.service), &self.around) else {
+        let (Some(plan), Some(program), Some(around)) = (plan, self.workshop.program(&id.service), &self.around) else {
             return Err("its plan is gone".into());
         };
         std::fs::create_dir_all(around.data(&id.service)).map_err(|error| format!("its data folder: {error}"))?;
@@ -396,10 +400,13 @@ impl Loop {
 
     /// On a thread of its own: it blocks until the whole tree is gone.
     fn stop_instance(&self, id: InstanceId) {
-        let supervisor = self.ports.supervisor.clone();
+        let (supervisor, wakes) = (self.ports.supervisor.clone(), self.wakes.clone());
         let stop = move || {
             if let Err(error) = supervisor.stop(&id) {
                 tracing::error!(instance = %id, %error, "could not stop");
+                std::thread::sleep(RETRY);
+                // An error means that the loop has ended.
+                let _ = wakes.send(Wake::NotStopped(id));
             }
         };
         if let Err(error) = Tasks::thread("deploy-stop", stop) {
@@ -409,101 +416,52 @@ impl Loop {
 
     /// Starts a run of all builds. With `as_recorded` what was built last is taken without a look at its inputs.
     fn start_builds(&mut self, as_recorded: bool) {
-        let mut left = Vec::new();
-        for build in self.config.plan.builds.clone().into_values() {
-            match as_recorded.then(|| self.builds.recorded(&build.name, None)).flatten() {
-                Some(programs) => self.built(BuildEvent::Done(build.name, true, programs)),
-                None => left.push(build),
-            }
+        if let Some(facts) = &self.facts {
+            let release = |plan| self.release(plan);
+            self.workshop.forget_old(&self.config.plan.services, facts, release);
         }
-        let supervisor = self.ports.supervisor.clone();
+        let (supervisor, wakes) = (self.ports.supervisor.clone(), self.wakes.clone());
         let job = move |spec: JobSpec, on_line: &mut dyn FnMut(String)| {
             supervisor
                 .run_job(spec, |line| on_line(line.text))
                 .map_err(|error| error.to_string())
         };
-        self.changed_at = None;
-        let wakes = self.wakes.clone();
         // An error means that the loop has ended.
         let tell = move |event| drop(wakes.send(Wake::Build(event)));
-        let run = BuildRun::start(
-            self.builds.clone(),
-            &self.config.plan,
-            left,
-            Arc::new(job),
-            Arc::new(tell),
-        );
-        self.build_run = Some(run);
-    }
-
-    fn built(&mut self, event: BuildEvent) {
-        let since = self.ports.clock.wall();
-        let mut set = |build: String, state, line: String| {
-            let since = self
-                .build_status
-                .get(&build)
-                .filter(|old| old.state == state)
-                .map_or(since, |old| old.since);
-            self.build_status.insert(
-                build.clone(),
-                BuildStatus {
-                    build,
-                    state,
-                    since,
-                    line,
-                },
-            );
-        };
-        match event {
-            BuildEvent::Waiting(build) => set(build, BuildState::Waiting, String::new()),
-            BuildEvent::Running(build, line) => set(build, BuildState::Running, line),
-            BuildEvent::Failed(build, why) => {
-                tracing::error!(build, why, "build failed");
-                set(build, BuildState::Failed, why);
-            }
-            BuildEvent::Done(build, cached, programs) => {
-                set(
-                    build,
-                    if cached { BuildState::Cached } else { BuildState::Done },
-                    String::new(),
-                );
-                self.programs.extend(programs);
-            }
-            BuildEvent::AllEnded => self.build_run = None,
-        }
+        let now = self.ports.clock.wall();
+        self.workshop
+            .start(&self.config.plan, as_recorded, now, Arc::new(job), Arc::new(tell));
     }
 
     fn watch_sources(&mut self) {
-        if self.config.watch.is_none() {
-            return;
-        }
-        let (changed, seen) = mpsc::channel();
-        match SourceWatch::start(&self.config.plan, changed) {
-            Ok(watch) => self.sources = Some((watch, seen)),
-            Err(error) => self.problems.watch = Some(format!("sources cannot be watched: {error}")),
+        if let Some(sources) = &mut self.sources {
+            self.problems.watch = sources.watch(&self.config.plan, self.wakes.clone());
         }
     }
 
+    /// A change waits for the build run before it, whose programs are of the plan before.
     fn look_at_sources(&mut self) {
-        let now = self.ports.clock.mono();
-        let paths: Vec<PathBuf> = self.sources.iter().flat_map(|(_, seen)| seen.try_iter()).collect();
-        if !paths.is_empty() {
-            self.changed_at = Some(now);
+        let (Some(sources), now) = (&mut self.sources, self.ports.clock.mono()) else {
+            return;
+        };
+        sources.look(now);
+        if self.workshop.is_busy() {
+            return;
         }
-        if paths.iter().any(|path| self.config.plan.manifests.contains(path)) {
-            self.reload();
-        }
-        let due = self.changed_at.is_some_and(|at| now.saturating_sub(at) >= QUIET);
-        if due && self.build_run.is_none() {
+        if let Some(due) = sources.due(now) {
+            if due.manifests {
+                self.reload();
+            }
             self.start_builds(false);
         }
     }
 
     /// Takes over changed manifests; broken ones change nothing.
     fn reload(&mut self) {
-        let Some(reload) = &self.config.watch else { return };
-        match reload() {
+        let Some(sources) = &self.sources else { return };
+        match sources.reload() {
             Ok(plan) => {
+                self.workshop.replan(&self.config.plan, &plan);
                 self.published.plan.send_replace(Arc::new(plan.clone()));
                 self.config.plan = plan;
                 self.around = None; // Bound again: what is bound stays, what is new is added.
@@ -538,7 +496,7 @@ impl Loop {
             let known = status::Known {
                 release: want.release.as_deref(),
                 wanted: want.count,
-                build: plan.build.as_ref().and_then(|build| self.build_status.get(build)),
+                build: plan.build.as_ref().and_then(|build| self.workshop.status(build)),
                 waits_for: self.machine.waits_for(want, &wants, facts, now),
             };
             let mut status = status::of(plan, facts, known);

@@ -4,11 +4,10 @@
 //! or a lost event in an overflow costs one hash and nothing else.
 
 use crate::config::SystemPlan;
-use crate::inputs::in_ignored_folder;
+use crate::inputs::{fixed_part, in_ignored_folder};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::time::Duration;
 
 /// Quiet for so long after the last change: an editor saves in several steps.
@@ -20,25 +19,33 @@ pub struct SourceWatch {
 }
 
 impl SourceWatch {
-    /// Watches every input and manifest of `plan`; `changed` gets a word for every relevant event.
+    /// Watches every input and manifest of `plan`. `changed` is called for every relevant event, with true when it may
+    /// be a manifest's, on the watcher's thread: it must not block, since the watcher is waited for while folders are added.
     ///
     /// # Errors
     /// When the kernel gives no watcher or a folder cannot be watched.
-    pub fn start(plan: &SystemPlan, changed: mpsc::Sender<PathBuf>) -> notify::Result<Self> {
+    pub fn start(plan: &SystemPlan, changed: impl Fn(bool) + Send + 'static) -> notify::Result<Self> {
         let manifests: BTreeSet<PathBuf> = plan.manifests.iter().cloned().collect();
+        let watched = folders(plan, &manifests);
+        let (bases, known) = (watched.clone(), manifests);
+        let is_input = move |path: &Path| {
+            let base = bases.iter().find(|base| path.starts_with(base));
+            base.is_none_or(|base| !in_ignored_folder(path, base))
+        };
         let handler = move |event: notify::Result<notify::Event>| match event {
             Ok(event) if matches!(event.kind, EventKind::Access(_)) => {}
             Ok(event) => {
                 // An overflow carries no path: everything may have changed.
-                let path = event.paths.iter().find(|path| !in_ignored_folder(path)).cloned();
-                if event.need_rescan() || path.is_some() {
-                    let _ = changed.send(path.unwrap_or_default()); // The loop has ended: nobody cares.
+                let all = event.need_rescan();
+                let manifest = all || event.paths.iter().any(|path| known.contains(path));
+                if manifest || event.paths.iter().any(|path| is_input(path)) {
+                    changed(manifest);
                 }
             }
             Err(error) => tracing::warn!(%error, "watching sources"),
         };
         let mut watcher = notify::recommended_watcher(handler)?;
-        for folder in folders(plan, &manifests) {
+        for folder in watched {
             watcher.watch(&folder, RecursiveMode::Recursive)?;
         }
         Ok(Self { _watcher: watcher })
@@ -49,7 +56,7 @@ impl SourceWatch {
 fn folders(plan: &SystemPlan, manifests: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let globs = plan.builds.values().flat_map(|build| &build.inputs);
     let globs = globs.chain(plan.services.iter().flat_map(|service| &service.inputs));
-    let mut all: BTreeSet<PathBuf> = globs.map(|glob| fixed_part(glob)).collect();
+    let mut all: BTreeSet<PathBuf> = globs.map(|glob| fixed_folder(glob)).collect();
     all.extend(manifests.iter().filter_map(|path| path.parent().map(Path::to_path_buf)));
     let mut kept: Vec<PathBuf> = Vec::new();
     for folder in all.into_iter().filter(|folder| folder.is_dir()) {
@@ -62,11 +69,8 @@ fn folders(plan: &SystemPlan, manifests: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
 }
 
 /// The part of a glob before its first wildcard, as a folder.
-fn fixed_part(glob: &str) -> PathBuf {
-    let fixed: PathBuf = Path::new(glob)
-        .components()
-        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
-        .collect();
+fn fixed_folder(glob: &str) -> PathBuf {
+    let fixed = fixed_part(glob);
     if fixed.is_dir() {
         fixed
     } else {

@@ -1,0 +1,122 @@
+//! What `--watch` knows: how to read the manifests again, the watcher, and whether the quiet after a change is over.
+
+use crate::config::SystemPlan;
+use crate::service::{Reload, Wake};
+use crate::watch::{QUIET, SourceWatch};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+pub(crate) struct Sources {
+    reload: Reload,
+    watch: Option<SourceWatch>,
+    seen: Arc<Seen>,
+    /// The last change that no build run has seen yet.
+    changed_at: Option<Duration>,
+    manifests_changed: bool,
+}
+
+/// What the watcher saw since the loop looked.
+#[derive(Default)]
+struct Seen {
+    any: AtomicBool,
+    manifests: AtomicBool,
+}
+
+/// What is to be done once it is quiet.
+pub(crate) struct Due {
+    /// Read the manifests again before building.
+    pub(crate) manifests: bool,
+}
+
+impl Sources {
+    pub(crate) fn new(reload: Reload) -> Self {
+        Self {
+            reload,
+            watch: None,
+            seen: Arc::default(),
+            changed_at: None,
+            manifests_changed: false,
+        }
+    }
+
+    /// Watches what `plan` names, instead of what was watched before; why not, for people.
+    pub(crate) fn watch(&mut self, plan: &SystemPlan, wakes: SyncSender<Wake>) -> Option<String> {
+        let seen = self.seen.clone();
+        let changed = move |manifest: bool| {
+            seen.manifests.fetch_or(manifest, Ordering::Release);
+            seen.any.store(true, Ordering::Release);
+            // With a full queue the loop is awake, and looks before it sleeps.
+            let _ = wakes.try_send(Wake::Changed);
+        };
+        match SourceWatch::start(plan, changed) {
+            Ok(watch) => {
+                self.watch = Some(watch);
+                None
+            }
+            Err(error) => Some(format!("sources cannot be watched: {error}")),
+        }
+    }
+
+    /// Reads the manifests again.
+    pub(crate) fn reload(&self) -> Result<SystemPlan, String> {
+        (self.reload)()
+    }
+
+    /// Takes in what the watcher saw.
+    pub(crate) fn look(&mut self, now: Duration) {
+        if self.seen.any.swap(false, Ordering::Acquire) {
+            self.changed_at = Some(now);
+            self.manifests_changed |= self.seen.manifests.swap(false, Ordering::Acquire);
+        }
+    }
+
+    /// Whether a change waits for its quiet, or for the build run before it to end.
+    pub(crate) fn waits(&self) -> bool {
+        self.changed_at.is_some()
+    }
+
+    /// What is to be done now, once for each change; nothing before the quiet after it is over.
+    pub(crate) fn due(&mut self, now: Duration) -> Option<Due> {
+        self.changed_at.take_if(|at| now.saturating_sub(*at) >= QUIET)?;
+        Some(Due {
+            manifests: std::mem::take(&mut self.manifests_changed),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_changed_manifest_is_due_once_after_its_quiet_even_when_the_queue_is_full() {
+        let folder = tempfile::tempdir().expect("folder");
+        // Names of folders above the system say nothing about what lies in it.
+        let system = folder.path().join("target/system");
+        std::fs::create_dir_all(&system).expect("folder");
+        let manifest = system.join("ondol.yaml");
+        std::fs::write(&manifest, "1").expect("write");
+        let mut plan = crate::fixtures::system(vec![]);
+        plan.manifests = vec![manifest.clone()];
+        let (wakes, woken) = mpsc::sync_channel(1);
+        let mut sources = Sources::new(Box::new(|| Err("not asked".into())));
+        assert_eq!(sources.watch(&plan, wakes.clone()), None);
+        let half = system.join("half");
+        std::fs::write(&half, "2").expect("write");
+        assert!(matches!(woken.recv(), Ok(Wake::Changed)));
+        while wakes.try_send(Wake::Changed).is_ok() {}
+        std::fs::rename(&half, &manifest).expect("rename");
+        while !sources.seen.manifests.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        while !sources.waits() {
+            sources.look(Duration::ZERO);
+        }
+        assert!(sources.due(QUIET / 2).is_none());
+        assert!(sources.due(QUIET).is_some_and(|due| due.manifests));
+        assert!(sources.due(QUIET).is_none());
+    }
+}
