@@ -309,6 +309,41 @@ async fn after_a_crash_the_attempt_in_doubt_is_made_again_under_the_next_epoch()
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_crash_sagas_are_found_beyond_a_page_that_ends_by_bytes() {
+    const SAGAS: u64 = 20; // Sixteen of them fill a page.
+    let settings = Settings {
+        visible_wait: Duration::ZERO,
+        ..Settings::default()
+    };
+    let hangs = Scripted::new(|_| None);
+    let first = life(MemoryEngine::new(), hangs, settings, vec![two_steps()]).await;
+    let note = "x".repeat(1_048_000);
+    for n in 0..SAGAS {
+        let start = StartRequest {
+            body: format!(r#"{{"items":[1],"note":"{note}"}}"#).into(),
+            wait: Duration::ZERO,
+            ..request(&format!("k{n}"))
+        };
+        assert!(first.sagas.start(start).await.saga.is_some());
+    }
+    let survives = first.engine.crash();
+    first.tasks.stop();
+    first.tasks.ended().await;
+    let next = life(survives, Scripted::new(all_well), settings, vec![two_steps()]).await;
+    let phases = next.sagas.stats().await.expect("figures").phases;
+    assert!(phases.contains(&("running", SAGAS)), "{phases:?}");
+    until(|| async {
+        next.sagas
+            .stats()
+            .await
+            .expect("figures")
+            .phases
+            .contains(&("done", SAGAS))
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_parked_saga_leaves_memory_and_an_operator_brings_it_back_with_an_audit() {
     let caller = Scripted::new(|call| {
         if call.path.starts_with("/b/") {

@@ -4,7 +4,8 @@
 //! of a handle between any two of these: a write is then lost, or durable without anybody having been told. The next
 //! life has the next epoch; the earlier one is fenced.
 //!
-//! Sizes are not checked here (the real engines' conformance suite does). Tests: beside it.
+//! Of the port's bounds only two are kept here, because rooms must live with them: the size of a row's body and that of a
+//! page. The others are the real engines' (their conformance suite asks). Tests: beside it.
 
 use ondol_core::BoxFuture;
 use ondol_core::engine::{
@@ -16,6 +17,22 @@ use ondol_core::id::StreamName;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+/// Largest body of a row, in bytes.
+const ROW_BODY: usize = 4 * 1024 * 1024;
+/// A page of a read ends once it holds so many bytes.
+const PAGE_BYTES: usize = 16 * 1024 * 1024;
+
+/// The head of `found`, up to `limit` items or [`PAGE_BYTES`].
+fn page<'d, T: Clone + 'd>(found: impl Iterator<Item = &'d T>, limit: u32, body: fn(&T) -> usize) -> Vec<T> {
+    let mut bytes = 0;
+    let fits = |item: &&T| {
+        let room = bytes < PAGE_BYTES;
+        bytes += body(item);
+        room
+    };
+    found.take(limit as usize).take_while(fits).cloned().collect()
+}
 
 #[derive(Default)]
 struct Data {
@@ -128,6 +145,17 @@ impl Data {
         for Guard::Absent(table, key) in &write.guards {
             if let Some(row) = self.rows.get(table).and_then(|rows| rows.get(key)) {
                 return Err(StoreError::Exists(Box::new(row.clone())));
+            }
+        }
+        for op in &write.rows {
+            if let RowOp::Put(_, row) = op
+                && row.body.len() > ROW_BODY
+            {
+                return Err(StoreError::TooLarge {
+                    what: "a row's body",
+                    size: row.body.len(),
+                    limit: ROW_BODY,
+                });
             }
         }
         let mut committed = Committed::default();
@@ -257,19 +285,18 @@ impl Engine for MemoryEngine {
                 .into_iter()
                 .flat_map(BTreeMap::values)
                 .filter(|row| fits(row, &filter));
-            let limit = limit as usize;
+            let body = |row: &Row| row.body.len();
             match order {
-                Order::Ascending => rows
-                    .filter(|row| after.as_ref().is_none_or(|after| row.key > *after))
-                    .take(limit)
-                    .cloned()
-                    .collect(),
-                Order::Descending => rows
-                    .rev()
-                    .filter(|row| after.as_ref().is_none_or(|after| row.key < *after))
-                    .take(limit)
-                    .cloned()
-                    .collect(),
+                Order::Ascending => {
+                    let beyond = rows.filter(|row| after.as_ref().is_none_or(|after| row.key > *after));
+                    page(beyond, limit, body)
+                }
+                Order::Descending => {
+                    let beyond = rows
+                        .rev()
+                        .filter(|row| after.as_ref().is_none_or(|after| row.key < *after));
+                    page(beyond, limit, body)
+                }
             }
         })
     }
@@ -280,7 +307,7 @@ impl Engine for MemoryEngine {
                 .records
                 .iter()
                 .filter(|stored| stored.position > after && stored.record.subject == subject);
-            found.take(limit as usize).cloned().collect()
+            page(found, limit, |stored| stored.record.body.len())
         })
     }
 
@@ -290,7 +317,7 @@ impl Engine for MemoryEngine {
                 .events
                 .iter()
                 .filter(|event| event.stream == stream && event.revision >= from);
-            found.take(limit as usize).cloned().collect()
+            page(found, limit, |stored| stored.event.body.len())
         })
     }
 
@@ -306,13 +333,8 @@ impl Engine for MemoryEngine {
                     .as_ref()
                     .is_none_or(|all| all.iter().any(|one| one == event.stream.family()))
             };
-            data.events
-                .iter()
-                .filter(|event| event.position > after)
-                .filter(wanted)
-                .take(limit as usize)
-                .cloned()
-                .collect()
+            let found = data.events.iter().filter(|event| event.position > after).filter(wanted);
+            page(found, limit, |stored| stored.event.body.len())
         })
     }
 
