@@ -2,10 +2,100 @@
 
 import type { Refusal } from './answer';
 
-export const shopName = 'The Ondol shop';
+export const words = {
+  shop: {
+    name: 'The Ondol shop',
+    footer:
+      'Warm things for the house. A reference shop that stands on Ondol: no real money, no real parcels.',
+    skip: 'Skip to the content',
+    nav: 'Shop',
+    basket: 'Basket',
+    orders: 'Orders',
+    wallet: 'Wallet',
+    signIn: 'Sign in',
+    signOut: 'Sign out',
+    register: 'Register',
+    lookAround: 'Look around',
+    tryAgain: 'Try again',
+    toFront: 'To the front page',
+  },
+  home: {
+    title: 'Everything',
+    heading: 'Warm things for the house',
+    description: 'Things for the table, the room, the desk, the bath and the garden.',
+    found: (q: string) => `Found for “${q}”`,
+    search: 'Search',
+    searchLabel: 'Search the shop',
+    searchHint: 'Teapot, lamp, soap …',
+    nothing: 'Nothing of that kind. Fewer or shorter words find more.',
+    first: 'From the beginning',
+    more: 'More of them',
+  },
+  product: {
+    quantity: 'How many',
+    add: 'Put into the basket',
+    added: (n: number) => `${count(n, 'piece')} put into your basket.`,
+    toBasket: 'Go to the basket',
+  },
+  basket: {
+    empty: 'Nothing in it yet.',
+    unknown: (id: string) => `Product ${id}`,
+    each: (price: string) => `${price} each`,
+    quantityOf: (name: string) => `How many of ${name}`,
+    change: 'Change',
+    changeOf: (name: string) => `Change how many of ${name}`,
+    remove: 'Remove',
+    removeOf: (name: string) => `Remove ${name}`,
+    section: 'Order',
+    total: 'Total',
+    wallet: 'In your wallet',
+    short: (amount: string) => `${amount} are missing.`,
+    addMoney: 'Add money',
+    order: 'Order and pay',
+    ordering: 'Ordering …',
+    blind: 'Ordering waits until every price can be shown.',
+    signIn: 'Sign in to order',
+    cancelled: 'See the cancelled order',
+  },
+  orders: {
+    none: 'None yet.',
+    older: 'Older orders',
+    pieces: (n: number) => count(n, 'piece'),
+  },
+  order: {
+    title: 'Order',
+    heading: 'Your order',
+    things: 'What you ordered',
+    product: 'Product',
+    pieces: 'Pieces',
+    each: 'Each',
+    total: 'Total',
+    history: 'What happened',
+    order: 'Order',
+    payment: 'Payment',
+    parcel: 'Parcel',
+    again: 'Put the same into the basket',
+  },
+  wallet: {
+    balance: (amount: string) => `Balance ${amount}.`,
+    added: (amount: string) => `${amount} added.`,
+    amount: 'Add, in euros',
+    add: 'Add money',
+    play: 'It is play money: add as much as you like.',
+  },
+  account: {
+    name: 'Name',
+    email: 'Email',
+    password: 'Password',
+    passwordHint: 'At least 8 characters.',
+    isNew: 'New here?',
+    isOld: 'Been here before?',
+  },
+  error: { missing: 'Not here', later: 'Not right now', other: 'That did not work' },
+};
 
 /** `Basket – The Ondol shop` */
-export const title = (page: string): string => `${page} – ${shopName}`;
+export const title = (page: string): string => `${page} – ${words.shop.name}`;
 
 export const count = (n: number, one: string, many = `${one}s`): string =>
   `${n.toLocaleString('en-IE')} ${n === 1 ? one : many}`;
