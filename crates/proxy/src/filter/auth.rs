@@ -61,6 +61,7 @@ impl Authority {
     }
 
     /// Takes a snapshot's issuers; one that is the same keeps its keys and tokens. Reads a small file for a new one.
+    /// Fetches that failed are made again at once: the snapshot may have brought the instance that was missing.
     pub fn apply(&self, specs: &BTreeMap<String, wire::Issuer>) {
         let mut issuers = lock(&self.issuers);
         issuers.retain(|name, issuer| specs.get(name) == Some(&issuer.spec));
@@ -73,6 +74,9 @@ impl Authority {
                     .and_then(|folder| keys::kept(folder, name, spec, now));
                 Arc::new(Issuer::new(name, spec, kept))
             });
+        }
+        for issuer in issuers.values() {
+            lock(&issuer.schedule).hurry();
         }
         drop(issuers);
         self.wanted.notify_one();

@@ -2,7 +2,7 @@
 //!
 //! Invariants
 //! - Never two fetches of one issuer within ten seconds of a good one, whatever clients send; after a failed one the
-//!   next comes after 250 ms, doubling to ten seconds, with full jitter's upper half.
+//!   next comes after 250 ms, doubling to ten seconds, with full jitter's upper half, or with the next snapshot.
 //! - A key id that a fetch did not bring causes no other fetch for a minute ([`UNKNOWN_FOR`]).
 //! - The last good set holds for 24 hours without the service, over restarts of the proxy too (`FOLDER/jwks-NAME.json`).
 //! - Symmetric keys and keys for anything but signatures are not taken.
@@ -197,6 +197,11 @@ impl Schedule {
         self.wanted = false;
     }
 
+    /// What made fetches fail may have changed: the next one is due at once. After a good one nothing changes.
+    pub(super) fn hurry(&mut self) {
+        self.last.take_if(|last| last.failures > 0);
+    }
+
     /// A good fetch did not bring this id.
     pub(super) fn miss(&mut self, kid: &str, now: Duration) {
         if self.unknown.len() >= MOST_UNKNOWN {
@@ -286,6 +291,17 @@ mod tests {
         schedule.ended(SEC, true, 0);
         schedule.ended(SEC, false, u64::MAX);
         assert_eq!(schedule.due() - SEC, FIRST_PAUSE);
+    }
+
+    #[test]
+    fn news_make_a_failed_fetch_due_at_once_and_a_good_one_not() {
+        let mut schedule = Schedule::default();
+        schedule.ended(SEC, false, u64::MAX);
+        schedule.hurry();
+        assert_eq!(schedule.due(), Duration::ZERO);
+        schedule.ended(2 * SEC, true, 0);
+        schedule.hurry();
+        assert_eq!(schedule.due(), 302 * SEC);
     }
 
     #[test]
