@@ -38,6 +38,8 @@ use tokio::sync::OwnedSemaphorePermit;
 const STAY: Duration = Duration::from_secs(1);
 /// How long past its timeout a call may take to end; the caller itself should end it before.
 const GRACE: Duration = Duration::from_millis(500);
+/// Most bytes of a saga's row at its start: half of what a row takes, so that there is room for what its steps answer.
+const MAX_AT_START: usize = 2 * 1024 * 1024;
 
 /// What an attempt came to, before it is read.
 struct Ended {
@@ -172,7 +174,15 @@ impl Driver {
             Err(outcome) => outcome,
         };
         let next = self.decide(Input::Outcome { step, op, n, outcome })?;
-        self.commit(next, Also::default()).await
+        match self.commit(next, Also::default()).await {
+            // All that its steps answered is more than a row holds. A person must look; calling again would not help.
+            Err(SagaError::Store(error @ StoreError::TooLarge { .. })) => {
+                let outcome = Outcome::Unusable(format!("the answer cannot be kept: {error}"));
+                let next = self.decide(Input::Outcome { step, op, n, outcome })?;
+                self.commit(next, Also::default()).await
+            }
+            done => done,
+        }
     }
 
     async fn command(&mut self, command: Command) -> Result<Vec<Effect>, SagaError> {
@@ -231,7 +241,7 @@ impl Driver {
         ))
     }
 
-    /// Makes `next` durable and true, then gives its effects free.
+    /// Makes `next` durable and true, then gives its effects free. Of a `next` that is too large nothing has happened.
     async fn commit(&mut self, next: Next, also: Also) -> Result<Vec<Effect>, SagaError> {
         if next.state == self.saved.state && next.events.is_empty() {
             return Ok(next.effects);
@@ -246,7 +256,7 @@ impl Driver {
 
     async fn write(&mut self, next: Next, also: Also, first: bool) -> Result<Vec<Effect>, SagaError> {
         let Next { state, events, effects } = next;
-        self.saved.state = state;
+        let before = std::mem::replace(&mut self.saved.state, state);
         if self.saved.state.phase.is_final() && self.saved.answer.is_none() {
             let known = Known {
                 id: &self.key,
@@ -270,8 +280,16 @@ impl Driver {
                 body,
             });
         }
-        write.rows.push(RowOp::Put(Table::Saga, self.row(at)?));
-        self.store(write, first).await?;
+        let row = self.row(at)?;
+        if first {
+            fits_at_start(row.body.len())?;
+        }
+        write.rows.push(RowOp::Put(Table::Saga, row));
+        let stored = self.store(write, first).await;
+        if matches!(stored, Err(StoreError::TooLarge { .. })) {
+            (self.saved.state, self.saved.answer) = (before, None);
+        }
+        stored?;
         Ok(effects)
     }
 
@@ -351,6 +369,14 @@ impl Driver {
     pub(crate) fn id(&self) -> SagaId {
         self.claim.id
     }
+}
+
+fn fits_at_start(size: usize) -> Result<(), StoreError> {
+    let (what, limit) = ("a saga with this body", MAX_AT_START);
+    if size > limit {
+        return Err(StoreError::TooLarge { what, size, limit });
+    }
+    Ok(())
 }
 
 /// One attempt, within the bound of its service. Waiting for a place counts as not sent.

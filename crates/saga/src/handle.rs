@@ -127,11 +127,15 @@ impl Sagas {
             .plan_named(&request.saga)
             .ok_or_else(|| Refusal::unknown_saga(&request.saga))?;
         let key = start::key_row(&request)?;
-        let input = start::input(&plan, &request)?;
+        let input = match start::input(&plan, &request) {
+            Ok(input) => input,
+            // What fitted the definition of its day still joins, whatever the present one asks for.
+            Err(refusal) => return self.join_or(refusal, key.as_ref(), wait).await,
+        };
         let places = self.shared.places.clone();
         let place = tokio::time::timeout(self.shared.settings.place_wait, places.acquire_owned()).await;
         let Ok(Ok(place)) = place else {
-            return self.without_place(key.as_ref(), wait).await;
+            return self.join_or(Refusal::full(), key.as_ref(), wait).await;
         };
 
         let ports = &self.shared.ports;
@@ -174,6 +178,9 @@ impl Sagas {
                 self.await_end(id, watcher, wait).await
             }
             Ok(Err(SagaError::Store(StoreError::Exists(row)))) => self.join(&row, key.as_ref(), wait).await,
+            Ok(Err(SagaError::Store(error @ StoreError::TooLarge { .. }))) => {
+                Err(Refusal::too_large(error.to_string()))
+            }
             Ok(Err(error)) => Err(Refusal::store(
                 Some(id).filter(|_| is_doubtful(&error)),
                 error.to_string(),
@@ -182,13 +189,13 @@ impl Sagas {
         }
     }
 
-    /// No new saga can begin; the one that the key began can be joined all the same.
-    async fn without_place(&self, key: Option<&KeyRow>, wait: Duration) -> Result<StartAnswer, Refusal> {
-        let Some(known) = key else { return Err(Refusal::full()) };
+    /// No new saga can begin, as `refusal` says; the one that the key began with this body can be joined all the same.
+    async fn join_or(&self, refusal: Refusal, key: Option<&KeyRow>, wait: Duration) -> Result<StartAnswer, Refusal> {
+        let Some(known) = key else { return Err(refusal) };
         let row = self.shared.ports.engine.row(Table::StartKey, known.key.clone()).await;
         match row.map_err(|error| Refusal::store(None, error.to_string()))? {
             Some(row) => self.join(&row, key, wait).await,
-            None => Err(Refusal::full()),
+            None => Err(refusal),
         }
     }
 

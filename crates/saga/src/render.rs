@@ -60,6 +60,9 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
+/// Longest body of a starter's answer, in bytes; it is kept with the saga, escaped as a JSON string.
+pub const MAX_ANSWER: usize = 256 * 1024;
+
 impl Known<'_> {
     /// The call of attempt `n`, made under `epoch`.
     ///
@@ -182,6 +185,10 @@ impl Known<'_> {
             Ok::<_, FillError>((location, body))
         };
         match fill() {
+            Ok((_, body)) if body.len() > MAX_ANSWER => {
+                tracing::warn!(saga = %self.id, bytes = body.len(), "answer is too long to be kept; the plain one is given");
+                None
+            }
             Ok((location, body)) => Some(FinalAnswer {
                 status: planned.status.as_u16(),
                 location,

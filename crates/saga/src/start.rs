@@ -150,6 +150,15 @@ impl Refusal {
         }
     }
 
+    pub(crate) fn too_large(why: String) -> Self {
+        Self::new(
+            ErrorCode::new("SG-008"),
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "The body is too large",
+            why,
+        )
+    }
+
     pub(crate) fn full() -> Self {
         let detail = "as many sagas run as this controller drives at once; nothing was started";
         let refusal = Self::new(
@@ -287,12 +296,7 @@ pub(crate) fn input(plan: &Plan, request: &StartRequest) -> Result<Value, Refusa
             "the body has {} bytes; at most {MAX_INPUT} start a saga",
             request.body.len()
         );
-        return Err(Refusal::new(
-            ErrorCode::new("SG-008"),
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "The body is too large",
-            detail,
-        ));
+        return Err(Refusal::too_large(detail));
     }
     let input = match request.body.as_ref() {
         b"" => Value::Null,
