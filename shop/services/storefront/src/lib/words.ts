@@ -71,9 +71,7 @@ export const words = {
     each: 'Each',
     total: 'Total',
     history: 'What happened',
-    order: 'Order',
-    payment: 'Payment',
-    parcel: 'Parcel',
+    number: 'Order number',
     again: 'Put the same into the basket',
   },
   wallet: {

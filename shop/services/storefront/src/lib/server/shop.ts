@@ -20,8 +20,6 @@ export interface Order {
   total: number;
   currency: string;
   reason: string | null;
-  payment: string | null;
-  shipment: string | null;
   history: { type: string; at: string }[];
 }
 
