@@ -5,6 +5,7 @@
 
 use crate::io::Io;
 use bytes::BytesMut;
+use ondol_core::task::Tasks;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
@@ -12,11 +13,15 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Notify;
 
 /// Client connections of one worker.
 pub const MAX_CONNECTIONS: usize = 16_384;
 /// Client connections from one address to a gateway listener, per worker; loopback and trusted proxies are exempt.
 pub const MAX_PER_ADDRESS: u32 = 256;
+
+/// Once the proxy ends: for a request that was on its way already over a connection without one.
+pub const LAST_CALL: Duration = Duration::from_millis(100);
 
 /// HTTP/2's first bytes (RFC 9113, section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -103,8 +108,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Reads until it is certain whether the client speaks HTTP/2; what was read is in `buf`. `None` when it says nothing.
-pub async fn speaks_http2(io: &Io, buf: &mut BytesMut, timeout: Duration) -> Option<bool> {
+/// Reads until it is certain whether the client speaks HTTP/2; what was read is in `buf`. `None` when it says nothing
+/// in time, or within [`LAST_CALL`] of the end that `ending` tells.
+pub async fn speaks_http2(io: &Io, buf: &mut BytesMut, timeout: Duration, ending: &Tasks) -> Option<bool> {
     let sniff = async {
         loop {
             let n = buf.len().min(PREFACE.len());
@@ -120,7 +126,14 @@ pub async fn speaks_http2(io: &Io, buf: &mut BytesMut, timeout: Duration) -> Opt
             }
         }
     };
-    tokio::time::timeout(timeout, sniff).await.ok().flatten()
+    let last_call = async {
+        ending.stopping().await;
+        tokio::time::sleep(LAST_CALL).await;
+    };
+    tokio::select! {
+        sniffed = tokio::time::timeout(timeout, sniff) => sniffed.ok().flatten(),
+        () = last_call => None,
+    }
 }
 
 /// How many connections a worker has, in all and by address.
@@ -128,6 +141,8 @@ pub async fn speaks_http2(io: &Io, buf: &mut BytesMut, timeout: Duration) -> Opt
 pub struct Census {
     all: Cell<usize>,
     by_address: RefCell<HashMap<IpAddr, u32>>,
+    /// Rung when the last one is gone.
+    gone: Notify,
 }
 
 /// One connection among those counted.
@@ -140,6 +155,13 @@ impl Census {
     /// Whether a worker may take another connection.
     pub fn has_room(&self) -> bool {
         self.all.get() < MAX_CONNECTIONS
+    }
+
+    /// Resolves when there is no connection. One waiter.
+    pub async fn empty(&self) {
+        while self.all.get() > 0 {
+            self.gone.notified().await;
+        }
     }
 
     /// Counts a connection; `None` when `address`, if it is to be limited, has too many.
@@ -163,6 +185,9 @@ impl Census {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.census.all.set(self.census.all.get() - 1);
+        if self.census.all.get() == 0 {
+            self.census.gone.notify_one();
+        }
         if let Some(address) = self.address {
             let mut by_address = self.census.by_address.borrow_mut();
             if let Some(count) = by_address.get_mut(&address) {

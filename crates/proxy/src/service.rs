@@ -9,6 +9,7 @@
 //! Invariants
 //! - Ready only with a whole snapshot: one from the controller, or the last one on disk if it is of this boot.
 //! - A snapshot is acknowledged when all workers serve by it and listen on its sockets.
+//! - Told to stop, it takes no new connections, ends what it has begun within [`Config::drain`], and returns.
 //! - The controller's absence changes nothing but that no newer snapshot comes.
 //!
 //! Not here: who decides what a snapshot says (the controller), who binds sockets (the supervisor).
@@ -29,6 +30,7 @@ use ondol_core::wire::supervision::SocketName;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Gives listening sockets by name; in the program it asks the supervisor.
@@ -45,6 +47,8 @@ pub struct Config {
     pub boot: BootId,
     /// Threads that serve; at least one.
     pub workers: usize,
+    /// How long requests under way may go on once the role is told to stop.
+    pub drain: Duration,
     /// Where the sockets come from.
     pub sockets: Arc<dyn SocketSource>,
     /// Where the access log goes: one JSON line per request.
@@ -58,7 +62,7 @@ pub struct Config {
 /// Orders that a worker may have waiting; the control thread waits for each before it gives the next.
 const ORDERS: usize = 2;
 
-/// Runs the role on this thread and `config.workers` others until `tasks` stops.
+/// Runs the role on this thread and `config.workers` others until `tasks` stops and what was begun has ended.
 ///
 /// # Errors
 /// When the system gives no thread or runtime.
@@ -74,10 +78,10 @@ pub fn run(mut config: Config, tasks: &Tasks) -> io::Result<()> {
     let (mut orders, mut threads) = (Vec::new(), Vec::new());
     for number in 0..config.workers.max(1) {
         let (sender, receiver) = mpsc::channel(ORDERS);
-        let (shared, tasks) = (shared.clone(), tasks.child());
+        let (shared, tasks, drain) = (shared.clone(), tasks.child(), config.drain);
         let make = move |tasks| Worker::new(shared, fast_entropy(), tasks);
         threads.push(Tasks::thread(&format!("proxy-{number}"), move || {
-            worker::run(make, receiver, tasks)
+            worker::run(make, receiver, tasks, drain)
         })?);
         orders.push(sender);
     }

@@ -1,4 +1,8 @@
 //! One worker: a thread with a runtime of its own, accepting on its own descriptors and serving what it accepted.
+//!
+//! Its end is gentle: told to stop, it accepts no more at once (who knocks waits in the socket for the next proxy), and
+//! each connection ends after the request that it serves, or within [`listener::LAST_CALL`] if it serves none. What has
+//! not ended within the limit given is cut. Tests: `tests/ending.rs`.
 
 use crate::h1;
 use crate::h2;
@@ -34,25 +38,47 @@ pub struct Order {
     pub done: oneshot::Sender<io::Result<()>>,
 }
 
-/// Serves until the family stops. Call on a thread of its own.
+/// What the tasks of a worker's connections share.
+struct Room {
+    worker: Worker,
+    census: Rc<Census>,
+    /// Stops when the worker is told to end.
+    ending: Tasks,
+    /// Connections: they see the end and finish by themselves.
+    lasting: Tasks,
+}
+
+/// Serves until the family stops, and then for at most `drain` what it has begun. Call on a thread of its own.
 ///
 /// # Errors
 /// When the system gives no runtime.
-pub fn run(make: impl FnOnce(Tasks) -> Worker, orders: mpsc::Receiver<Order>, tasks: Tasks) -> io::Result<()> {
+pub fn run(
+    make: impl FnOnce(Tasks) -> Worker,
+    orders: mpsc::Receiver<Order>,
+    ending: Tasks,
+    drain: Duration,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let stopping = tasks.stopping();
     tokio::task::LocalSet::new().block_on(&runtime, async move {
-        let serving = serve(Rc::new(make(tasks.clone())), orders, tasks);
+        let (stopping, lasting, census) = (ending.stopping(), Tasks::new(), Rc::new(Census::default()));
+        let room = Rc::new(Room {
+            worker: make(lasting.clone()),
+            census: census.clone(),
+            ending,
+            lasting,
+        });
         tokio::select! {
-            () = serving => {}
+            () = serve(room, orders) => {}
             () = stopping => {}
+        }
+        if tokio::time::timeout(drain, census.empty()).await.is_err() {
+            tracing::warn!(?drain, "requests did not end in time; they are cut");
         }
     });
     Ok(())
 }
 
-async fn serve(worker: Rc<Worker>, mut orders: mpsc::Receiver<Order>, tasks: Tasks) {
-    let census = Rc::new(Census::default());
+async fn serve(room: Rc<Room>, mut orders: mpsc::Receiver<Order>) {
     let mut listening = HashMap::<SocketName, Tasks>::new();
     let mut tidy = tokio::time::interval(TIDY);
     loop {
@@ -61,29 +87,31 @@ async fn serve(worker: Rc<Worker>, mut orders: mpsc::Receiver<Order>, tasks: Tas
                 let Some(Order { open, close, done }) = order else { return };
                 close.iter().filter_map(|name| listening.remove(name)).for_each(|listener| listener.stop());
                 let opened = open.into_iter().try_for_each(|(name, socket)| {
-                    let (listener, family) = (Listener::new(socket)?, tasks.child());
-                    let accepting = accept(worker.clone(), listener, name.clone(), census.clone(), tasks.clone());
-                    family.spawn_local(Kind::Listener, accepting);
+                    let (listener, family) = (Listener::new(socket)?, room.ending.child());
+                    family.spawn_local(Kind::Listener, accept(room.clone(), listener, name.clone()));
                     listening.insert(name, family);
                     Ok(())
                 });
                 let _ = done.send(opened); // Whoever asked may have gone.
             }
-            _ = tidy.tick() => worker.pool.tidy(),
+            _ = tidy.tick() => room.worker.pool.tidy(),
         }
     }
 }
 
-async fn accept(worker: Rc<Worker>, listener: Listener, name: SocketName, census: Rc<Census>, tasks: Tasks) {
+async fn accept(room: Rc<Room>, listener: Listener, name: SocketName) {
     loop {
-        while !census.has_room() {
+        while !room.census.has_room() {
             tokio::time::sleep(FULL).await;
         }
         let (io, peer) = listener.accept().await;
-        let limited = peer.filter(|peer| is_limited(&worker, &name, *peer));
+        let limited = peer.filter(|peer| is_limited(&room.worker, &name, *peer));
         // Too many from one address: closed at once, which costs less than any answer.
-        let Some(counted) = census.enter(limited) else { continue };
-        tasks.spawn_local(Kind::Connection, connection(worker.clone(), io, name.clone(), counted));
+        let Some(counted) = room.census.enter(limited) else {
+            continue;
+        };
+        room.lasting
+            .spawn_local(Kind::Connection, connection(room.clone(), io, name.clone(), counted));
     }
 }
 
@@ -98,13 +126,9 @@ fn is_limited(worker: &Worker, socket: &SocketName, peer: IpAddr) -> bool {
 }
 
 /// Serves one connection; a panic ends it alone.
-async fn connection(worker: Rc<Worker>, io: Io, name: SocketName, _counted: Counted) {
-    let _open = worker.shared().counters.connection();
-    if AssertUnwindSafe(speak(&worker, io, &name))
-        .catch_unwind()
-        .await
-        .is_err()
-    {
+async fn connection(room: Rc<Room>, io: Io, name: SocketName, _counted: Counted) {
+    let _open = room.worker.shared().counters.connection();
+    if AssertUnwindSafe(speak(&room, io, &name)).catch_unwind().await.is_err() {
         tracing::error!(
             code = "GW-029",
             socket = name.0,
@@ -113,12 +137,13 @@ async fn connection(worker: Rc<Worker>, io: Io, name: SocketName, _counted: Coun
     }
 }
 
-async fn speak(worker: &Rc<Worker>, io: Io, name: &SocketName) {
+async fn speak(room: &Room, io: Io, name: &SocketName) {
+    let Room { worker, ending, .. } = room;
     let mut buf = BytesMut::new();
     let (front, clock) = (Front { worker, socket: name }, worker.shared().clock.clone());
-    match listener::speaks_http2(&io, &mut buf, h1::server::HEAD_TIMEOUT).await {
+    match listener::speaks_http2(&io, &mut buf, h1::server::HEAD_TIMEOUT, ending).await {
         None => {}
-        Some(true) => h2::server::serve(io, buf, clock, &front).await,
-        Some(false) => h1::server::serve(&io, buf, clock, &front).await,
+        Some(true) => h2::server::serve(io, buf, clock, &front, ending).await,
+        Some(false) => h1::server::serve(&io, buf, clock, &front, ending).await,
     }
 }

@@ -8,12 +8,14 @@ use h2::client::SendRequest;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Request, Response};
-use ondol_core::task::Tasks;
+use ondol_core::task::{Kind, Tasks};
 use ondol_core::wire::proxy::{Protocol, Snapshot};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// Runs a test on a runtime of its own, with an end.
 fn on_runtime(test: impl Future<Output = ()>) {
@@ -35,14 +37,14 @@ async fn instance<F: Future<Output = ()> + 'static>(
 ) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let address = listener.local_addr().expect("address");
-    let (own, answer) = (tasks.clone(), std::rc::Rc::new(answer));
-    tasks.spawn_local(ondol_core::task::Kind::Other, async move {
+    let (own, answer) = (tasks.clone(), Rc::new(answer));
+    tasks.spawn_local(Kind::Other, async move {
         while let Ok((stream, _)) = listener.accept().await {
             let (tasks, answer) = (own.clone(), answer.clone());
-            own.spawn_local(ondol_core::task::Kind::Other, async move {
+            own.spawn_local(Kind::Other, async move {
                 let mut connection = h2::server::handshake(stream).await.expect("handshake");
                 while let Some(Ok((request, respond))) = connection.accept().await {
-                    tasks.spawn_local(ondol_core::task::Kind::Other, answer(request, respond));
+                    tasks.spawn_local(Kind::Other, answer(request, respond));
                 }
             });
         }
@@ -53,7 +55,7 @@ async fn instance<F: Future<Output = ()> + 'static>(
 async fn client(tasks: &Tasks, address: SocketAddr) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(address).await.expect("connect");
     let (sender, connection) = h2::client::handshake(stream).await.expect("handshake");
-    tasks.spawn_local(ondol_core::task::Kind::Other, async move {
+    tasks.spawn_local(Kind::Other, async move {
         let _ = connection.await;
     });
     sender.ready().await.expect("ready")
@@ -193,7 +195,7 @@ fn a_client_that_resets_its_stream_ends_the_instances_stream() {
         let (dir, tasks) = (tempfile::tempdir().expect("a folder"), Tasks::new());
         let (told, reset) = tokio::sync::oneshot::channel();
         let told = std::cell::RefCell::new(Some(told));
-        let told = std::rc::Rc::new(told);
+        let told = Rc::new(told);
         let slow = instance(&tasks, move |_request, mut respond| {
             let told = told.clone();
             async move {
@@ -278,5 +280,65 @@ fn a_large_body_passes_with_its_windows() {
             got += data.len();
         }
         assert_eq!(got, SIZE);
+    });
+}
+
+/// An instance that says when it was asked, and answers when told.
+async fn slow_instance(tasks: &Tasks) -> (SocketAddr, Rc<Notify>, Rc<Notify>) {
+    let (asked, go) = (Rc::new(Notify::new()), Rc::new(Notify::new()));
+    let (asking, may_go) = (asked.clone(), go.clone());
+    let address = instance(tasks, move |_request, mut respond| {
+        let (asking, may_go) = (asking.clone(), may_go.clone());
+        async move {
+            asking.notify_one();
+            may_go.notified().await;
+            let _ = respond.send_response(Response::new(()), true); // Its client may have gone.
+        }
+    });
+    (address.await, asked, go)
+}
+
+#[test]
+fn a_proxy_that_ends_finishes_running_streams_and_takes_no_new_ones() {
+    on_runtime(async {
+        let (dir, tasks) = (tempfile::tempdir().expect("a folder"), Tasks::new());
+        let (address, asked, go) = slow_instance(&tasks).await;
+        let clusters = vec![cluster("slow", Protocol::H2c, &[address])];
+        let (running, _controller) = serving(dir.path(), snapshot(routes("slow"), vec![], clusters)).await;
+        let stream = TcpStream::connect(running.gateway).await.expect("connect");
+        let (mut sender, connection) = h2::client::handshake(stream).await.expect("handshake");
+        let ended = tasks.spawn_local(Kind::Other, connection);
+        let request = Request::get("http://shop/slow").body(()).expect("a request");
+        let (response, _) = sender.send_request(request, true).expect("sent");
+        asked.notified().await;
+        running.tell_to_stop();
+        go.notify_one();
+        assert_eq!(response.await.expect("the running stream's answer").status(), 200);
+        ended
+            .await
+            .expect("no panic")
+            .expect("not cancelled")
+            .expect("a clean end");
+        tokio::task::spawn_blocking(|| running.stop()).await.expect("stopped");
+    });
+}
+
+#[test]
+fn a_connection_that_breaks_under_a_stream_leaves_the_streams_record() {
+    on_runtime(async {
+        let (dir, tasks) = (tempfile::tempdir().expect("a folder"), Tasks::new());
+        let (address, asked, _go) = slow_instance(&tasks).await;
+        let clusters = vec![cluster("slow", Protocol::H2c, &[address])];
+        let (running, _controller) = serving(dir.path(), snapshot(routes("slow"), vec![], clusters)).await;
+        let stream = TcpStream::connect(running.gateway).await.expect("connect");
+        let (mut sender, connection) = h2::client::handshake(stream).await.expect("handshake");
+        let driver = tasks.spawn_local(Kind::Other, connection);
+        let request = Request::get("http://shop/gone").body(()).expect("a request");
+        let _response = sender.send_request(request, true).expect("sent");
+        asked.notified().await;
+        driver.abort();
+        let line = tokio::task::spawn_blocking(move || (running.log.line("/gone"), running)).await;
+        let (line, _running) = line.expect("a record");
+        assert_eq!(line["status"].as_u64(), Some(499));
     });
 }

@@ -15,6 +15,10 @@ use ondol_proxy::service::{Config, SocketSource};
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// For running requests to end, once told to stop; the supervisor waits 10 s before it kills.
+const DRAIN: Duration = Duration::from_secs(8);
 
 pub(super) fn run(args: RoleArgs) -> anyhow::Result<ExitCode> {
     log();
@@ -29,6 +33,7 @@ pub(super) fn run(args: RoleArgs) -> anyhow::Result<ExitCode> {
         boot,
         workers: std::thread::available_parallelism().map_or(1, Into::into),
         sockets: Arc::new(FromSupervisor(home.supervisor())),
+        drain: DRAIN,
         // Captured by the supervisor with everything else that the proxy says.
         access_log: Box::new(io::stdout()),
         clock: Arc::new(SystemClock),

@@ -12,6 +12,7 @@ use crate::timer::Timer;
 use crate::tunnel;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
+use ondol_core::task::Tasks;
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
@@ -56,12 +57,20 @@ pub(super) struct H1Reply<'c> {
     pub bodiless: bool,
     pub close: bool,
     watching: bool,
+    /// Has stopped when the proxy ends: then this answer is the connection's last.
+    ending: &'c Tasks,
     pub outcome: Outcome,
 }
 
 impl<'c> H1Reply<'c> {
     /// An answer that may keep the connection.
-    pub fn new(io: &'c Io, out: &'c mut Vec<u8>, timer: &'c mut Timer, progress: &'c Progress) -> Self {
+    pub fn new(
+        io: &'c Io,
+        out: &'c mut Vec<u8>,
+        timer: &'c mut Timer,
+        progress: &'c Progress,
+        ending: &'c Tasks,
+    ) -> Self {
         let (http10, bodiless, close) = (false, false, false);
         Self {
             io,
@@ -73,6 +82,7 @@ impl<'c> H1Reply<'c> {
             bodiless,
             close,
             watching: true,
+            ending,
             outcome: Outcome::Gone,
         }
     }
@@ -195,7 +205,7 @@ impl Reply for H1Reply<'_> {
             None if self.http10 => Some(Length::UntilClose),
             None => Some(Length::Chunked),
         };
-        self.close |= length == Some(Length::UntilClose) || !self.body_is_nearly_read();
+        self.close |= length == Some(Length::UntilClose) || !self.body_is_nearly_read() || self.ending.is_stopping();
         self.out.clear();
         write::response(&head, length, self.close, self.out);
         if length.is_none() {

@@ -14,13 +14,16 @@ use super::reply::{H1Reply, Outcome, Progress};
 use crate::check::HeadError;
 use crate::exchange::{Reply, Request, Service};
 use crate::io::Io;
+use crate::listener::LAST_CALL;
 use crate::message::{Body, BodyError, Frame, PIECE, RequestHead, Source};
 use crate::timer::Timer;
 use bytes::{Buf, BytesMut};
 use http::Method;
 use ondol_core::clock::SharedClock;
+use ondol_core::task::Tasks;
 use std::cell::Cell;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -38,18 +41,26 @@ pub const DRAIN: u64 = 64 << 10;
 const LINGER: Duration = Duration::from_secs(2);
 const READ: usize = 4 << 10;
 
-/// Serves a connection until either side ends it. `buf` holds what was read of it already.
-pub async fn serve<S: Service>(io: &Io, mut buf: BytesMut, clock: SharedClock, service: &S) {
+/// Serves a connection until either side ends it, or until no request is under way once `ending` has stopped. `buf`
+/// holds what was read of it already.
+pub async fn serve<S: Service>(io: &Io, mut buf: BytesMut, clock: SharedClock, service: &S, ending: &Tasks) {
+    let mut told = std::pin::pin!(ending.stopping());
     let (mut timer, mut head, mut out) = (Timer::new(clock), RequestHead::default(), Vec::new());
     let peer = io.peer().map(|address| address.ip());
     for served in 1..=MAX_REQUESTS {
         head.clear();
-        let parsed = match read_head(io, &mut buf, &mut head, &mut timer, served == 1).await {
+        let mut reading = Reading {
+            io,
+            buf: &mut buf,
+            timer: &mut timer,
+            told: told.as_mut(),
+        };
+        let parsed = match reading.head(&mut head, served == 1).await {
             Ok(Some(parsed)) => parsed,
             Ok(None) => return,
             Err(error) => {
                 let progress = Progress::default();
-                let mut reply = H1Reply::new(io, &mut out, &mut timer, &progress);
+                let mut reply = H1Reply::new(io, &mut out, &mut timer, &progress, ending);
                 reply.close = true;
                 reply.send(service.refuse(error)).await;
                 return linger(io, buf, &mut timer).await;
@@ -60,7 +71,7 @@ pub async fn serve<S: Service>(io: &Io, mut buf: BytesMut, clock: SharedClock, s
             left: Cell::new(decoder.left()),
             awaited: Cell::new(parsed.expects),
         };
-        let mut reply = H1Reply::new(io, &mut out, &mut timer, &progress);
+        let mut reply = H1Reply::new(io, &mut out, &mut timer, &progress, ending);
         reply.close = !parsed.keep_alive || served == MAX_REQUESTS;
         reply.http10 = head.version == crate::message::Version::Http10;
         reply.bodiless = head.method == Method::HEAD;
@@ -105,44 +116,62 @@ pub async fn serve<S: Service>(io: &Io, mut buf: BytesMut, clock: SharedClock, s
     }
 }
 
-/// Reads and parses the next head; `None` when the client has no other request.
-async fn read_head(
-    io: &Io,
-    buf: &mut BytesMut,
-    head: &mut RequestHead,
-    timer: &mut Timer,
-    first: bool,
-) -> Result<Option<Parsed>, HeadError> {
-    let mut scanned = 0;
-    let mut begun = first || !buf.is_empty();
-    timer.arm(if begun { HEAD_TIMEOUT } else { IDLE_TIMEOUT });
-    if buf.is_empty() {
-        *buf = BytesMut::new(); // An idle connection holds no buffer.
-    }
-    loop {
-        if scanned == 0 && buf.starts_with(b"\r\n") {
-            buf.advance(2); // RFC 9112, 2.2: an empty line before a request is ignored, once.
+/// A connection between two requests.
+struct Reading<'c, T> {
+    io: &'c Io,
+    buf: &'c mut BytesMut,
+    timer: &'c mut Timer,
+    /// Resolves when the proxy ends.
+    told: Pin<&'c mut T>,
+}
+
+impl<T: Future<Output = ()>> Reading<'_, T> {
+    /// Reads and parses the next head; `None` when the client has no other request.
+    async fn head(&mut self, head: &mut RequestHead, first: bool) -> Result<Option<Parsed>, HeadError> {
+        let mut scanned = 0;
+        let mut begun = first || !self.buf.is_empty();
+        self.timer.arm(if begun { HEAD_TIMEOUT } else { IDLE_TIMEOUT });
+        if self.buf.is_empty() {
+            *self.buf = BytesMut::new(); // An idle connection holds no buffer.
         }
-        match head::find_end(buf, &mut scanned)? {
-            Some(end) if end <= MAX_HEAD => {
-                let parsed = head::parse_request(&buf[..end], head)?;
-                buf.advance(end);
-                return Ok(Some(parsed));
+        loop {
+            if scanned == 0 && self.buf.starts_with(b"\r\n") {
+                self.buf.advance(2); // RFC 9112, 2.2: an empty line before a request is ignored, once.
             }
-            None if buf.len() < MAX_HEAD => {}
-            _ if !buf[..MAX_HEAD].contains(&b'\n') => return Err(HeadError::TargetTooLong),
-            _ => return Err(HeadError::TooLarge),
+            match head::find_end(self.buf, &mut scanned)? {
+                Some(end) if end <= MAX_HEAD => {
+                    let parsed = head::parse_request(&self.buf[..end], head)?;
+                    self.buf.advance(end);
+                    return Ok(Some(parsed));
+                }
+                None if self.buf.len() < MAX_HEAD => {}
+                _ if !self.buf[..MAX_HEAD].contains(&b'\n') => return Err(HeadError::TargetTooLong),
+                _ => return Err(HeadError::TooLarge),
+            }
+            match self.fill().await {
+                Some(Ok(1..)) => {}
+                Some(_) => return Ok(None),
+                None if self.buf.is_empty() => return Ok(None),
+                None => return Err(HeadError::TooSlow),
+            }
+            if !begun {
+                begun = true;
+                self.timer.arm(HEAD_TIMEOUT);
+            }
         }
-        match timer.limit(io.fill(buf, READ)).await {
-            Some(Ok(1..)) => {}
-            Some(_) => return Ok(None),
-            None if buf.is_empty() => return Ok(None),
-            None => return Err(HeadError::TooSlow),
+    }
+
+    /// Reads more; `None` when the time is over, which is soon where no request has begun and the proxy ends.
+    async fn fill(&mut self) -> Option<io::Result<usize>> {
+        let idle = self.buf.is_empty();
+        let filling = self.timer.limit(self.io.fill(self.buf, READ));
+        tokio::select! {
+            biased;
+            filled = filling => return filled,
+            () = self.told.as_mut(), if idle => {}
         }
-        if !begun {
-            begun = true;
-            timer.arm(HEAD_TIMEOUT);
-        }
+        self.timer.arm(LAST_CALL);
+        self.timer.limit(self.io.fill(self.buf, READ)).await
     }
 }
 

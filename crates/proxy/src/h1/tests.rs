@@ -67,7 +67,7 @@ where
     let address = front.local_addr().expect("address");
     let serving = async {
         let (stream, _) = front.accept().await.expect("accept");
-        super::server::serve(&Io::Tcp(stream), BytesMut::new(), clock, &*service).await;
+        super::server::serve(&Io::Tcp(stream), BytesMut::new(), clock, &*service, &Tasks::new()).await;
     };
     let client = async { client(TcpStream::connect(address).await.expect("connect")).await };
     let ((), client, upstream) = tokio::time::timeout(Duration::from_secs(30), async {

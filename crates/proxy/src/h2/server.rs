@@ -14,11 +14,16 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{Method, StatusCode};
 use ondol_core::clock::SharedClock;
+use ondol_core::task::Tasks;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// For a client without streams to end a connection after it was asked to.
+const LEAVE: Duration = Duration::from_secs(5);
 
 /// A connection of which some bytes were read already.
 struct Begun {
@@ -67,8 +72,9 @@ impl AsyncWrite for Begun {
     }
 }
 
-/// Serves a connection until either side ends it. `first` holds what was read of it already.
-pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, service: &S) {
+/// Serves a connection until either side ends it; once `ending` has stopped, no new streams are taken. `first` holds what
+/// was read of it already. When it ends under streams, each is still told so and leaves its record.
+pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, service: &S, ending: &Tasks) {
     let peer = io.peer().map(|address| address.ip());
     let mut builder = h2::server::Builder::new();
     builder
@@ -83,30 +89,39 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
         return;
     };
     let mut streams = FuturesUnordered::new();
+    let (mut told, mut leaving) = (std::pin::pin!(ending.stopping()), false);
     timer.arm(IDLE_TIMEOUT);
     loop {
         // Streams first: what they all have to say then leaves with the connection's one write.
         let next = std::future::poll_fn(|cx| {
             while let Poll::Ready(Some(())) = streams.poll_next_unpin(cx) {
+                timer.arm(if leaving { LEAVE } else { IDLE_TIMEOUT });
+            }
+            let mut leave = !leaving && told.as_mut().poll(cx).is_ready();
+            while timer.poll(cx).is_ready() {
+                match (streams.is_empty(), leaving) {
+                    (true, true) => return Poll::Ready(None), // It was asked to end and does not.
+                    (true, false) => leave = true,
+                    (false, _) => {}
+                }
                 timer.arm(IDLE_TIMEOUT);
             }
-            if let Poll::Ready(accepted) = connection.poll_accept(cx) {
-                return Poll::Ready(accepted);
+            if leave {
+                leaving = true;
+                connection.graceful_shutdown();
+                timer.arm(LEAVE);
             }
-            if timer.poll(cx).is_ready() {
-                match streams.is_empty() {
-                    true => connection.graceful_shutdown(),
-                    false => timer.arm(IDLE_TIMEOUT),
-                }
-            }
-            Poll::Pending
+            // Last: this is what writes, a farewell too.
+            connection.poll_accept(cx)
         })
         .await;
         match next {
             Some(Ok((request, respond))) => streams.push(stream(request, respond, peer, clock.clone(), service)),
-            _ => return,
+            _ => break,
         }
     }
+    drop(connection);
+    while let Some(()) = streams.next().await {}
 }
 
 /// Serves one stream.

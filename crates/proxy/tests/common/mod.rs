@@ -221,11 +221,17 @@ impl Running {
     }
 
     pub fn start_on(dir: &Path, sockets: Arc<Sockets>, gateway: SocketAddr) -> Self {
+        Self::start_with(dir, sockets, gateway, PATIENCE)
+    }
+
+    /// With so long for running requests at its end.
+    pub fn start_with(dir: &Path, sockets: Arc<Sockets>, gateway: SocketAddr, drain: Duration) -> Self {
         let (tasks, log) = (Tasks::new(), Log::default());
         let config = Config {
             run_dir: dir.to_owned(),
             boot: boot(),
             workers: 2,
+            drain,
             sockets: sockets.clone(),
             access_log: Box::new(log.clone()),
             clock: Arc::new(SystemClock),
@@ -246,6 +252,11 @@ impl Running {
     /// A client's connection to the gateway.
     pub fn client(&self) -> TcpStream {
         connect(self.gateway)
+    }
+
+    /// What SIGTERM does.
+    pub fn tell_to_stop(&self) {
+        self.tasks.stop();
     }
 
     pub fn stop(mut self) {
