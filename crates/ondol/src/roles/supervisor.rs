@@ -33,6 +33,9 @@ pub(super) fn run(args: RoleArgs) -> anyhow::Result<ExitCode> {
     let mut config = Config::new(&args.root);
     config.shim = vec![program.clone().into(), SHIM.into()];
     config.roles = vec![role("controller")?, role("proxy")?];
-    ondol_supervisor::run(config)?;
+    ondol_supervisor::run(config).map_err(|error| {
+        let code = error.code();
+        anyhow::Error::new(error).context(code)
+    })?;
     Ok(ExitCode::SUCCESS)
 }
