@@ -1,0 +1,93 @@
+//! A full disk under everything that Ondol writes: a small tmpfs.
+
+use crate::access::skip;
+use crate::system::{System, until};
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+use tempfile::TempDir;
+
+const SAGA: &str = "
+saga: book
+steps:
+  - seat: { call: \"PUT hello/part/seat/{saga.id}\", body: { how: [] }, compensate: \"DELETE hello/part/seat/{saga.id}\" }
+answer:
+  done: { status: 201, body: { id: \"{saga.id}\" } }
+";
+
+const HELLO: &str = "sagas: [book.saga.yaml]\nroutes:\n  - match: { prefix: /work }\n  - { name: book, match: { path: /book }, start: { saga: book, wait: 5s } }";
+
+/// A mounted tmpfs, taken away at the end.
+struct Small(TempDir);
+
+impl Small {
+    fn mount() -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(dir.path());
+        mount
+            .output()
+            .is_ok_and(|output| output.status.success())
+            .then(|| Self(dir))
+    }
+
+    /// Writes until nothing more fits.
+    fn fill(&self) -> PathBuf {
+        let path = self.0.path().join("filler");
+        let mut file = File::create(&path).expect("a file");
+        for piece in [64 << 10, 1] {
+            while file.write_all(&vec![0; piece]).is_ok() {}
+        }
+        path
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn on_a_full_disk_starts_are_told_to_come_again_and_nothing_acknowledged_is_lost() {
+    let Some(small) = Small::mount() else {
+        return skip("a full disk: mounting a tmpfs needs root");
+    };
+    let program = std::env::current_exe().expect("this program");
+    let system = System::at(None, small.0.path().to_owned(), &program, "", &[("hello", HELLO)]);
+    system.write("services/hello/book.saga.yaml", SAGA);
+    let system = system.up();
+    let book = |key: &str| system.ask("POST", "/book", &[("idempotency-key", key)], "{}");
+
+    let mut acknowledged = vec![];
+    let filler = small.fill();
+    let mut number = 0;
+    let refused = until("the disk is full", || {
+        number += 1;
+        let key = format!("k{number}");
+        let answer = book(&key);
+        if answer.status() == 201 {
+            acknowledged.push((key, answer.json()["id"].clone()));
+            return None;
+        }
+        Some(answer)
+    });
+    assert_eq!(refused.status(), 503, "{}", refused.text());
+    assert!(refused.field("retry-after").is_some(), "{refused:?}");
+    system.get("/work").expect(200);
+
+    std::fs::remove_file(filler).expect("removed");
+    until("starts go on", || {
+        let answer = book("after");
+        assert!(matches!(answer.status(), 201 | 202 | 503), "{}", answer.text());
+        (answer.status() == 201).then_some(())
+    });
+    for (key, id) in &acknowledged {
+        assert_eq!(&book(key).expect(201).json()["id"], id, "{key} joins what it started");
+    }
+    until("no saga is unfinished", || {
+        let running = system.json(&["saga", "list", "--state", "running"]);
+        running["items"].as_array().is_some_and(Vec::is_empty).then_some(())
+    });
+}

@@ -1,0 +1,91 @@
+//! From `up` to `down`.
+
+use crate::http;
+use crate::load::without_a_failed_request;
+use crate::system::System;
+use serde_json::Value;
+
+fn pids(service: &Value) -> Vec<i64> {
+    let instances = service["instances"].as_array().expect("instances");
+    instances
+        .iter()
+        .filter_map(|instance| instance["pid"].as_i64())
+        .collect()
+}
+
+#[test]
+fn a_system_is_restarted_and_scaled_without_a_failed_request_and_goes_without_a_trace() {
+    let hello = "scale: { min: 1, max: 3 }\nready: { http: /health }\nhealth: /health\nroutes: [ { match: { prefix: /work } } ]";
+    let system = System::new("", &[("hello", hello)]).up();
+
+    let status = system.json(&["status"]);
+    assert_eq!(status["system"], "tested");
+    assert_eq!(
+        status["gateways"][0][1],
+        format!("http://{}", system.gateway),
+        "{status}"
+    );
+    let before = system.service("hello");
+    assert_eq!(
+        (&before["state"], &before["ready"]),
+        (&"ready".into(), &1.into()),
+        "{before}"
+    );
+
+    without_a_failed_request(&system.gateway, "/work", |seen| {
+        let after: Value = system.json(&["restart", "hello"]);
+        assert_ne!(after["release"], before["release"]);
+        assert_ne!(pids(&after), pids(&before), "the process is another");
+        for count in ["3", "1"] {
+            let scaled = system.json(&["scale", "hello", count]);
+            assert_eq!(pids(&scaled).len().to_string(), count, "{scaled}");
+            seen.wait_for(50);
+        }
+    });
+    let refused = system.ondol(&["scale", "hello", "9"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.err.contains('3'), "says the bound: {}", refused.err);
+
+    system.ondol(&["down"]).good();
+    assert!(system.processes().is_empty(), "left: {:?}", system.processes());
+    assert!(http::ask(&system.gateway, "GET", "/work", &[], b"").is_err());
+    let status = system.ondol(&["status"]);
+    assert_eq!(
+        (status.code, status.err.contains("CL-003")),
+        (Some(1), true),
+        "{status:?}"
+    );
+}
+
+#[test]
+fn a_second_up_looks_on_and_a_second_supervisor_refuses() {
+    let system = System::new("", &[("hello", "routes: [ { match: { prefix: /work } } ]")]).up();
+    let before = system.processes();
+
+    let second = system.ondol(&["up", "--detach"]);
+    assert_eq!(
+        (second.code, second.err.contains("runs already")),
+        (Some(0), true),
+        "{second:?}"
+    );
+
+    let folder = system.folder.to_string_lossy().into_owned();
+    let supervisor = system.ondol(&["role", "supervisor", "--root", &folder]);
+    assert_eq!(
+        (supervisor.code, supervisor.err.contains("SV-001")),
+        (Some(1), true),
+        "{supervisor:?}"
+    );
+    assert_eq!(system.processes(), before);
+    system.get("/work").expect(200);
+}
+
+#[test]
+fn a_service_that_cannot_start_is_told_and_up_ends_with_1() {
+    let system = System::new("", &[("broken", "run: sh -c 'echo the oven is cold; exit 3'")]);
+    let up = system.ondol(&["up", "--detach"]);
+    assert_eq!(up.code, Some(1), "{up:?}");
+    assert!(up.err.contains("broken"), "{up:?}");
+    let logs = system.ondol(&["logs", "broken"]).good();
+    assert!(logs.contains("the oven is cold"), "{logs}");
+}
