@@ -152,6 +152,22 @@ async fn a_server_that_would_lose_acknowledged_writes_is_refused() {
     assert!(matches!(reason, OpenError::Unsafe(reason) if reason == "fsync is off"));
 }
 
+/// There an event's id in Korean would be an error of the whole batch, and then of the store.
+#[tokio::test]
+async fn a_database_that_cannot_hold_every_text_is_refused() {
+    let Some(server) = Postgres::start() else { return };
+    server.sql(
+        "postgres",
+        "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'",
+    );
+    let opened = Bench::at(server.url("latin")).open_with(Config::default()).await;
+    let error = opened.map(|_| ()).expect_err("must not open");
+    assert!(
+        matches!(&error, OpenError::Unsafe(reason) if reason == "server_encoding is LATIN1, not UTF8"),
+        "{error:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_schema_of_something_else_is_refused() {
     let Some(server) = Postgres::start() else { return };

@@ -53,7 +53,7 @@ async fn ask(client: &Client, query: &str) -> Result<String, Error> {
     Ok(row.unwrap_or_default().to_owned())
 }
 
-/// Refuses a server whose acknowledgement is no promise. Asked on every connection that writes: a setting may change.
+/// Refuses a server whose acknowledgement is no promise, or that cannot hold every text. Asked on every connection that writes: a setting may change.
 pub(super) async fn refuse_unsafe(client: &Client) -> Result<(), OpenError> {
     let version = ask(client, "SHOW server_version_num").await?;
     if version.parse().unwrap_or(0) < OLDEST {
@@ -65,6 +65,10 @@ pub(super) async fn refuse_unsafe(client: &Client) -> Result<(), OpenError> {
         if ask(client, &format!("SHOW {setting}")).await? == "off" {
             return Err(OpenError::Unsafe(format!("{setting} is off")));
         }
+    }
+    let encoding = ask(client, "SHOW server_encoding").await?;
+    if encoding != "UTF8" {
+        return Err(OpenError::Unsafe(format!("server_encoding is {encoding}, not UTF8")));
     }
     if ask(client, "SELECT pg_is_in_recovery()").await? == "t" {
         return Err(OpenError::Unsafe("it is a standby".into()));
