@@ -19,6 +19,7 @@ use ondol_deploy::instance::caller_socket_file;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::UnixStream;
 
 /// Idle connections kept for one service.
 const MAX_IDLE: usize = 256;
@@ -74,11 +75,10 @@ impl ProxyCaller {
 
     async fn connect(&self, service: &ServiceName) -> Result<Sender, CallError> {
         let path = self.run.join(caller_socket_file(service));
-        let stream = ondol_core::unix::connect(&path).and_then(|stream| {
-            stream.set_nonblocking(true)?;
-            tokio::net::UnixStream::from_std(stream)
-        });
-        let stream = stream.map_err(|error| CallError::NotSent(format!("the proxy at {}: {error}", path.display())))?;
+        let away = |error| CallError::NotSent(format!("the proxy at {}: {error}", path.display()));
+        // Never waits: a full backlog, which a proxy that is starting anew may leave, is an error at once.
+        let (name, _folder) = ondol_core::unix::short(&path).map_err(away)?;
+        let stream = UnixStream::connect(name).await.map_err(away)?;
         let (sender, driver) = handshake(TokioIo::new(stream))
             .await
             .map_err(|error| CallError::NotSent(error.to_string()))?;
@@ -92,27 +92,22 @@ impl ProxyCaller {
     async fn exchange(self, call: Call) -> Result<Answer, CallError> {
         let (service, timeout) = (call.service.clone(), call.timeout);
         let exchange = async {
-            let mut request = request(call)?;
-            let mut connection = match self.checkout(&service) {
-                Some(connection) => connection,
-                None => self.connect(&service).await?,
+            let request = request(call)?;
+            let (mut connection, kept) = match self.checkout(&service) {
+                Some(connection) => (connection, true),
+                None => (self.connect(&service).await?, false),
             };
-            let response = loop {
-                match connection.try_send_request(request).await {
-                    Ok(response) => break response,
-                    Err(mut error) => match error.take_message() {
-                        // Handed back: not a byte was sent, the idle connection had been closed.
-                        Some(unsent) => {
-                            request = unsent;
-                            connection = self.connect(&service).await?;
-                            connection
-                                .ready()
-                                .await
-                                .map_err(|error| CallError::NotSent(error.to_string()))?;
-                        }
-                        None => return Err(CallError::Unknown(error.into_error().to_string())),
-                    },
-                }
+            let response = match connection.try_send_request(request).await {
+                Err(mut error) => match error.take_message() {
+                    // Handed back: not a byte was sent, the idle connection had been closed.
+                    Some(request) if kept => {
+                        connection = self.connect(&service).await?;
+                        connection.send_request(request).await.map_err(unknown)?
+                    }
+                    Some(_) => return Err(CallError::NotSent(error.into_error().to_string())),
+                    None => return Err(unknown(error.into_error())),
+                },
+                Ok(response) => response,
             };
             let (head, body) = response.into_parts();
             let body = Limited::new(body, MAX_BODY).collect().await;
@@ -155,6 +150,10 @@ fn request(call: Call) -> Result<Request<Full<Bytes>>, CallError> {
     let millis = u64::try_from(call.timeout.as_millis()).unwrap_or(u64::MAX);
     headers.insert("ondol-deadline-ms", HeaderValue::from(millis));
     Ok(request)
+}
+
+fn unknown(error: hyper::Error) -> CallError {
+    CallError::Unknown(error.to_string())
 }
 
 fn judge(answer: Answer) -> Result<Answer, CallError> {
@@ -264,5 +263,18 @@ mod tests {
             .call(call(1_000))
             .await;
         assert!(matches!(alone, Err(CallError::NotSent(_))), "{alone:?}");
+    }
+    /// A call that waited here would hold up a thread of the controller, for as long as no proxy accepts.
+    #[tokio::test]
+    async fn a_full_backlog_is_not_sent_and_nobody_waits_for_it() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join(caller_socket_file(&call(0).service));
+        let socket = tokio::net::UnixSocket::new_stream().expect("socket");
+        socket.bind(&path).expect("bind");
+        let _deaf = socket.listen(0).expect("listen");
+        let _first = UnixStream::connect(&path).await.expect("the one that fits");
+        let caller = ProxyCaller::new(dir.path().into(), Tasks::new());
+        let refused = caller.call(call(20_000)).await;
+        assert!(matches!(refused, Err(CallError::NotSent(_))), "{refused:?}");
     }
 }
