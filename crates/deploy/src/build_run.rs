@@ -191,8 +191,19 @@ mod tests {
         };
         let mut plan = crate::fixtures::system(vec![crate::fixtures::service("orders")]);
         plan.services[0].run = vec!["missing/program".into()];
+        let boot = ondol_core::id::BootId {
+            system: "s".into(),
+            boot: "b".into(),
+        };
         let no_job: Arc<RunJob> = Arc::new(|_, _| Err("no job".into()));
-        start(Builds::new(dir.path()), &plan, vec![], false, no_job, Arc::new(tell));
+        start(
+            Builds::new(dir.path(), &boot),
+            &plan,
+            vec![],
+            false,
+            no_job,
+            Arc::new(tell),
+        );
         ended.recv().expect("ended");
         assert!(events.lock().expect("lock")[0].contains("DP-003"), "{events:?}");
     }

@@ -12,7 +12,7 @@
 use crate::config::{BuildPlan, ServicePlan};
 use crate::inputs::{self, InputError};
 use ondol_core::error::ErrorCode;
-use ondol_core::id::ServiceName;
+use ondol_core::id::{BootId, ServiceName};
 use ondol_core::wire::supervision::{Exit, JobSpec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -113,19 +113,24 @@ impl BuildError {
 struct Record {
     key: String,
     programs: Programs,
+    /// The supervisor's life in which this was last found to be so.
+    #[serde(default)]
+    boot: String,
 }
 
 /// The kept results under `.ondol/builds/`.
 #[derive(Clone, Debug)]
 pub struct Builds {
     folder: PathBuf,
+    boot: String,
 }
 
 impl Builds {
-    /// For the system whose state is in `state` (`.ondol`).
-    pub fn new(state: &Path) -> Self {
+    /// For the system whose state is in `state` (`.ondol`), in the supervisor's life `boot`.
+    pub fn new(state: &Path, boot: &BootId) -> Self {
         Self {
             folder: state.join("builds"),
+            boot: boot.to_string(),
         }
     }
 
@@ -140,8 +145,9 @@ impl Builds {
         run: impl FnOnce(JobSpec) -> Result<Exit, String>,
     ) -> Result<Built, BuildError> {
         let key = key(build, services)?;
-        if let Some(programs) = self.recorded(&build.name, Some(&key)) {
-            return Ok(Built::Cached(programs));
+        if let Some(record) = self.whole(&build.name).filter(|record| record.key == key) {
+            self.record(&build.name, key, &record.programs)?;
+            return Ok(Built::Cached(record.programs));
         }
         let exit = run(job(build)).map_err(|why| BuildError::Job {
             build: build.name.clone(),
@@ -159,13 +165,7 @@ impl Builds {
         for service in services {
             programs.insert(service.service.clone(), self.keep(service, Some(&build.name))?);
         }
-        self.record(
-            &build.name,
-            &Record {
-                key,
-                programs: programs.clone(),
-            },
-        )?;
+        self.record(&build.name, key, &programs)?;
         Ok(Built::Ran(programs))
     }
 
@@ -175,28 +175,28 @@ impl Builds {
     /// [`BuildError`] as [`Builds::keep`].
     pub(crate) fn take(&self, service: &ServicePlan) -> Result<Program, BuildError> {
         let program = self.keep(service, None)?;
-        let record = Record {
-            key: program.hash.clone(),
-            programs: Programs::from([(service.service.clone(), program.clone())]),
-        };
-        self.record(&taken(service), &record)?;
+        let programs = Programs::from([(service.service.clone(), program.clone())]);
+        self.record(&taken(service), program.hash.clone(), &programs)?;
         Ok(program)
     }
 
     /// What [`Builds::take`] wrote down last.
     pub(crate) fn taken(&self, service: &ServicePlan) -> Option<Program> {
-        self.recorded(&taken(service), None)?.remove(&service.service)
+        self.recorded(&taken(service))?.remove(&service.service)
     }
 
-    /// What the last build of this name gave, if its programs are all still there; with `key` only for these inputs.
-    pub fn recorded(&self, build: &str, key: Option<&str>) -> Option<Programs> {
+    /// What the last build of this name gave, if it was made or found to be up to date within this supervisor's life, and
+    /// its programs are all still there. Of an earlier life it may be older than the sources.
+    pub fn recorded(&self, build: &str) -> Option<Programs> {
+        let record = self.whole(build)?;
+        (record.boot == self.boot).then_some(record.programs)
+    }
+
+    fn whole(&self, build: &str) -> Option<Record> {
         let text = std::fs::read(self.folder.join(format!("{build}.json"))).ok()?;
         let record: Record = serde_json::from_slice(&text).ok()?;
-        let whole = record
-            .programs
-            .values()
-            .all(|program| program.path.as_ref().is_none_or(|path| path.is_file()));
-        (whole && key.is_none_or(|key| key == record.key)).then_some(record.programs)
+        let mut paths = record.programs.values().filter_map(|program| program.path.as_ref());
+        paths.all(|path| path.is_file()).then_some(record)
     }
 
     /// Keeps what the service runs and names it by its content.
@@ -273,12 +273,17 @@ impl Builds {
             .try_for_each(|(_, path)| std::fs::remove_dir_all(path))
     }
 
-    fn record(&self, build: &str, record: &Record) -> Result<(), BuildError> {
+    fn record(&self, build: &str, key: String, programs: &Programs) -> Result<(), BuildError> {
+        let record = Record {
+            key,
+            programs: programs.clone(),
+            boot: self.boot.clone(),
+        };
         let path = self.folder.join(format!("{build}.json"));
         let write = || {
             std::fs::create_dir_all(&self.folder)?;
             let half = path.with_extension("half");
-            std::fs::write(&half, serde_json::to_vec_pretty(record)?)?;
+            std::fs::write(&half, serde_json::to_vec_pretty(&record)?)?;
             std::fs::rename(&half, &path)
         };
         write().map_err(|source| BuildError::Keep {
@@ -351,6 +356,14 @@ mod tests {
         plan: ServicePlan,
     }
 
+    fn builds(dir: &tempfile::TempDir, boot: &str) -> Builds {
+        let boot = BootId {
+            system: "s".into(),
+            boot: boot.into(),
+        };
+        Builds::new(&dir.path().join(".ondol"), &boot)
+    }
+
     fn tree() -> Tree {
         let dir = tempfile::tempdir().expect("folder");
         std::fs::write(dir.path().join("main.rs"), "1").expect("write");
@@ -369,7 +382,7 @@ mod tests {
 
     impl Tree {
         fn ensure(&self, make: impl FnOnce(&Path) -> Exit) -> Result<Built, BuildError> {
-            let builds = Builds::new(&self.dir.path().join(".ondol"));
+            let builds = builds(&self.dir, "1");
             builds.ensure(&self.build, &[&self.plan], |_| Ok(make(self.dir.path())))
         }
     }
@@ -421,12 +434,26 @@ mod tests {
         let mut tree = tree();
         make("#!/bin/sh\n")(tree.dir.path());
         tree.plan.inputs = tree.build.inputs.clone();
-        let builds = Builds::new(&tree.dir.path().join(".ondol"));
+        let builds = builds(&tree.dir, "1");
         let first = builds.take(&tree.plan).expect("taken");
         assert_eq!(first.path, Some(tree.dir.path().join("out/orders")));
         std::fs::write(tree.dir.path().join("main.rs"), "2").expect("write");
         assert_eq!(builds.taken(&tree.plan), Some(first.clone()), "as it was taken");
         assert_ne!(builds.take(&tree.plan).expect("taken").hash, first.hash);
+    }
+
+    #[test]
+    fn what_an_earlier_life_built_is_not_taken_without_a_look_at_its_inputs() {
+        let tree = tree();
+        let Ok(Built::Ran(programs)) = tree.ensure(make("one")) else {
+            panic!("not built")
+        };
+        assert_eq!(builds(&tree.dir, "1").recorded("rust"), Some(programs.clone()));
+        let later = builds(&tree.dir, "2");
+        assert_eq!(later.recorded("rust"), None);
+        let looked = later.ensure(&tree.build, &[&tree.plan], |_| panic!("built twice"));
+        assert_eq!(looked.expect("cached"), Built::Cached(programs.clone()));
+        assert_eq!(later.recorded("rust"), Some(programs));
     }
 
     #[test]
@@ -472,7 +499,7 @@ mod tests {
             "nobody said that it has ended"
         );
         let service = &tree.plan.service;
-        let builds = Builds::new(&tree.dir.path().join(".ondol"));
+        let builds = builds(&tree.dir, "1");
         builds.forget_old(service, &first).expect("forgotten");
         let kept = std::fs::read_dir(tree.dir.path().join(".ondol/builds/orders")).expect("folder");
         assert_eq!(kept.count(), KEPT);

@@ -4,7 +4,7 @@
 //! - [`machine`]: pure; which instances to start, drain and stop
 //! - [`builds`], [`inputs`]: programs by content; `workshop`, `build_run`: their runs; `sources`, [`watch`]: what changed
 //! - [`instance`]: sockets, variables, what exactly is run; [`traffic`]: what the proxy is told
-//! - [`service`]: the loop; [`handle`]: what others may ask of it; [`status`]: what people are told
+//! - [`service`]: the loop; `supervised`: what it has done by the supervisor; [`handle`]: what others may ask of it; [`status`]: what people are told
 
 mod build_run;
 pub mod builds;
@@ -19,6 +19,7 @@ pub mod service;
 mod settings;
 mod sources;
 pub mod status;
+mod supervised;
 pub mod traffic;
 pub mod watch;
 mod workshop;

@@ -10,33 +10,31 @@
 
 use crate::build_run::BuildEvent;
 use crate::config::{ServicePlan, SystemPlan};
-use crate::handle::{Command, Deploy, Refused};
-use crate::instance::{self, Surroundings, TokenKey};
+use crate::handle::{Command, Deploy};
+use crate::instance::{self, TokenKey};
 use crate::machine::{Action, Machine, Want};
 use crate::settings::Settings;
 use crate::sources::Sources;
 use crate::status::{self, SystemStatus};
+use crate::supervised::{RETRY, Supervised};
 use crate::traffic;
 use crate::workshop::Workshop;
 use ondol_core::clock::SharedClock;
 use ondol_core::engine::SharedEngine;
-use ondol_core::id::{BootId, InstanceId, ServiceName};
+use ondol_core::id::{BootId, InstanceId};
 use ondol_core::task::Tasks;
 use ondol_core::wire::proxy::Snapshot;
 use ondol_core::wire::supervision::{Facts, JobSpec};
 use ondol_core::wire::supervision_client::SupervisorClient;
 use ondol_discovery::Registry;
 use ondol_discovery::control::Proxies;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// After an instance could not be started, or the sockets not be bound.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// Wakes that wait: a burst of a build's lines, not a store of them.
 const QUEUE: usize = 1_024;
@@ -52,7 +50,7 @@ pub struct Config {
     pub state: PathBuf,
     /// The supervisor's life.
     pub boot: BootId,
-    /// Whether builds are checked against their inputs; false: what was built last is run as it is.
+    /// Whether builds are checked against their inputs; false: what this life of the supervisor built is run as it is.
     pub build: bool,
     /// Rebuild and replace what changes; how to read the manifests again.
     pub watch: Option<Reload>,
@@ -150,11 +148,9 @@ struct Loop {
     /// Instances that drain in the snapshot published last.
     published_draining: BTreeSet<InstanceId>,
     facts: Option<Facts>,
-    around: Option<Surroundings>,
+    supervised: Supervised,
     /// With `--watch`.
     sources: Option<Sources>,
-    /// Starts that were refused: not before, and why.
-    refused: BTreeMap<InstanceId, (Duration, String)>,
     problems: Problems,
 }
 
@@ -162,20 +158,19 @@ struct Loop {
 #[derive(Default)]
 struct Problems {
     supervisor: Option<String>,
-    /// Tried again from this moment.
-    sockets: Option<(Duration, String)>,
     manifests: Option<String>,
     watch: Option<String>,
 }
 
 impl Problems {
-    fn first(&self) -> Option<String> {
-        let sockets = self.sockets.as_ref().map(|(_, why)| why.clone());
-        self.supervisor
-            .clone()
-            .or(sockets)
-            .or(self.manifests.clone())
-            .or(self.watch.clone())
+    fn first(&self, unbound: Option<&str>) -> Option<String> {
+        let all = [
+            self.supervisor.as_deref(),
+            unbound,
+            self.manifests.as_deref(),
+            self.watch.as_deref(),
+        ];
+        all.into_iter().flatten().next().map(Into::into)
     }
 }
 
@@ -184,16 +179,20 @@ impl Loop {
         let settings = Settings::new(ports.engine.clone(), ports.clock.clone(), ports.runtime.clone());
         let registry = Registry::new(config.boot.clone(), ports.clock.wall());
         Self {
-            workshop: Workshop::new(&config.state),
+            workshop: Workshop::new(&config.state, &config.boot),
             settings,
             machine: Machine::default(),
             registry,
             generation: 0,
             published_draining: BTreeSet::new(),
             facts: None,
-            around: None,
+            supervised: Supervised::new(
+                ports.supervisor.clone(),
+                wakes.clone(),
+                config.state.clone(),
+                config.tokens.clone(),
+            ),
             sources: config.watch.take().map(Sources::new),
-            refused: BTreeMap::new(),
             problems: Problems::default(),
             config,
             ports,
@@ -233,56 +232,18 @@ impl Loop {
             }
             Wake::SupervisorLost(why) => self.supervisor_lost(&why),
             Wake::Build(event) => self.workshop.take(event, self.ports.clock.wall()),
-            Wake::Command(command) => self.command(command),
+            Wake::Command(command) => self.settings.carry_out(&self.config.plan, command),
             Wake::Changed => {}
             Wake::NotStopped(id) => self.machine.not_stopped(&id),
         }
     }
 
-    fn command(&mut self, command: Command) {
-        // Whoever asked may have gone; what was asked is done all the same.
-        match command {
-            Command::Restart(service, back) => {
-                let known = self.known(&service).map(drop);
-                let _ = back.send(known.and_then(|()| self.settings.next_turn(&service)));
-            }
-            Command::Scale(service, count, back) => {
-                let _ = back.send(self.scale(&service, count));
-            }
-        }
-    }
-
-    fn known(&self, name: &ServiceName) -> Result<&ServicePlan, Refused> {
-        let plan = self.config.plan.services.iter().find(|plan| &plan.service == name);
-        let plan = plan.ok_or_else(|| Refused::Unknown(name.clone()))?;
-        match &plan.skipped {
-            Some(why) => Err(Refused::Skipped {
-                service: name.clone(),
-                why: why.clone(),
-            }),
-            None => Ok(plan),
-        }
-    }
-
-    fn scale(&mut self, name: &ServiceName, asked: u32) -> Result<(), Refused> {
-        let (min, max) = self.known(name).map(|plan| (plan.scale_min, plan.scale_max))?;
-        if !(min..=max).contains(&asked) {
-            return Err(Refused::Scale {
-                service: name.clone(),
-                min,
-                max,
-                asked,
-            });
-        }
-        self.settings.set_scale(name, asked)
-    }
-
     fn turn(&mut self) {
         let now = self.ports.clock.mono();
-        if self.around.is_none() && self.problems.sockets.as_ref().is_none_or(|(until, _)| *until <= now) {
-            self.bind_sockets(now);
+        if self.supervised.bind(&self.config.plan, now) {
+            self.registry.declare(traffic::declared(&self.config.plan));
         }
-        let (Some(mut facts), true) = (self.facts.clone(), self.around.is_some()) else {
+        let (Some(mut facts), Some(_)) = (self.facts.clone(), self.supervised.around()) else {
             return self.publish_status();
         };
         let wants = self.wants(now);
@@ -295,7 +256,7 @@ impl Loop {
         };
         let actions = self.machine.step(&wants, &facts, &in_flight, now);
         if self.act(actions, now) {
-            match self.ports.supervisor.facts() {
+            match self.supervised.facts() {
                 Ok(fresh) => facts = fresh,
                 Err(error) => self.supervisor_lost(&error.to_string()),
             }
@@ -311,23 +272,6 @@ impl Loop {
         self.publish_status();
     }
 
-    fn bind_sockets(&mut self, now: Duration) {
-        match self.ports.supervisor.listen(instance::sockets(&self.config.plan)) {
-            Ok(bound) => {
-                let around = Surroundings {
-                    bound: bound.into_iter().collect(),
-                    state: self.config.state.clone(),
-                    tokens: self.config.tokens.clone(),
-                    environment: instance::inherited(),
-                };
-                self.registry.declare(traffic::declared(&self.config.plan));
-                self.around = Some(around);
-                self.problems.sockets = None;
-            }
-            Err(error) => self.problems.sockets = Some((now + RETRY, error.to_string())),
-        }
-    }
-
     /// What the service should run; `None` until it is built.
     fn release(&self, plan: &ServicePlan) -> Option<String> {
         let program = self.workshop.program(&plan.service)?;
@@ -337,10 +281,7 @@ impl Loop {
     fn wants(&self, now: Duration) -> Vec<Want> {
         let want = |plan: &ServicePlan| {
             let release = self.release(plan);
-            let held = self
-                .refused
-                .iter()
-                .any(|(id, (until, _))| id.service == plan.service && *until > now);
+            let held = self.supervised.is_held(&plan.service, now);
             Want {
                 service: plan.service.clone(),
                 release: release.filter(|_| !held),
@@ -369,52 +310,16 @@ impl Loop {
         for action in actions {
             match action {
                 Action::Start(id, release) => {
-                    self.refused.remove(&id);
-                    if let Err(why) = self.start_instance(&id, release) {
-                        tracing::error!(instance = %id, why, "could not start");
-                        self.refused.insert(id, (now + RETRY, why));
-                    }
+                    let program = self.workshop.program(&id.service);
+                    self.supervised.start(&id, release, &self.config.plan, program, now);
                 }
-                Action::Stop(id) => self.stop_instance(id),
+                Action::Stop(id) => self.supervised.stop(id),
             }
         }
         any
     }
 
-    fn start_instance(&self, id: &InstanceId, release: String) -> Result<(), String> {
-        let plan = self.config.plan.services.iter().find(|plan| plan.service == id.service);
-        let (Some(plan), Some(program), Some(around)) = (plan, self.workshop.program(&id.service), &self.around) else {
-            return Err("its plan is gone".into());
-        };
-        std::fs::create_dir_all(around.data(&id.service)).map_err(|error| format!("its data folder: {error}"))?;
-        let ports = self
-            .ports
-            .supervisor
-            .ports(vec![id.clone()])
-            .map_err(|error| error.to_string())?;
-        let port = ports.first().map_or(0, |(_, port)| *port);
-        let spec = instance::spec(&self.config.plan, plan, id.clone(), port, program, release, around);
-        let spec = spec.map_err(|error| error.to_string())?;
-        self.ports.supervisor.start(spec).map_err(|error| error.to_string())
-    }
-
-    /// On a thread of its own: it blocks until the whole tree is gone.
-    fn stop_instance(&self, id: InstanceId) {
-        let (supervisor, wakes) = (self.ports.supervisor.clone(), self.wakes.clone());
-        let stop = move || {
-            if let Err(error) = supervisor.stop(&id) {
-                tracing::error!(instance = %id, %error, "could not stop");
-                std::thread::sleep(RETRY);
-                // An error means that the loop has ended.
-                let _ = wakes.send(Wake::NotStopped(id));
-            }
-        };
-        if let Err(error) = Tasks::thread("deploy-stop", stop) {
-            tracing::error!(%error, "no thread to stop an instance with");
-        }
-    }
-
-    /// Starts a run of all builds. With `as_recorded` what was built last is taken without a look at its inputs.
+    /// Starts a run of all builds; see [`Workshop::start`].
     fn start_builds(&mut self, as_recorded: bool) {
         if let Some(facts) = &self.facts {
             let release = |plan| self.release(plan);
@@ -464,7 +369,7 @@ impl Loop {
                 self.workshop.replan(&self.config.plan, &plan);
                 self.published.plan.send_replace(Arc::new(plan.clone()));
                 self.config.plan = plan;
-                self.around = None; // Bound again: what is bound stays, what is new is added.
+                self.supervised.rebind();
                 self.problems.manifests = None;
                 self.settings.load(&self.config.plan);
                 self.watch_sources();
@@ -500,16 +405,15 @@ impl Loop {
                 waits_for: self.machine.waits_for(want, &wants, facts, now),
             };
             let mut status = status::of(plan, facts, known);
-            let refusal = self.refused.iter().find(|(id, _)| id.service == plan.service);
-            if let (Some((_, (_, why))), true) = (refusal, status.instances.is_empty()) {
+            if let (Some(why), true) = (self.supervised.refusal(&plan.service), status.instances.is_empty()) {
                 status.state = status::ServiceState::Failing;
-                status.reason = Some(why.clone());
+                status.reason = Some(why.into());
             }
             status
         };
         let url = |name: &str| {
-            self.around
-                .as_ref()
+            self.supervised
+                .around()
                 .and_then(|around| around.url(&instance::gateway_socket(name)))
         };
         let acked = self.generation > 0 && self.ports.proxies.acked(self.generation);
@@ -523,7 +427,7 @@ impl Loop {
                 .filter_map(|(n, _)| Some((n.clone(), url(n)?)))
                 .collect(),
             services: self.config.plan.services.iter().zip(&wants).map(one).collect(),
-            problem: self.problems.first(),
+            problem: self.problems.first(self.supervised.unbound()),
             generation: acked.then_some(self.generation),
         };
         self.published.status.send_if_modified(|old| {

@@ -1,7 +1,7 @@
 //! What operators set, kept in the store: how many instances a service has, and how often it was restarted by hand.
 
 use crate::config::{ServicePlan, SystemPlan};
-use crate::handle::Refused;
+use crate::handle::{Command, Refused};
 use ondol_core::clock::SharedClock;
 use ondol_core::engine::{Record, Row, RowOp, SharedEngine, StoreError, Table, Write};
 use ondol_core::id::ServiceName;
@@ -57,13 +57,39 @@ impl Settings {
         self.turns.get(service).copied().unwrap_or(0)
     }
 
-    pub(crate) fn set_scale(&mut self, service: &ServiceName, count: u32) -> Result<(), Refused> {
+    /// Does what an operator asks, and answers.
+    pub(crate) fn carry_out(&mut self, plan: &SystemPlan, command: Command) {
+        // Whoever asked may have gone; what was asked is done all the same.
+        match command {
+            Command::Restart(service, back) => {
+                let _ = back.send(known(plan, &service).and_then(|_| self.next_turn(&service)));
+            }
+            Command::Scale(service, asked, back) => {
+                let _ = back.send(self.change_scale(plan, &service, asked));
+            }
+        }
+    }
+
+    fn change_scale(&mut self, plan: &SystemPlan, service: &ServiceName, asked: u32) -> Result<(), Refused> {
+        let (min, max) = known(plan, service).map(|plan| (plan.scale_min, plan.scale_max))?;
+        if !(min..=max).contains(&asked) {
+            return Err(Refused::Scale {
+                service: service.clone(),
+                min,
+                max,
+                asked,
+            });
+        }
+        self.set_scale(service, asked)
+    }
+
+    fn set_scale(&mut self, service: &ServiceName, count: u32) -> Result<(), Refused> {
         self.write(service, "scale", u64::from(count))?;
         self.scales.insert(service.clone(), count);
         Ok(())
     }
 
-    pub(crate) fn next_turn(&mut self, service: &ServiceName) -> Result<(), Refused> {
+    fn next_turn(&mut self, service: &ServiceName) -> Result<(), Refused> {
         let next = self.turn(service) + 1;
         self.write(service, "turn", next)?;
         self.turns.insert(service.clone(), next);
@@ -99,5 +125,17 @@ impl Settings {
         };
         let done = self.runtime.block_on(self.engine.commit(write));
         done.map(drop).map_err(|error| Refused::Store(error.to_string()))
+    }
+}
+
+fn known<'a>(plan: &'a SystemPlan, name: &ServiceName) -> Result<&'a ServicePlan, Refused> {
+    let plan = plan.services.iter().find(|plan| &plan.service == name);
+    let plan = plan.ok_or_else(|| Refused::Unknown(name.clone()))?;
+    match &plan.skipped {
+        Some(why) => Err(Refused::Skipped {
+            service: name.clone(),
+            why: why.clone(),
+        }),
+        None => Ok(plan),
     }
 }

@@ -8,7 +8,7 @@ use crate::builds::{Builds, Program};
 use crate::config::{ServicePlan, SystemPlan};
 use crate::status::{BuildState, BuildStatus};
 use ondol_core::clock::Timestamp;
-use ondol_core::id::ServiceName;
+use ondol_core::id::{BootId, ServiceName};
 use ondol_core::wire::supervision::{Facts, Phase};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,10 +22,10 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
-    /// For the system whose state is in `state` (`.ondol`).
-    pub(crate) fn new(state: &Path) -> Self {
+    /// For the system whose state is in `state` (`.ondol`), in the supervisor's life `boot`.
+    pub(crate) fn new(state: &Path, boot: &BootId) -> Self {
         Self {
-            builds: Builds::new(state),
+            builds: Builds::new(state, boot),
             runs: false,
             programs: BTreeMap::new(),
             status: BTreeMap::new(),
@@ -47,7 +47,8 @@ impl Workshop {
         self.status.get(build)
     }
 
-    /// Starts a run of all builds. With `as_recorded` what was built last is taken without a look at its inputs.
+    /// Starts a run of all builds. With `as_recorded` what was built within this supervisor's life is
+    /// taken without a look at its inputs.
     pub(crate) fn start(
         &mut self,
         plan: &SystemPlan,
@@ -58,7 +59,7 @@ impl Workshop {
     ) {
         let mut left = Vec::new();
         for build in plan.builds.values() {
-            match as_recorded.then(|| self.builds.recorded(&build.name, None)).flatten() {
+            match as_recorded.then(|| self.builds.recorded(&build.name)).flatten() {
                 Some(programs) => self.take(BuildEvent::Done(build.name.clone(), true, programs), now),
                 None => left.push(build.clone()),
             }
@@ -139,7 +140,11 @@ mod tests {
     #[test]
     fn a_changed_command_does_not_run_the_program_of_the_old_one() {
         let old = system(vec![service("a"), service("b"), service("c")]);
-        let mut workshop = Workshop::new(Path::new("/none"));
+        let boot = BootId {
+            system: "s".into(),
+            boot: "b".into(),
+        };
+        let mut workshop = Workshop::new(Path::new("/none"), &boot);
         for plan in &old.services {
             let program = Program {
                 hash: "h".into(),
