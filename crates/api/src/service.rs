@@ -173,7 +173,7 @@ async fn start_by_route(
     let request = StartRequest {
         saga: saga.clone(),
         scope: scope(&["route", issuer, subject, route.as_str()]),
-        key: text(&headers, "idempotency-key").map(Into::into),
+        key: key(&headers)?,
         key_required: *key_required,
         body,
         auth: auth.clone(),
@@ -182,6 +182,19 @@ async fn start_by_route(
         wait: Duration::from_millis(*wait_ms),
     };
     Ok(respond(api.sagas.start(request).await))
+}
+
+/// The key of a start. One that cannot be read must not pass for none: where keys are optional, each repeat would start
+/// another saga.
+fn key(headers: &HeaderMap) -> Answer<Option<String>> {
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let Some(key) = keys.next() else { return Ok(None) };
+    match (key.to_str(), keys.next()) {
+        (Ok(key), None) => Ok(Some(key.into())),
+        _ => Err(Problem::bad_request(
+            "Idempotency-Key: one value of visible ASCII characters is needed",
+        )),
+    }
 }
 
 /// What the gateway verified.
@@ -227,5 +240,21 @@ mod tests {
         assert_eq!(with("a=b, correlation-id = c-1;ttl=4 ,x=y"), Some("c-1".into()));
         assert_eq!(with("a=b"), None);
         assert_eq!(with("correlation-id="), None);
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_read_is_refused_and_not_taken_for_none() {
+        let with = |values: &[&'static [u8]]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                let value = http::HeaderValue::from_bytes(value).expect("header");
+                headers.append("idempotency-key", value);
+            }
+            key(&headers).map_err(|problem| problem.status.as_u16())
+        };
+        assert_eq!(with(&[]), Ok(None));
+        assert_eq!(with(&[b"a-1"]), Ok(Some("a-1".into())));
+        assert_eq!(with(&["cl\u{e9}".as_bytes()]), Err(400));
+        assert_eq!(with(&[b"a", b"b"]), Err(400));
     }
 }
