@@ -164,7 +164,17 @@ impl Data {
         for append in write.appends {
             let placed = self.place(&append, &mut revisions, &mut events)?;
             if !placed.duplicate {
-                places.extend(append.events.iter().map(|event| (event.id.clone(), placed)));
+                // A repeat that begins in the middle of a batch has the place of its own first event, as in the real engines.
+                places.extend(append.events.iter().zip(0..).map(|(event, after)| {
+                    let (first_revision, first_position) =
+                        (placed.first_revision + after, placed.first_position + after);
+                    let place = Appended {
+                        first_revision,
+                        first_position,
+                        ..placed
+                    };
+                    (event.id.clone(), place)
+                }));
             }
             committed.appended.push(placed);
         }
@@ -359,6 +369,7 @@ impl Engine for MemoryEngine {
 mod tests {
     use super::*;
     use ondol_core::clock::Timestamp;
+    use ondol_core::engine::NewEvent;
     use ondol_core::entropy::SeededEntropy;
 
     fn put(key: &str) -> Write {
@@ -391,6 +402,40 @@ mod tests {
         ));
         assert_eq!(next.table(Table::Saga).len(), 1);
         next.commit(put("b")).await.expect("the next life goes on");
+    }
+
+    #[tokio::test]
+    async fn a_repeat_of_the_end_of_a_batch_has_the_end_s_places() {
+        let engine = MemoryEngine::new();
+        let append = |ids: &[&str]| {
+            let event = |id: &&str| NewEvent {
+                id: (*id).to_owned(),
+                kind: "k".into(),
+                at: Timestamp(0),
+                body: "{}".into(),
+            };
+            let (stream, expected) = ("s-1".parse().expect("a name"), Expected::Any);
+            let events = ids.iter().map(event).collect();
+            Write {
+                appends: vec![Append {
+                    stream,
+                    expected,
+                    events,
+                }],
+                ..Write::default()
+            }
+        };
+        let first = engine.commit(append(&["a", "b"])).await.expect("new").appended[0];
+        let again = engine.commit(append(&["b"])).await.expect("known").appended[0];
+        assert_eq!(
+            (first.first_revision, first.last_revision, first.duplicate),
+            (0, 1, false)
+        );
+        assert_eq!(
+            (again.first_revision, again.last_revision, again.duplicate),
+            (1, 1, true)
+        );
+        assert_eq!((again.first_position, again.last_position), (2, 2));
     }
 
     #[tokio::test(start_paused = true)]
