@@ -65,6 +65,8 @@ struct Seen {
     method: Method,
     host: Box<str>,
     path: Box<str>,
+    /// See [`Served::waited`].
+    waited: bool,
 }
 
 impl Service for Front<'_> {
@@ -88,7 +90,10 @@ impl Service for Front<'_> {
         let going = match (entrance, edge) {
             (_, Some((index, edge))) => {
                 seen.line = tables.lines.edges[index].clone();
-                self.edge_half(edge, head, websocket, &seen.trace)
+                let going = self.edge_half(edge, head, websocket, &seen.trace);
+                seen.waited =
+                    matches!(&going, Ok(going) if going.plan.waits && matches!(going.target, Target::Controller));
+                going
             }
             (Some(_), None) => self.gateway_half(&tables, head, websocket, &mut seen).await,
             (None, None) => Err(refusal::no_such_socket()),
@@ -134,6 +139,7 @@ impl Service for Front<'_> {
                 status,
                 took: Duration::ZERO,
                 attempts: 0,
+                waited: false,
                 own,
             });
         }
@@ -152,6 +158,7 @@ impl Front<'_> {
             method: head.method.clone(),
             host: head.authority().into(),
             path: head.path().into(),
+            waited: false,
         }
     }
 
@@ -204,6 +211,7 @@ impl Front<'_> {
             status,
             took,
             attempts,
+            waited: seen.waited,
             own,
         };
         seen.line.count(&served);

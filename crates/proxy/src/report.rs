@@ -57,8 +57,10 @@ pub struct Served {
     pub status: u16,
     /// From the head's last byte to the answer's.
     pub took: Duration,
-    /// Attempts made; 0 when nothing was sent.
+    /// Attempts made, those included that found no instance; 0 when the request was refused before.
     pub attempts: u32,
+    /// It waited because its caller wished so: its duration says nothing of the target and goes into no average.
+    pub waited: bool,
     /// The proxy made the answer itself, with this word.
     pub own: Option<Word>,
 }
@@ -81,11 +83,13 @@ impl Line {
         let class = usize::from(served.status / 100).clamp(1, 5) - 1;
         let us = u64::try_from(served.took.as_micros()).unwrap_or(u64::MAX);
         self.by_class[class].fetch_add(1, Ordering::Relaxed);
-        self.sum_us.fetch_add(us, Ordering::Relaxed);
         let buckets = self
             .buckets
             .get_or_init(|| Box::new([const { AtomicU64::new(0) }; BUCKETS]));
-        buckets[usize::from(bucket_of(us)).min(BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
+        if !served.waited {
+            self.sum_us.fetch_add(us, Ordering::Relaxed);
+            buckets[usize::from(bucket_of(us)).min(BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
+        }
         if served.attempts > 1 {
             self.retries
                 .fetch_add(u64::from(served.attempts - 1), Ordering::Relaxed);
@@ -272,6 +276,7 @@ mod tests {
             status,
             took: Duration::from_micros(us),
             attempts: 1,
+            waited: false,
             own: None,
         }
     }

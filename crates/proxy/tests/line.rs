@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use ondol_core::wire::proxy::{Action, FromProxy, Protocol};
+use ondol_core::wire::proxy::{Action, FromProxy, Protocol, Report};
 use ondol_core::wire::supervision::SocketName;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -354,4 +354,25 @@ fn sockets_open_and_close_with_the_snapshots() {
         "a call without an edge is refused: {refused}"
     );
     running.stop();
+}
+
+#[test]
+fn a_wait_at_the_controller_is_counted_and_its_duration_is_not() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let listener = ondol_core::unix::bind(&dir.path().join("controller.sock")).expect("bind");
+    serve(listener, ok);
+    let edges = vec![edge("orders", "controller")];
+    let mut address = None;
+    let (_running, mut controller) = serving_with(dir.path(), &snapshot(vec![], edges, vec![]), |sockets| {
+        address = Some(sockets.tcp("edge/orders/controller"));
+    });
+    let mut client = connect(address.expect("bound"));
+    for target in ["/v1/all?after=7&wait=5s", "/v1/all?after=7"] {
+        let answer = ask(&mut client, &format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let both = |report: &Report| report.traffic.first().is_some_and(|edge| edge.by_class[1] == 2);
+    let report = controller.report(both);
+    let timed: u64 = report.traffic[0].buckets.iter().map(|(_, count)| count).sum();
+    assert_eq!(timed, 1, "{:?}", report.traffic);
 }

@@ -260,6 +260,7 @@ mod tests {
                 status: 404,
                 took: Duration::from_micros(42),
                 attempts: 0,
+                waited: false,
                 own: Some(Word::DestinationNotFound),
             },
             bytes: 7,
