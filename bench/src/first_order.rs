@@ -1,7 +1,7 @@
 //! From `ondol up` with everything built to the first confirmed order.
 
 use crate::shop::{Customer, Placed, place};
-use crate::system::System;
+use crate::system::{Part, System};
 use anyhow::bail;
 use serde_json::json;
 use std::time::Instant;
@@ -14,7 +14,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let system = System::shop("bench-first-order", Default::default())?;
+    let system = System::shop("bench-first-order", Part::Checkout, Default::default())?;
     // Once, so that everything is built and kept.
     system.up()?;
     system.down()?;

@@ -18,6 +18,7 @@ mod shop;
 mod system;
 mod torture;
 mod traffic;
+mod with_shop;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Cli {
     FirstOrder(first_order::Args),
     /// The idle roles' memory.
     Memory(memory::Args),
+    /// Run a command against a shop of its own.
+    WithShop(with_shop::Args),
     /// A participant that keeps nothing; `sagas` starts it.
     #[command(hide = true)]
     Participant,
@@ -68,6 +71,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Cli::Sagas(args) => sagas::run(args).await,
         Cli::FirstOrder(args) => first_order::run(args).await,
         Cli::Memory(args) => memory::run(args).await,
+        Cli::WithShop(args) => with_shop::run(args).await,
         Cli::Participant => Ok(()),
     }
 }

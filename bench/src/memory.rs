@@ -1,6 +1,6 @@
 //! The three roles together, idle, with the shop standing on them: the sum of their proportional set sizes (PSS).
 
-use crate::system::System;
+use crate::system::{Part, System};
 use anyhow::Context;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let system = System::shop("bench-memory", Default::default())?;
+    let system = System::shop("bench-memory", Part::Checkout, Default::default())?;
     system.up()?;
     tokio::time::sleep(Duration::from_secs(args.seconds)).await;
     let pids = system.pids()?;

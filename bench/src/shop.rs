@@ -1,6 +1,7 @@
 //! A customer of the shop, and its administrator, over the public API.
 
 use crate::http::{Answer, Ask, Client};
+use crate::system::eventually;
 use anyhow::{Context, bail};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -30,8 +31,12 @@ impl Customer {
         let customer = Self { email, password, token };
         let key = uuid::Uuid::new_v4().to_string();
         let deposit = Ask::post("/api/wallet/deposits", json!({ "amount": deposit }));
-        let filled = client.ask(deposit.token(&customer.token).key(&key), PATIENCE).await?;
-        expect(&filled, StatusCode::CREATED, "filling the wallet")?;
+        let deposit = deposit.token(&customer.token).key(&key);
+        eventually("filling the wallet", PATIENCE, || async {
+            let filled = client.ask(deposit.clone(), PATIENCE).await?;
+            expect(&filled, StatusCode::CREATED, "filling the wallet").map(Some)
+        })
+        .await?;
         Ok(customer)
     }
 

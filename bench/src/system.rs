@@ -33,6 +33,15 @@ const CHECKOUT: &[&str] = &[
     "users",
 ];
 
+/// How much of the shop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// What needs Rust alone.
+    Checkout,
+    /// Everything that can run here.
+    Whole,
+}
+
 /// The repository: the folder this was built in, or the current one.
 pub(crate) fn repository() -> PathBuf {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf);
@@ -55,7 +64,7 @@ pub(crate) fn free_port() -> anyhow::Result<u16> {
 
 impl System {
     /// The shop under `target/NAME`, with fresh state.
-    pub(crate) fn shop(name: &str, env: BTreeMap<String, String>) -> anyhow::Result<Self> {
+    pub(crate) fn shop(name: &str, part: Part, env: BTreeMap<String, String>) -> anyhow::Result<Self> {
         let repository = repository();
         let text = std::fs::read_to_string(repository.join("shop/ondol.yaml"))?;
         let (mut paths, mut out) = (false, Vec::new());
@@ -75,7 +84,9 @@ impl System {
             out.push(line);
         }
         let mut system = Self::write(name, &out.join("\n"), env)?;
-        system.services = CHECKOUT;
+        if part == Part::Checkout {
+            system.services = CHECKOUT;
+        }
         Ok(system)
     }
 

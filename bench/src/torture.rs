@@ -7,7 +7,7 @@ use crate::laws;
 use crate::postgres::Postgres;
 use crate::random::Random;
 use crate::shop::Customer;
-use crate::system::{System, eventually};
+use crate::system::{Part, System, eventually};
 use crate::traffic::{Traffic, line};
 use anyhow::{Context, bail};
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let kills = args.kills.unwrap_or(if args.short { 40 } else { 100 });
     let database = if args.postgres { Some(Postgres::start()?) } else { None };
     let env = database.as_ref().map_or_else(BTreeMap::new, Postgres::environment);
-    let system = System::shop("torture", env)?;
+    let system = System::shop("torture", Part::Checkout, env)?;
     system.up()?;
     let client = system.client();
     let admin = Customer::admin(&client, &system.folder.join(".ondol")).await?;

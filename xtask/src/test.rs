@@ -25,6 +25,8 @@ const STEPS: &[Step] = &[
         sh::run(&mut cargo(&["build", "--release", "-p", "ondol-bench"]))
     }),
     ("tests", || sh::run(&mut cargo(&["test", "--workspace"]))),
+    ("the guides, as a reader runs them", docs_walk),
+    ("the shop, in a browser", browser),
     ("torture, short", || bench::tool("torture", &["--short".into()])),
 ];
 
@@ -48,6 +50,35 @@ pub(crate) fn run(long: bool) -> anyhow::Result<()> {
         eprintln!("== {name}: {:.0} s", began.elapsed().as_secs_f64());
     }
     Ok(())
+}
+
+/// The commands of the guides against a shop of their own.
+fn docs_walk() -> anyhow::Result<()> {
+    let xtask = std::env::current_exe()?.to_string_lossy().into_owned();
+    let words = [
+        "--",
+        &xtask,
+        "docs-walk",
+        "--gateway",
+        "{gateway}",
+        "--system",
+        "{system}",
+    ];
+    bench::tool("with-shop", &words.map(Into::into))
+}
+
+/// A customer's way through the storefront in headless Chromium.
+fn browser() -> anyhow::Result<()> {
+    let missing: Vec<_> = ["node", "npm", "chromium"]
+        .into_iter()
+        .filter(|program| !sh::has(program))
+        .collect();
+    if !missing.is_empty() {
+        eprintln!("SKIPPED: the storefront in a browser; missing: {}", missing.join(", "));
+        return Ok(());
+    }
+    let folder = sh::root().join("shop/e2e").to_string_lossy().into_owned();
+    bench::tool("with-shop", &["--", "npm", "--prefix", &folder, "test"].map(Into::into))
 }
 
 /// The store on a disk that forgets what was not synced.
