@@ -42,8 +42,11 @@ impl Admin {
         home.supervisor()
             .facts()
             .map_err(|_| anyhow::anyhow!(super::down::NOT_RUNNING))?;
-        let address = std::fs::read_to_string(home.run().join("console"));
-        let address = address.context("the controller has not started yet; try again in a moment")?;
+        let file = home.run().join("console");
+        let address = std::fs::read_to_string(&file).map_err(|source| Away {
+            address: "its address, since it never got so far".into(),
+            source,
+        })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Self {
             address: address.trim().to_owned(),

@@ -1,6 +1,6 @@
 //! `ondol check`: every error of the manifests at once.
 
-use super::show::{GOOD, RESET};
+use super::show::{self, GOOD, RESET};
 use crate::home::Home;
 use ondol_manifest::{Loaded, OsEnv};
 use std::io::IsTerminal;
@@ -17,7 +17,12 @@ pub(crate) fn run(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
         println!("{}", loaded.warnings.json());
     } else {
         let (services, sagas) = (lowered.plan.services.len(), lowered.sagas.len());
-        anstream::println!("{GOOD}ok{RESET}: {services} services, {routes} routes, {sagas} sagas");
+        anstream::println!(
+            "{GOOD}ok{RESET}: {}, {}, {}",
+            show::count(services, "service"),
+            show::count(routes, "route"),
+            show::count(sagas, "saga")
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -21,6 +21,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(home: &Home, args: Args, json: bool) -> anyhow::Result<ExitCode> {
+    let asked = args.sources.join(", ");
     let query = LogQuery {
         sources: args.sources,
         tail: args.tail,
@@ -32,12 +33,17 @@ pub(crate) fn run(home: &Home, args: Args, json: bool) -> anyhow::Result<ExitCod
         other => other?,
     };
     let mut out = anstream::stdout().lock();
+    let mut silent = true;
     for line in lines {
+        silent = false;
         match write(&mut out, &line?, json) {
             // Whoever read along, such as `head`, has seen enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
             other => other?,
         }
+    }
+    if silent && !asked.is_empty() {
+        anstream::eprintln!("{FAINT}nothing is kept of {asked}; `ondol status` says what there is{RESET}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,11 +1,13 @@
 //! Looking on while a system starts and runs: a live table on a terminal, a line per change elsewhere.
 
 use super::admin::Admin;
-use super::show::{self, BAD, RESET};
+use super::show::{self, BAD, FAINT, RESET};
 use super::{table, up};
 use crate::home::Home;
 use ondol_core::clock::{Clock, SystemClock};
 use ondol_core::id::ServiceName;
+use ondol_core::wire::supervision::Exit;
+use ondol_core::wire::supervision_client::LogQuery;
 use ondol_deploy::status::{ServiceState, ServiceStatus, SystemStatus};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -59,7 +61,16 @@ pub(crate) fn on(home: &Home, manner: Manner) -> anyhow::Result<ExitCode> {
         let Some(status) = status else {
             // The controller is starting, or starting again: the address may have changed with it.
             admin = None;
-            view.away(home);
+            let trouble = Trouble::of(home);
+            view.away(trouble.as_ref());
+            if manner.detach && trouble.is_some_and(|trouble| trouble.ended) {
+                view.end();
+                anstream::eprintln!("{FAINT}it is tried again and again; `ondol down` ends that{RESET}");
+                if manner.json {
+                    println!("{}", serde_json::json!({ "running": true, "controller": false }));
+                }
+                return Ok(ExitCode::FAILURE);
+            }
             std::thread::sleep(LOOK);
             continue;
         };
@@ -130,11 +141,77 @@ fn interrupts() -> anyhow::Result<Arc<AtomicU8>> {
     Ok(count)
 }
 
+/// What fits the screen, since what scrolled off cannot be drawn over. The rest is counted.
+fn fitting(mut lines: Vec<String>, height: usize) -> Vec<String> {
+    // The cursor's own line stays free.
+    let room = height.saturating_sub(1).max(2);
+    if lines.len() > room {
+        let more = lines.len() - room + 1;
+        lines.truncate(room - 1);
+        lines.push(format!("{FAINT}… {more} more lines: `ondol status`{RESET}"));
+    }
+    lines
+}
+
+fn terminal_height() -> usize {
+    match rustix::termios::tcgetwinsize(std::io::stderr()) {
+        Ok(size) if size.ws_row > 0 => size.ws_row as usize,
+        _ => usize::MAX,
+    }
+}
+
 /// The terminal's width; 100 where there is none.
 pub(crate) fn terminal_width() -> usize {
     match rustix::termios::tcgetwinsize(std::io::stderr()) {
         Ok(size) if size.ws_col > 0 => size.ws_col as usize,
         _ => 100,
+    }
+}
+
+/// Why the controller does not answer.
+struct Trouble {
+    why: String,
+    /// It ended by itself, and will again.
+    ended: bool,
+}
+
+impl Trouble {
+    /// What the supervisor knows of it, or else the last error that this life of it wrote.
+    fn of(home: &Home) -> Option<Self> {
+        let roles = home.supervisor().facts().ok()?.roles;
+        let controller = roles
+            .into_iter()
+            .find(|role| role.id.service.as_str() == "controller")?;
+        if let Some(why) = controller.reason {
+            let ended = matches!(controller.last_exit, Some(Exit::Code(_)));
+            return Some(Self { why, ended });
+        }
+        let query = LogQuery {
+            sources: vec!["controller".into()],
+            tail: 20,
+            ..LogQuery::default()
+        };
+        let lines = home.supervisor().logs(query).ok()?.filter_map(Result::ok);
+        let of_this_life = lines.filter(|line| controller.started_at.is_some_and(|start| line.at >= start));
+        let last = of_this_life
+            .filter(|line| line.level.as_deref() == Some("error"))
+            .last()?;
+        Some(Self {
+            why: said(&last.text),
+            ended: false,
+        })
+    }
+}
+
+/// The words of a role's log line.
+fn said(line: &str) -> String {
+    let json: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+    let field = |name: &str| json["fields"][name].as_str();
+    let words: Vec<_> = ["code", "message", "error"].into_iter().filter_map(field).collect();
+    if words.is_empty() {
+        line.to_owned()
+    } else {
+        words.join(": ")
     }
 }
 
@@ -171,9 +248,9 @@ impl View {
     fn redraw(&mut self, status: &SystemStatus) {
         let mut lines = table::lines(status, terminal_width());
         if let Some(problem) = &status.problem {
-            lines.push(format!("{BAD}problem:{RESET} {problem}"));
+            lines.extend(show::wrap(&format!("{BAD}problem:{RESET} {problem}"), terminal_width()));
         }
-        self.draw(&lines);
+        self.draw(&fitting(lines, terminal_height()));
     }
 
     fn draw(&mut self, lines: &[String]) {
@@ -219,29 +296,42 @@ impl View {
         }
     }
 
-    fn away(&mut self, home: &Home) {
-        let failing = home.supervisor().facts().ok().and_then(|facts| {
-            let role = facts
-                .roles
-                .into_iter()
-                .find(|role| role.id.service.as_str() == "controller")?;
-            role.reason
-        });
-        if let (Some(why), false) = (failing, self.quiet) {
-            let line = format!("{BAD}the controller does not run:{RESET} {why}");
-            match self.live {
-                true => self.draw(&[line]),
-                false if self.problem.as_ref() != Some(&why) => {
-                    anstream::eprintln!("{line}");
-                    self.problem = Some(why);
-                }
-                false => {}
-            }
+    fn away(&mut self, trouble: Option<&Trouble>) {
+        let (Some(Trouble { why, .. }), false) = (trouble, self.quiet) else {
+            return;
+        };
+        let line = format!("{BAD}the controller does not answer:{RESET} {why}");
+        if self.live {
+            self.draw(&show::wrap(&line, terminal_width()));
+        } else if self.problem.as_ref() != Some(why) {
+            anstream::eprintln!("{line}");
+            self.problem = Some(why.clone());
         }
     }
 
     /// Leaves what is drawn as it is.
     fn end(&mut self) {
         self.drawn = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_longer_than_the_screen_is_cut_and_says_so() {
+        let lines: Vec<String> = (0..10).map(|n| n.to_string()).collect();
+        assert_eq!(fitting(lines.clone(), 11), lines);
+        let cut = fitting(lines, 6);
+        assert_eq!(cut.len(), 5);
+        assert!(cut[4].contains("6 more lines"), "{cut:?}");
+    }
+
+    #[test]
+    fn a_role_s_log_line_is_told_in_its_words() {
+        let line = r#"{"level":"ERROR","fields":{"message":"opening the store","code":"ST-004","error":"refused"}}"#;
+        assert_eq!(said(line), "ST-004: opening the store: refused");
+        assert_eq!(said("plain"), "plain");
     }
 }

@@ -41,6 +41,11 @@ pub(crate) fn age(span: Duration) -> String {
     }
 }
 
+/// `1 service`, `2 services`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// `text` cut to `width` characters.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     let line = text.lines().next().unwrap_or_default();
@@ -48,6 +53,26 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
         return line.to_owned();
     }
     line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// `text` in lines of at most `width` characters; escape sequences count for nothing.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for whole in text.lines() {
+        let (mut line, mut used, mut escape) = (String::new(), 0, false);
+        for c in whole.chars() {
+            escape |= c == '\u{1b}';
+            if !escape && used == width.max(20) {
+                lines.push(std::mem::take(&mut line));
+                used = 0;
+            }
+            line.push(c);
+            used += usize::from(!escape);
+            escape &= c != 'm';
+        }
+        lines.push(line);
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -58,6 +83,18 @@ mod tests {
     fn ages_and_cuts_read_well() {
         let ages = [5, 130, 14_700, 300_000].map(|s| age(Duration::from_secs(s)));
         assert_eq!(ages, ["5s", "2m10s", "4h05m", "3d"]);
+        assert_eq!(
+            (count(1, "saga"), count(0, "saga")),
+            ("1 saga".into(), "0 sagas".into())
+        );
         assert_eq!((cut("abcdef", 4), cut("ab\ncd", 4)), ("abc…".into(), "ab".into()));
+    }
+
+    #[test]
+    fn long_words_wrap_and_colour_takes_no_room() {
+        let text = format!("{BAD}{}{RESET}\nx", "a".repeat(30));
+        let lines = wrap(&text, 20);
+        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[1], format!("{}{RESET}", "a".repeat(10)));
     }
 }

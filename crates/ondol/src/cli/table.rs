@@ -42,8 +42,11 @@ fn line(service: &ServiceStatus, name_width: usize, width: usize) -> String {
         service.service
     );
     if let Some(reason) = &service.reason {
-        let room = width.saturating_sub(name_width + 42).max(20);
-        let _ = write!(line, "  {FAINT}{}{RESET}", show::cut(reason, room));
+        // Beside the other columns; a wrapped line could not be drawn over.
+        let room = width.saturating_sub(name_width + 42);
+        if room >= 8 {
+            let _ = write!(line, "  {FAINT}{}{RESET}", show::cut(reason, room));
+        }
     }
     line
 }

@@ -3,7 +3,7 @@
 //! If the onlooker dies, the system goes on; Ctrl-C stops everything in order. If the system runs already, it only looks
 //! on, and Ctrl-C ends the looking.
 
-use super::show::{BAD, FAINT, GOOD, RESET};
+use super::show::{self, BAD, FAINT, GOOD, RESET};
 use super::{check, down, look};
 use crate::home::Home;
 use anyhow::{Context, bail};
@@ -115,8 +115,9 @@ pub(crate) fn greet(status: &ondol_deploy::status::SystemStatus, console: &str, 
         .filter(|s| s.state == ondol_deploy::status::ServiceState::Ready)
         .count();
     anstream::eprintln!(
-        "{GOOD}{} is up{RESET}: {ready} services ready after {:.1} s",
+        "{GOOD}{} is up{RESET}: {} ready after {:.1} s",
         status.system,
+        show::count(ready, "service"),
         took.as_secs_f64()
     );
     for (name, url) in &status.gateways {

@@ -12,8 +12,9 @@ use ondol_core::entropy::{SeededEntropy, SharedEntropy};
 use ondol_core::id::BootId;
 use ondol_core::task::{Kind, Tasks};
 use ondol_core::wire::proxy::{Report, Snapshot};
+use ondol_core::wire::supervision::Bind;
 use ondol_deploy::instance::{TokenKey, console_socket};
-use ondol_deploy::{Deploy, service};
+use ondol_deploy::service;
 use ondol_discovery::control::{self, Proxies};
 use ondol_discovery::registry::CONTROLLER_SOCKET;
 use ondol_events::Streams;
@@ -55,6 +56,8 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
     let again = kept.is_some();
     let plan = kept.map_or_else(|| plan::read(&home, &args.only), Ok)?;
     plan::keep(&home, &boot, &plan)?;
+    // Before anything that may fail for long: what is wrong can then be asked for.
+    let console = console(&home, &plan.system.console).await?;
 
     let engine = open_store(&plan.system.store, &clock, &entropy).await;
     let caller = Arc::new(ProxyCaller::new(home.run(), tasks.clone()));
@@ -108,7 +111,7 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         Kind::Api,
         serve::serve(socket, ondol_api::service::router(api.clone()), tasks.clone()),
     );
-    serve_admin(&home, &deploy, api, &tasks).await?;
+    serve_admin(&home, console, api, &tasks)?;
     let failed = engine.failed();
     let end = tokio::select! {
         told = until_told() => told,
@@ -154,7 +157,10 @@ fn serve_proxies(
     let on_report = move |report: &Report| red.lock().unwrap_or_else(PoisonError::into_inner).observe(report);
     let (serving, tasks_in) = (proxies.clone(), tasks.clone());
     let on_report = Arc::new(on_report);
-    tasks.spawn(Kind::Control, control::serve(listener, newest, serving, tasks_in, on_report));
+    tasks.spawn(
+        Kind::Control,
+        control::serve(listener, newest, serving, tasks_in, on_report),
+    );
     Ok(snapshots)
 }
 
@@ -172,21 +178,25 @@ fn reload(home: &Home, args: &RoleArgs, boot: &BootId, sagas: &Sagas) -> service
     })
 }
 
-/// Takes the console's socket from the supervisor once the deploy loop has had it bound, and serves the admin API.
-async fn serve_admin(home: &Home, deploy: &Deploy, api: Api, tasks: &Tasks) -> anyhow::Result<()> {
-    let listener = loop {
-        let supervisor = home.supervisor();
-        let taken = tokio::task::spawn_blocking(move || supervisor.take_socket(&console_socket())).await?;
-        match taken {
-            Ok(fd) => break serve::tcp(fd)?,
-            Err(error) => tracing::debug!(%error, problem = ?deploy.status().problem, "the console's socket"),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+/// The console's socket, which the supervisor binds and keeps; the error names who holds the port.
+async fn console(home: &Home, bind: &str) -> anyhow::Result<Listener> {
+    let (supervisor, bind) = (home.supervisor(), bind.to_owned());
+    let taken = tokio::task::spawn_blocking(move || {
+        supervisor.listen(vec![(console_socket(), Bind::Address(bind))])?;
+        supervisor.take_socket(&console_socket())
+    });
+    let fd = taken.await?.context("the console and the admin API (`console:`)")?;
+    Ok(serve::tcp(fd)?)
+}
+
+/// Serves the admin API and says where; the file appears whole or not at all, since every command reads it.
+fn serve_admin(home: &Home, listener: Listener, api: Api, tasks: &Tasks) -> anyhow::Result<()> {
     let Listener::Tcp(tcp) = &listener else {
         bail!("the console's socket is no TCP socket")
     };
-    std::fs::write(home.run().join("console"), tcp.local_addr()?.to_string())?;
+    let half = home.run().join("console.half");
+    std::fs::write(&half, tcp.local_addr()?.to_string())?;
+    std::fs::rename(&half, home.run().join("console"))?;
     tasks.spawn(
         Kind::Api,
         serve::serve(listener, ondol_api::admin::router(api), tasks.clone()),
