@@ -6,6 +6,7 @@ use crate::home::Home;
 use anstyle::Style;
 use clap::Subcommand;
 use http::Method;
+use ondol_core::clock::Timestamp;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -161,7 +162,6 @@ fn show(admin: &Admin, id: &str, as_json: bool) -> anyhow::Result<ExitCode> {
         println!("{}", serde_json::to_string_pretty(&saga)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let text = |value: &Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
     let state = text(&saga, "state");
     anstream::println!(
         "{BOLD}{}{RESET} {} {}{state}{RESET}",
@@ -169,23 +169,76 @@ fn show(admin: &Admin, id: &str, as_json: bool) -> anyhow::Result<ExitCode> {
         text(&saga, "id"),
         style(&state)
     );
-    for record in saga["history"].as_array().map(Vec::as_slice).unwrap_or_default() {
-        let (at, kind) = (text(record, "at"), text(record, "kind"));
-        let details = record
-            .get("details")
-            .or(record.get("body"))
-            .map(Value::to_string)
+    let failure = saga.pointer("/failure/reason").and_then(Value::as_str);
+    if let Some(reason) = failure {
+        anstream::println!("turned back: {reason}");
+    }
+    anstream::println!(
+        "\n{BOLD}{:16} {:13} {:>8}  {:13}{RESET}",
+        "STEP",
+        "CALL",
+        "ATTEMPTS",
+        "COMPENSATION"
+    );
+    for step in list_of(&saga, "steps") {
+        let why = step["why"].as_str().map(|why| show::cut(why, 100)).unwrap_or_default();
+        let doubt = if step["in_doubt"] == true { " in doubt" } else { "" };
+        let (name, action, undo) = (text(step, "name"), text(step, "action"), text(step, "compensate"));
+        anstream::println!(
+            "{name:16} {action:13} {:>8}  {undo:13} {BAD}{doubt}{RESET}{FAINT}{why}{RESET}",
+            step["attempts"]
+        );
+    }
+    anstream::println!("\n{BOLD}{:12}  {:14} {}{RESET}", "TIME", "EVENT", "DETAILS");
+    for moment in list_of(&saga, "history") {
+        let at = moment["at"]
+            .as_i64()
+            .map(|ms| Timestamp(ms).to_string())
             .unwrap_or_default();
-        anstream::println!("{FAINT}{at}{RESET} {kind:18} {}", show::cut(&details, 200));
+        let time = at.get(11..23).unwrap_or_default();
+        anstream::println!(
+            "{FAINT}{time}{RESET}  {:14} {}",
+            text(moment, "e"),
+            show::cut(&details(moment), 160)
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
 
+fn text(value: &Value, name: &str) -> String {
+    match &value[name] {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn list_of<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value[name].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// An event's other members: the step first, then `name=value`.
+fn details(moment: &Value) -> String {
+    let step = moment["step"].as_str().unwrap_or_default().to_owned();
+    let named = |name: &str| ["position", "at", "e", "step"].contains(&name);
+    let members = moment
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| !named(name));
+    let members = members.map(|(name, _)| format!("{name}={}", text(moment, name)));
+    std::iter::once(step)
+        .filter(|step| !step.is_empty())
+        .chain(members)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 fn style(state: &str) -> Style {
     match state {
-        "done" | "completed" => GOOD,
+        "done" => GOOD,
         "stuck" | "parked" => BAD,
-        "aborted" | "compensated" => FAINT,
+        "aborted" => FAINT,
         _ => BUSY,
     }
 }

@@ -1,3 +1,5 @@
+//! What an answer of a participant means, case by case.
+
 use super::*;
 use crate::plan::Plan;
 use crate::testing::definition;

@@ -1,3 +1,5 @@
+//! Which definitions can run, and what is wrong with the others.
+
 use super::*;
 use crate::config::{AnswerTemplate, Answers};
 use crate::testing::{call, definition};

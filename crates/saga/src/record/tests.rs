@@ -1,3 +1,5 @@
+//! Stored forms: what is written reads back, and what was written before still does.
+
 use super::*;
 use crate::plan::Plan;
 use crate::state::Status;

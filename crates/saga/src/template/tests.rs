@@ -1,3 +1,5 @@
+//! Templates: what they parse to, what they give, where they are wrong.
+
 use super::*;
 use serde_json::json;
 use std::borrow::Cow;
