@@ -1,10 +1,11 @@
 //! The admin API: its routes in one table, and the OpenAPI document made from the handlers.
 
 use crate::events::{self, AllQuery, ReadQuery};
-use crate::problem::{Answer, Problem};
+use crate::extract::{Path, Query};
+use crate::problem::{self, Answer, Problem};
 use crate::state::Api;
 use crate::{guard, metrics, sagas, system};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use axum::routing::{get, post, put};
 use axum::{Json, Router, middleware};
@@ -68,6 +69,7 @@ pub fn router(api: Api) -> Router {
         .fallback(|| async { Problem::not_found("there is nothing at this path; /openapi.json says what there is") })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(api.clone(), guard::admin))
+        .layer(middleware::map_response(problem::complete))
         .with_state(api)
 }
 

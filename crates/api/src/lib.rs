@@ -8,6 +8,7 @@
 
 pub mod admin;
 mod events;
+mod extract;
 mod guard;
 mod metrics;
 mod problem;

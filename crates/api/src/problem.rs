@@ -38,6 +38,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::new("AP-001"), detail)
     }
 
+    /// A path, query or body that cannot be read; `status` is 4xx.
+    pub(crate) fn unreadable(status: StatusCode, detail: String) -> Self {
+        Self::new(status, ErrorCode::new("AP-001"), detail)
+    }
+
     /// 401.
     pub fn unauthorized(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, ErrorCode::new("AP-002"), detail)
@@ -138,5 +143,53 @@ impl From<Refused> for Problem {
     }
 }
 
+/// What the router itself refuses (a path, a query or a body that does not fit, another method) becomes a problem too.
+pub(crate) async fn complete(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let plain = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    let status = response.status();
+    if !plain || !status.is_client_error() {
+        return response;
+    }
+    let (head, body) = response.into_parts();
+    // The router's own words: short, and there already.
+    let words = axum::body::to_bytes(body, 16 << 10).await.unwrap_or_default();
+    let words = String::from_utf8_lossy(&words).trim().to_owned();
+    let title = status.canonical_reason().unwrap_or("refused");
+    let detail = if words.is_empty() { title.to_owned() } else { words };
+    let mut problem = Problem {
+        status,
+        ..Problem::bad_request(detail)
+    }
+    .into_response();
+    if let Some(allow) = head.headers.get(header::ALLOW) {
+        problem.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    problem
+}
+
 /// What a handler gives.
 pub type Answer<T> = Result<T, Problem>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_router_refuses_is_a_problem_and_what_handlers_answer_stays() {
+        let refused = (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response();
+        let problem = complete(refused).await;
+        assert_eq!(problem.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(problem.headers()[header::ALLOW], "GET");
+        let body = axum::body::to_bytes(
+            complete((StatusCode::BAD_REQUEST, "no digit").into_response())
+                .await
+                .into_body(),
+            999,
+        );
+        let body: serde_json::Value = serde_json::from_slice(&body.await.expect("body")).expect("json");
+        assert_eq!((&body["code"], &body["detail"]), (&json!("AP-001"), &json!("no digit")));
+        let own = (StatusCode::CONFLICT, axum::Json(json!({ "id": 1 }))).into_response();
+        assert_eq!(complete(own).await.headers()[header::CONTENT_TYPE], "application/json");
+    }
+}

@@ -5,12 +5,13 @@
 //! request comes from the gateway, which strips every `Ondol-*` header from outside and sends nothing here but starts.
 
 use crate::events::{self, AllQuery, ReadQuery};
-use crate::problem::{Answer, Problem};
+use crate::extract::{Path, Query};
+use crate::problem::{self, Answer, Problem};
 use crate::state::Api;
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Router, middleware};
 use bytes::Bytes;
 use http::HeaderMap;
 use ondol_core::id::{RouteName, SagaName, ServiceName, StreamName};
@@ -35,7 +36,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/streams/{name}/events", post(append))
         .route("/v1/streams/{name}", get(read))
         .route("/v1/all", get(all))
+        .fallback(|| async { Problem::not_found("there is nothing at this path of the service API") })
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::map_response(problem::complete))
         .with_state(api)
 }
 

@@ -1,9 +1,10 @@
 //! Services, instances, routes, configuration: declared and observed.
 
+use crate::extract::{Body, Path};
 use crate::problem::{Answer, Problem};
 use crate::state::Api;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy::Route;
 use ondol_core::wire::supervision::InstanceFact;
@@ -75,7 +76,7 @@ pub(crate) async fn restart(State(api): State<Api>, Path(name): Path<ServiceName
 pub(crate) async fn scale(
     State(api): State<Api>,
     Path(name): Path<ServiceName>,
-    Json(scale): Json<Scale>,
+    Body(scale): Body<Scale>,
 ) -> Answer<Json<Accepted>> {
     api.deploy.scale(name, scale.count).await?;
     Ok(Json(Accepted { accepted: true }))
