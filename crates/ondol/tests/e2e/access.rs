@@ -177,15 +177,22 @@ fn the_admin_api_is_for_who_holds_the_token_and_lists_what_it_serves() {
         system.admin("GET", "/v1/nothing", "").expect(404).json()["code"],
         "AP-004"
     );
-    let problem = system
-        .admin("PUT", "/v1/services/hello/scale", "{\"count\":")
-        .expect(400);
-    assert_eq!(
-        problem.field("content-type"),
-        Some("application/problem+json"),
-        "{}",
-        problem.text()
-    );
+    let unreadable = [
+        ("PUT", "/v1/services/hello/scale", "{\"count\":", 400),
+        ("PUT", "/v1/services/hello/scale", "{\"number\":1}", 422),
+        ("GET", "/v1/services/NO%20NAME", "", 400),
+        ("GET", "/v1/sagas?colour=red", "", 400),
+    ];
+    for (method, path, body, expected) in unreadable {
+        let problem = system.admin(method, path, body).expect(expected);
+        assert_eq!(
+            problem.field("content-type"),
+            Some("application/problem+json"),
+            "{path}: {}",
+            problem.text()
+        );
+        assert_eq!(problem.json()["code"], "AP-001", "{path}");
+    }
 }
 
 #[test]

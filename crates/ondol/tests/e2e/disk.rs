@@ -16,7 +16,8 @@ answer:
   done: { status: 201, body: { id: \"{saga.id}\" } }
 ";
 
-const HELLO: &str = "sagas: [book.saga.yaml]\nroutes:\n  - match: { prefix: /work }\n  - { name: book, match: { path: /book }, start: { saga: book, wait: 5s } }";
+/// A shell for a program, since a kept copy of this one would not fit.
+const HELLO: &str = "run: sh start.sh\nsagas: [book.saga.yaml]\nroutes:\n  - match: { prefix: /work }\n  - { name: book, match: { path: /book }, start: { saga: book, wait: 5s } }";
 
 /// A mounted tmpfs, taken away at the end.
 struct Small(TempDir);
@@ -57,6 +58,11 @@ fn on_a_full_disk_starts_are_told_to_come_again_and_nothing_acknowledged_is_lost
     let program = std::env::current_exe().expect("this program");
     let system = System::at(None, small.0.path().to_owned(), &program, "", &[("hello", HELLO)]);
     system.write("services/hello/book.saga.yaml", SAGA);
+    let start = format!(
+        "exec '{}' --ignored --exact service::service --nocapture",
+        program.display()
+    );
+    system.write("services/hello/start.sh", &start);
     let system = system.up();
     let book = |key: &str| system.ask("POST", "/book", &[("idempotency-key", key)], "{}");
 
