@@ -112,8 +112,8 @@ impl Fields {
 
     /// Takes away every field of this (lower-case) name; whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
-        let before = self.spans.len();
-        self.retain(|other, _| other != name);
+        let (before, text) = (self.spans.len(), &self.text);
+        self.spans.retain(|span| name_of(text, *span) != name.as_bytes());
         self.spans.len() != before
     }
 
@@ -138,9 +138,10 @@ impl Fields {
 
     /// Every value of this (lower-case) name, in order.
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter()
-            .filter(move |(other, _)| *other == name)
-            .map(|(_, value)| value)
+        let named = self.spans.iter();
+        named
+            .filter(move |span| name_of(&self.text, **span) == name.as_bytes())
+            .map(|span| value_of(&self.text, *span))
     }
 
     /// Whether there is a field of this (lower-case) name.
@@ -168,11 +169,21 @@ pub fn list_items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|item| !item.is_empty())
 }
 
+/// Look-ups compare bytes: a dozen per request, each over all names.
+fn name_of(text: &[u8], span: Span) -> &[u8] {
+    &text[span.start as usize..span.start as usize + span.name as usize]
+}
+
+fn value_of(text: &[u8], span: Span) -> &[u8] {
+    let at = span.start as usize + span.name as usize;
+    &text[at..at + span.value as usize]
+}
+
 fn parts(text: &[u8], span: Span) -> (&str, &[u8]) {
-    let (name_at, value_at) = (span.start as usize, span.start as usize + span.name as usize);
+    let name = name_of(text, span);
     // Names are ASCII by the codecs' checks; one that is not reads as empty and matches nothing.
-    let name = std::str::from_utf8(&text[name_at..value_at]).unwrap_or_default();
-    (name, &text[value_at..value_at + span.value as usize])
+    let name = std::str::from_utf8(name).unwrap_or_default();
+    (name, value_of(text, span))
 }
 
 impl fmt::Debug for Fields {
