@@ -23,7 +23,7 @@ use shop_kit::{Caller, JsonBody, Params, Problem, SagaCall, page, page_size};
 const MOST_LINES: usize = 50;
 /// Most pieces of one line.
 const MOST_PIECES: u32 = 1000;
-/// Longest product id, in bytes.
+/// Longest id, in characters, as the contract counts them.
 const LONGEST_ID: usize = 64;
 
 /// What the handlers share.
@@ -171,8 +171,10 @@ fn order_id(id: String) -> Result<String, Problem> {
 
 /// What the saga's input schema has checked at the gateway, checked again where it matters.
 fn fitting(asked: Asked) -> Result<Asked, Problem> {
-    let line =
-        |item: &Item| (1..=MOST_PIECES).contains(&item.quantity) && (1..=LONGEST_ID).contains(&item.product_id.len());
+    let line = |item: &Item| {
+        let letters = item.product_id.chars().count();
+        (1..=MOST_PIECES).contains(&item.quantity) && (1..=LONGEST_ID).contains(&letters)
+    };
     if asked.customer.is_empty() || !(1..=MOST_LINES).contains(&asked.items.len()) || !asked.items.iter().all(line) {
         let title = format!("An order has a customer and 1 to {MOST_LINES} items of 1 to {MOST_PIECES} pieces");
         return Err(Problem::bad_request("bad_order", title));

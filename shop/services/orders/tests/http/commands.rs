@@ -81,6 +81,15 @@ async fn every_call_may_be_sent_twice_and_is_done_once() {
     assert_eq!(shop.log.told().len(), 4);
 }
 
+/// The contract counts characters, so that is what is counted here: else an order that fits is refused half way.
+#[tokio::test]
+async fn a_product_id_of_as_many_letters_as_the_contract_allows_is_looked_for_in_any_script() {
+    let shop = Shop::open().await;
+    let items = |letters| json!([{"product_id": "가".repeat(letters), "quantity": 1}]);
+    assert_eq!(told(&shop.create("o1", items(64)).await), (409, "unknown_product"));
+    assert_eq!(told(&shop.create("o2", items(65)).await), (400, "bad_order"));
+}
+
 #[tokio::test]
 async fn an_unknown_product_cancels_the_order_which_can_still_be_seen() {
     let shop = Shop::open().await;
