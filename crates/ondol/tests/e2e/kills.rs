@@ -55,9 +55,7 @@ fn a_controller_dead_for_ten_seconds_fails_no_request_that_asks_nothing_of_it() 
         // Dead: killed again whenever it comes back.
         let end = SystemClock.mono() + Duration::from_secs(10);
         while SystemClock.mono() < end {
-            if system.processes().contains_key("controller") {
-                system.signal("controller", Signal::KILL);
-            }
+            system.signal_if_there("controller", Signal::KILL);
             statuses.push(book(&system, "dead"));
         }
     });

@@ -178,7 +178,7 @@ impl System {
         self.ask("GET", path, &[], "")
     }
 
-    /// A variable of a service whose route is `/SERVICE…` without its slash: read from its process.
+    /// A variable of an instance.
     #[track_caller]
     pub fn variable(&self, instance: &str, name: &str) -> String {
         let pid = self.processes()[instance];
@@ -237,12 +237,15 @@ impl System {
     /// Sends a signal to one of [`Self::processes`]; its pid.
     #[track_caller]
     pub fn signal(&self, name: &str, signal: Signal) -> i32 {
-        let processes = self.processes();
-        let pid = *processes
-            .get(name)
-            .unwrap_or_else(|| panic!("no {name} in {processes:?}"));
+        let sent = self.signal_if_there(name, signal);
+        sent.unwrap_or_else(|| panic!("there is no {name}"))
+    }
+
+    /// The same for a process that may just be between two lives.
+    pub fn signal_if_there(&self, name: &str, signal: Signal) -> Option<i32> {
+        let pid = self.processes().get(name).copied()?;
         send(pid, signal);
-        pid
+        Some(pid)
     }
 }
 
@@ -256,7 +259,7 @@ fn send(pid: i32, signal: Signal) {
 impl Drop for System {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for args in [["status", "--json"].as_slice(), &["logs", "-n", "60"]] {
+            for args in [["status", "--json"].as_slice(), &["logs", "-n", "40", "controller"]] {
                 let Ended { out, err, .. } = self.ondol(args);
                 eprintln!("--- ondol {}\n{out}{err}", args.join(" "));
             }
