@@ -36,11 +36,22 @@ pub(super) fn check(world: &World<'_>, system: &SystemDoc, found: &mut Vec<Diagn
     }
     for (name, build) in system.builds.iter() {
         no_variables(&build.run, "a build", found);
-        if name.value.contains(char::is_whitespace) || name.value.is_empty() {
-            found.push(Diagnostic::error(Code::Value, name.at, "a build's name is one word"));
-        }
+        build_name(world, &name.value, name.at, found);
         super::services::folder(world, world.root, &build.dir, found);
         super::services::program_of_build(world, &build.run, found);
+    }
+}
+
+/// A build's name is a file's name in `.ondol/builds/`, and a service's own build has the service's name.
+fn build_name(world: &World<'_>, name: &str, at: Span, found: &mut Vec<Diagnostic>) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || !name.chars().all(plain) {
+        let message = "a build's name is one word of letters, digits, - and _";
+        found.push(Diagnostic::error(Code::Value, at, message));
+    }
+    if world.parts.services.iter().any(|service| service.name.as_str() == name) {
+        let here = Diagnostic::error(Code::Value, at, format!("`{name}` is the name of a service too"));
+        found.push(here.hint("a service's own build has the service's name; choose another for the shared one"));
     }
 }
 
