@@ -1,6 +1,6 @@
 //! Who may ask the two APIs what.
 
-use crate::http;
+use crate::http::{self, Fields};
 use crate::system::{System, free_port};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -132,7 +132,7 @@ fn the_admin_api_is_for_who_holds_the_token_and_lists_what_it_serves() {
         format!("http://{}", system.console),
         format!("http://127.0.0.1:{}", free_port()),
     );
-    let cases: [(&str, &str, &[(&str, &str)], u16); 9] = [
+    let cases: [(&str, &str, Fields, u16); 9] = [
         ("with the token", "/v1/services", &[auth], 200),
         ("from its own origin", "/v1/services", &[auth, ("origin", &own)], 200),
         ("without a token", "/v1/services", &[], 401),

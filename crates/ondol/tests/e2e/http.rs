@@ -8,6 +8,9 @@ use std::time::Duration;
 /// No answer takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Fields to send.
+pub type Fields<'a> = &'a [(&'a str, &'a str)];
+
 /// A message's first line, fields and body.
 #[derive(Clone, Debug, Default)]
 pub struct Message {
@@ -120,7 +123,7 @@ impl Connection {
     }
 
     /// One request and its answer. `Host` and `Content-Length` are added where `fields` has none.
-    pub fn ask(&mut self, method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> io::Result<Message> {
+    pub fn ask(&mut self, method: &str, path: &str, fields: Fields, body: &[u8]) -> io::Result<Message> {
         let mut head = format!("{method} {path} HTTP/1.1\r\n");
         if !fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             head.push_str(&format!("host: {}\r\n", self.host));
@@ -147,6 +150,6 @@ impl Connection {
 }
 
 /// One request on a connection of its own.
-pub fn ask(address: &str, method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> io::Result<Message> {
+pub fn ask(address: &str, method: &str, path: &str, fields: Fields, body: &[u8]) -> io::Result<Message> {
     Connection::open(address)?.ask(method, path, fields, body)
 }

@@ -2,8 +2,10 @@
 
 use crate::http;
 use crate::load::without_a_failed_request;
-use crate::system::System;
+use crate::system::{System, until};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use std::process::{Child, Stdio};
 
 fn pids(service: &Value) -> Vec<i64> {
     let instances = service["instances"].as_array().expect("instances");
@@ -88,4 +90,50 @@ fn a_service_that_cannot_start_is_told_and_up_ends_with_1() {
     assert!(up.err.contains("broken"), "{up:?}");
     let logs = system.ondol(&["logs", "broken"]).good();
     assert!(logs.contains("the oven is cold"), "{logs}");
+}
+
+/// `ondol up` in the foreground, once the gateway serves.
+fn look_on(system: &System) -> Child {
+    let up = system
+        .command(&["up"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let up = up.expect("ondol runs");
+    until("all is ready", || {
+        (system.ondol(&["status"]).code == Some(0)).then_some(())
+    });
+    up
+}
+
+/// Ctrl-C, once the process would notice.
+fn interrupt(process: &Child) {
+    until("it handles SIGINT", || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+        let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
+        (caught & (1 << (Signal::INT.as_raw() - 1)) != 0).then_some(())
+    });
+    let pid = Pid::from_raw(process.id().cast_signed()).expect("a pid");
+    kill_process(pid, Signal::INT).expect("it lives");
+}
+
+#[test]
+fn an_onlooker_that_dies_leaves_the_system_and_an_interrupted_one_takes_it_along_if_it_started_it() {
+    let system = System::new("", &[("hello", "routes: [ { match: { prefix: /work } } ]")]);
+    let mut first = look_on(&system);
+    let before = system.processes();
+    first.kill().expect("it lives");
+    first.wait().expect("it ends");
+    system.get("/work").expect(200);
+    let mut second = look_on(&system);
+    interrupt(&second);
+    assert!(second.wait().expect("it ends").success(), "looking ends");
+    assert_eq!(system.processes(), before, "the system goes on");
+    system.ondol(&["down"]).good();
+
+    let mut starter = look_on(&system);
+    interrupt(&starter);
+    starter.wait().expect("it ends");
+    assert!(system.processes().is_empty(), "{:?}", system.processes());
 }

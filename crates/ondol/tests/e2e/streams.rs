@@ -19,7 +19,7 @@ impl Owner {
         }
     }
 
-    fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> Message {
+    fn ask(&self, method: &str, path: &str, fields: http::Fields, body: &str) -> Message {
         let fields = [fields, &[("authorization", self.token.as_str())]].concat();
         http::ask(&self.address, method, path, &fields, body.as_bytes()).expect("an answer")
     }

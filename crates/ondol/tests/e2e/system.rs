@@ -168,7 +168,7 @@ impl System {
 
     /// A request to the gateway; panics where no answer comes.
     #[track_caller]
-    pub fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> Message {
+    pub fn ask(&self, method: &str, path: &str, fields: http::Fields, body: &str) -> Message {
         let answer = http::ask(&self.gateway, method, path, fields, body.as_bytes());
         answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
