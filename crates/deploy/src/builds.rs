@@ -243,8 +243,12 @@ impl Builds {
         if !kept.is_file() {
             std::fs::create_dir_all(&folder)?;
             let half = folder.join(".half");
-            std::fs::copy(path, &half)?;
-            std::fs::rename(&half, &kept)?;
+            let copied = std::fs::copy(path, &half).and_then(|_| std::fs::rename(&half, &kept));
+            if let Err(error) = copied {
+                // Half a program would keep a full disk full. What refuses to go is written over by the next copy.
+                let _ = std::fs::remove_file(&half);
+                return Err(error);
+            }
         }
         Ok(kept)
     }

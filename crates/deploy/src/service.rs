@@ -15,7 +15,7 @@ use crate::instance::{self, TokenKey};
 use crate::machine::{Action, Machine, Want};
 use crate::settings::Settings;
 use crate::sources::Sources;
-use crate::status::{self, SystemStatus};
+use crate::status::{self, BuildState, SystemStatus};
 use crate::supervised::{RETRY, Supervised};
 use crate::traffic;
 use crate::workshop::Workshop;
@@ -401,7 +401,14 @@ impl Loop {
             let known = status::Known {
                 release: want.release.as_deref(),
                 wanted: want.count,
-                build: plan.build.as_ref().and_then(|build| self.workshop.status(build)),
+                build: match &plan.build {
+                    Some(build) => self.workshop.status(build),
+                    // What nothing builds is taken as it is; only that it cannot be taken is worth a word.
+                    None => self
+                        .workshop
+                        .status(plan.service.as_str())
+                        .filter(|taken| taken.state == BuildState::Failed),
+                },
                 waits_for: self.machine.waits_for(want, &wants, facts, now),
             };
             let mut status = status::of(plan, facts, known);

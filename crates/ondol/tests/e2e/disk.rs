@@ -23,14 +23,18 @@ const HELLO: &str = "run: sh start.sh\nsagas: [book.saga.yaml]\nroutes:\n  - mat
 struct Small(TempDir);
 
 impl Small {
-    fn mount() -> Option<Self> {
+    /// `size` as mount takes it. `None`, and a line that says so, where this user may not.
+    fn mount(size: &str) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a folder");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(dir.path());
         mount
-            .output()
-            .is_ok_and(|output| output.status.success())
-            .then(|| Self(dir))
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(dir.path());
+        if mount.output().is_ok_and(|output| output.status.success()) {
+            return Some(Self(dir));
+        }
+        skip("a full disk: mounting a tmpfs needs root");
+        None
     }
 
     /// Writes until nothing more fits.
@@ -52,9 +56,7 @@ impl Drop for Small {
 
 #[test]
 fn on_a_full_disk_starts_are_told_to_come_again_and_nothing_acknowledged_is_lost() {
-    let Some(small) = Small::mount() else {
-        return skip("a full disk: mounting a tmpfs needs root");
-    };
+    let Some(small) = Small::mount("8m") else { return };
     let program = std::env::current_exe().expect("this program");
     let system = System::at(None, small.0.path().to_owned(), &program, "", &[("hello", HELLO)]);
     system.write("services/hello/book.saga.yaml", SAGA);
@@ -96,4 +98,21 @@ fn on_a_full_disk_starts_are_told_to_come_again_and_nothing_acknowledged_is_lost
         let running = system.json(&["saga", "list", "--state", "running"]);
         running["items"].as_array().is_some_and(Vec::is_empty).then_some(())
     });
+}
+
+#[test]
+fn a_program_that_does_not_fit_is_told_and_leaves_the_disk_as_it_was() {
+    let Some(small) = Small::mount("2m") else { return };
+    let program = std::env::current_exe().expect("this program");
+    let system = System::at(None, small.0.path().to_owned(), &program, "", &[("hello", "")]);
+    let up = system.ondol(&["up", "--detach"]);
+    assert_eq!(up.code, Some(1), "{up:?}");
+    assert!(up.err.contains("DP-004") && up.err.contains("No space left"), "{up:?}");
+    let kept = system.folder.join(".ondol/builds/hello");
+    let left = std::fs::read_dir(kept)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .flat_map(|hash| std::fs::read_dir(hash.path()));
+    assert_eq!(left.flatten().count(), 0, "no half of it");
 }
