@@ -37,10 +37,14 @@ pub(crate) fn on(home: &Home, manner: Manner) -> anyhow::Result<ExitCode> {
     loop {
         if interrupts.load(Ordering::Relaxed) > 0 {
             view.end();
-            return if manner.stop_on_interrupt {
-                up::interrupted(home)
-            } else {
-                Ok(ExitCode::SUCCESS)
+            return match manner {
+                Manner {
+                    stop_on_interrupt: true,
+                    ..
+                } => up::interrupted(home),
+                // Whoever waits for "everything is ready" has not heard it.
+                Manner { detach: true, .. } => Ok(ExitCode::FAILURE),
+                _ => Ok(ExitCode::SUCCESS),
             };
         }
         if home.supervisor().facts().is_err() {

@@ -137,3 +137,14 @@ fn an_onlooker_that_dies_leaves_the_system_and_an_interrupted_one_takes_it_along
     starter.wait().expect("it ends");
     assert!(system.processes().is_empty(), "{:?}", system.processes());
 }
+
+#[test]
+fn an_interrupted_up_detach_does_not_say_that_all_is_ready() {
+    let system = System::new("", &[("late", "run: sleep 1000")]);
+    let up = system.command(&["up", "--detach"]).stderr(Stdio::null()).spawn();
+    let mut up = up.expect("ondol runs");
+    until("it starts", || system.processes().contains_key("late.1").then_some(()));
+    interrupt(&up);
+    assert_eq!(up.wait().expect("it ends").code(), Some(1));
+    assert!(system.processes().contains_key("late.1"), "the system goes on");
+}
