@@ -68,6 +68,8 @@ pub(crate) fn run(home: &Home, args: Args, json: bool) -> anyhow::Result<ExitCod
 
 /// Starts a supervisor and waits until it answers.
 fn start(home: &Home, args: &Args) -> anyhow::Result<()> {
+    // An earlier life's: whoever holds that port now must not be asked, since the token goes with the question.
+    let _ = std::fs::remove_file(home.run().join("console"));
     let output = home.state().join("supervisor.out");
     let file = File::create(&output).with_context(|| format!("writing {}", output.display()))?;
     let mut command = Command::new(std::env::current_exe().context("finding this program")?);

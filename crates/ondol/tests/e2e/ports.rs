@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 #[track_caller]
 fn says_who_holds_it(system: &System, address: &str) {
-    let _held = TcpListener::bind(address).expect("the port is free");
+    let held = TcpListener::bind(address).expect("the port is free");
     let up = system.ondol(&["up", "--detach"]);
     assert_eq!(up.code, Some(1), "{up:?}");
     let program = std::env::current_exe().expect("this program");
@@ -16,6 +16,8 @@ fn says_who_holds_it(system: &System, address: &str) {
     for part in [port, &std::process::id().to_string(), name] {
         assert!(up.err.contains(part), "says {part}: {up:?}");
     }
+    held.set_nonblocking(true).expect("a socket");
+    assert!(held.accept().is_err(), "nobody asks the stranger, with a token at that");
     system.ondol(&["down"]).good();
 }
 
