@@ -10,6 +10,7 @@ type Step = (&'static str, fn() -> anyhow::Result<()>);
 const STEPS: &[Step] = &[
     ("formatting", || sh::run(&mut cargo(&["fmt", "--all", "--check"]))),
     ("house rules", tidy::run),
+    ("licences, sources and advisories", deny),
     ("lints", || {
         sh::run(&mut cargo(&[
             "clippy",
@@ -48,6 +49,22 @@ pub(crate) fn run(long: bool) -> anyhow::Result<()> {
         eprintln!("\n== {name}");
         step()?;
         eprintln!("== {name}: {:.0} s", began.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+/// What `deny.toml` says. The advisories' database may be out of reach; the rest needs none.
+fn deny() -> anyhow::Result<()> {
+    if !sh::read(&mut cargo(&["--list"]))?
+        .lines()
+        .any(|line| line.trim_start().starts_with("deny"))
+    {
+        eprintln!("SKIPPED: licences, sources and advisories; install it: cargo install --locked cargo-deny");
+        return Ok(());
+    }
+    sh::run(&mut cargo(&["deny", "check", "bans", "licenses", "sources"]))?;
+    if let Err(error) = sh::run(&mut cargo(&["deny", "check", "advisories"])) {
+        eprintln!("SKIPPED: advisories; their database could not be used: {error:#}");
     }
     Ok(())
 }

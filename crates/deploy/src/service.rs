@@ -262,6 +262,7 @@ impl Loop {
             }
         }
         self.registry.observe(&facts);
+        self.registry.at_least(self.ports.proxies.newest());
         self.registry.drain(self.machine.draining());
         self.facts = Some(facts);
         if let Some(snapshot) = self.registry.changed() {

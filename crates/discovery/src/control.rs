@@ -23,6 +23,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A connected proxy.
 #[derive(Clone, Debug, Default)]
 struct Proxy {
+    /// What it served by before it came.
+    came_with: u64,
     acked: u64,
     /// What was acknowledged when the last report came: an older report does not know who began to drain since.
     counted: u64,
@@ -62,6 +64,16 @@ impl Proxies {
     pub fn acked(&self, generation: u64) -> bool {
         let connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
         !connected.is_empty() && connected.values().all(|proxy| proxy.acked >= generation)
+    }
+
+    /// The newest generation that any connected proxy serves by; 0 when none is known.
+    pub fn newest(&self) -> u64 {
+        let connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        connected
+            .values()
+            .map(|proxy| proxy.acked.max(proxy.came_with))
+            .max()
+            .unwrap_or(0)
     }
 
     /// The last report of each connected proxy.
@@ -150,7 +162,14 @@ async fn converse(
 
 fn hear(word: FromProxy, id: u64, proxies: &Proxies, on_report: &(dyn Fn(&Report) + Send + Sync)) {
     match word {
-        FromProxy::Hello { pid, generation } => tracing::info!(pid, ?generation, "proxy connected"),
+        FromProxy::Hello { pid, generation } => {
+            tracing::info!(pid, ?generation, "proxy connected");
+            proxies.update(id, |all, id| {
+                if let Some(proxy) = all.get_mut(&id) {
+                    proxy.came_with = generation.unwrap_or(0);
+                }
+            });
+        }
         FromProxy::Ack { generation } => proxies.update(id, |all, id| {
             if let Some(proxy) = all.get_mut(&id) {
                 proxy.acked = proxy.acked.max(generation);

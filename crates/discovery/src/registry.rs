@@ -65,6 +65,15 @@ impl Registry {
         self.draining = draining;
     }
 
+    /// Raises the floor of generations: a proxy may serve by a newer one than this clock would give, when the clock was
+    /// set back between two controllers. Then the last snapshot is given once more, under a new number.
+    pub fn at_least(&mut self, generation: u64) {
+        if self.generation < generation {
+            self.generation = generation;
+            self.last = None;
+        }
+    }
+
     /// A snapshot, if anything changed since the last one.
     pub fn changed(&mut self) -> Option<Snapshot> {
         let mut snapshot = self.assemble();
@@ -200,6 +209,16 @@ mod tests {
         let second = registry.changed().expect("drained");
         assert!(second.generation > first && first > 1_000);
         assert!(second.clusters[0].endpoints[0].draining);
+    }
+
+    #[test]
+    fn a_proxy_that_serves_by_a_newer_generation_gets_a_newer_one_still() {
+        let mut registry = registry();
+        let first = registry.changed().expect("first").generation;
+        registry.at_least(first);
+        assert!(registry.changed().is_none(), "nothing newer is served");
+        registry.at_least(first + 1_000);
+        assert!(registry.changed().expect("again").generation > first + 1_000);
     }
 
     #[test]
