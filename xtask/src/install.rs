@@ -11,7 +11,7 @@ struct Need {
     what_for: &'static str,
 }
 
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 4] = [
     Need {
         there: || Path::new("/usr/lib/postgresql").is_dir(),
         package: "postgresql",
@@ -26,6 +26,11 @@ const NEEDS: [Need; 3] = [
         there: || sh::has("node"),
         package: "nodejs npm",
         what_for: "the storefront",
+    },
+    Need {
+        there: || sh::has("promtool"),
+        package: "prometheus",
+        what_for: "the check of /metrics by Prometheus' own tool",
     },
 ];
 
