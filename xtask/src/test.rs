@@ -95,7 +95,15 @@ fn browser() -> anyhow::Result<()> {
         return Ok(());
     }
     let folder = sh::root().join("shop/e2e").to_string_lossy().into_owned();
-    bench::tool("with-shop", &["--", "npm", "--prefix", &folder, "test"].map(Into::into))
+    bench::tool("with-shop", &["--", "npm", "--prefix", &folder, "test"].map(Into::into))?;
+    // The shop's start has installed what its own tests need.
+    let storefront = sh::root().join("shop/services/storefront");
+    sh::run(
+        std::process::Command::new("npm")
+            .arg("--prefix")
+            .arg(storefront)
+            .arg("test"),
+    )
 }
 
 /// The store on a disk that forgets what was not synced.
