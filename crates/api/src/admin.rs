@@ -1,11 +1,10 @@
 //! The admin API: its routes in one table, and the OpenAPI document made from the handlers.
 
 use crate::events::{self, AllQuery, ReadQuery};
-use crate::extract::{Path, Query};
 use crate::problem::{self, Answer, Problem};
 use crate::state::Api;
 use crate::{guard, metrics, sagas, system};
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::response::Response;
 use axum::routing::{get, post, put};
 use axum::{Json, Router, middleware};

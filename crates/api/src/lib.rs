@@ -8,7 +8,6 @@
 
 pub mod admin;
 mod events;
-mod extract;
 mod guard;
 mod metrics;
 mod problem;

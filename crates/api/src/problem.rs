@@ -38,11 +38,6 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::new("AP-001"), detail)
     }
 
-    /// A path, query or body that cannot be read; `status` is 4xx.
-    pub(crate) fn unreadable(status: StatusCode, detail: String) -> Self {
-        Self::new(status, ErrorCode::new("AP-001"), detail)
-    }
-
     /// 401.
     pub fn unauthorized(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, ErrorCode::new("AP-002"), detail)
@@ -174,6 +169,54 @@ pub type Answer<T> = Result<T, Problem>;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::extract::{Path, Query};
+    use axum::routing::post;
+    use axum::{Json, Router, middleware};
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Small {
+        #[serde(rename = "n")]
+        _n: Option<u32>,
+    }
+
+    async fn number(Path(_): Path<u32>, Query(_): Query<Small>, Json(_): Json<Small>) {}
+
+    #[tokio::test]
+    async fn what_the_extractors_refuse_is_a_problem_with_their_status_and_words() {
+        let router = Router::new().route("/{number}", post(number));
+        let router = TowerToHyperService::new(router.layer(middleware::map_response(complete)));
+        let cases = [
+            ("/x", "application/json", "{}", 400, "Cannot parse"),
+            ("/1?n=x", "application/json", "{}", 400, "query string"),
+            ("/1?m=1", "application/json", "{}", 400, "unknown field `m`"),
+            ("/1", "application/json", "{\"n\":", 400, "Failed to parse"),
+            ("/1", "application/json", "{\"m\":1}", 422, "unknown field `m`"),
+            ("/1", "text/csv", "{}", 415, "Content-Type"),
+        ];
+        for (path, kind, body, status, words) in cases {
+            let request = http::Request::post(path)
+                .header(header::CONTENT_TYPE, kind)
+                .body(axum::body::Body::from(body));
+            let Ok(response) = router.call(request.expect("request")).await;
+            let name = format!("{path} {kind} {body}");
+            assert_eq!(response.status(), status, "{name}");
+            assert_eq!(
+                response.headers()[header::CONTENT_TYPE],
+                "application/problem+json",
+                "{name}"
+            );
+            let body = axum::body::to_bytes(response.into_body(), 9_999).await.expect("body");
+            let body: serde_json::Value = serde_json::from_slice(&body).expect("json");
+            assert_eq!((&body["code"], &body["status"]), (&json!("AP-001"), &json!(status)));
+            assert!(
+                body["detail"].as_str().is_some_and(|told| told.contains(words)),
+                "{name}: {body}"
+            );
+        }
+    }
 
     #[tokio::test]
     async fn what_the_router_refuses_is_a_problem_and_what_handlers_answer_stays() {
@@ -189,7 +232,7 @@ mod tests {
         );
         let body: serde_json::Value = serde_json::from_slice(&body.await.expect("body")).expect("json");
         assert_eq!((&body["code"], &body["detail"]), (&json!("AP-001"), &json!("no digit")));
-        let own = (StatusCode::CONFLICT, axum::Json(json!({ "id": 1 }))).into_response();
+        let own = (StatusCode::CONFLICT, Json(json!({ "id": 1 }))).into_response();
         assert_eq!(complete(own).await.headers()[header::CONTENT_TYPE], "application/json");
     }
 }

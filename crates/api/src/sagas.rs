@@ -1,10 +1,9 @@
 //! Sagas for operators: lists, one with its history, actions, and starts by hand.
 
-use crate::extract::{Body, Path, Query};
 use crate::problem::{Answer, Problem};
 use crate::state::Api;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use ondol_core::id::{SagaId, SagaName};
@@ -79,7 +78,7 @@ pub(crate) struct Acted {
 pub(crate) async fn act(
     State(api): State<Api>,
     Path(id): Path<SagaId>,
-    Body(action): Body<Action>,
+    Json(action): Json<Action>,
 ) -> Answer<Json<Acted>> {
     Ok(Json(Acted {
         state: api.sagas.act(id, action, OPERATOR).await?,
@@ -100,7 +99,7 @@ pub(crate) struct Start {
 #[utoipa::path(post, path = "/v1/sagas", tag = "sagas",
     request_body(content_type = "application/json", description = "`{\"saga\": \"…\", \"key\": \"…\", \"input\": …, \"wait\": \"5s\"}`"),
     responses((status = 200, description = "As the definition answers; other statuses too.")))]
-pub(crate) async fn start(State(api): State<Api>, Body(start): Body<Start>) -> Answer<Response> {
+pub(crate) async fn start(State(api): State<Api>, Json(start): Json<Start>) -> Answer<Response> {
     let wait = start.wait.as_deref().map_or(Ok(Duration::ZERO), parse_duration);
     let request = StartRequest {
         saga: start.saga,

@@ -5,10 +5,9 @@
 //! request comes from the gateway, which strips every `Ondol-*` header from outside and sends nothing here but starts.
 
 use crate::events::{self, AllQuery, ReadQuery};
-use crate::extract::{Path, Query};
 use crate::problem::{self, Answer, Problem};
 use crate::state::Api;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};

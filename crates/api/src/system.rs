@@ -1,10 +1,9 @@
 //! Services, instances, routes, configuration: declared and observed.
 
-use crate::extract::{Body, Path};
 use crate::problem::{Answer, Problem};
 use crate::state::Api;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy::Route;
 use ondol_core::wire::supervision::InstanceFact;
@@ -76,7 +75,7 @@ pub(crate) async fn restart(State(api): State<Api>, Path(name): Path<ServiceName
 pub(crate) async fn scale(
     State(api): State<Api>,
     Path(name): Path<ServiceName>,
-    Body(scale): Body<Scale>,
+    Json(scale): Json<Scale>,
 ) -> Answer<Json<Accepted>> {
     api.deploy.scale(name, scale.count).await?;
     Ok(Json(Accepted { accepted: true }))
