@@ -15,6 +15,7 @@ use crate::error::{ErrorCode, Retry};
 use crate::id::StreamName;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::sync::Arc;
 
 /// A family of rows. The set is closed, so that nothing user-given names a table.
@@ -117,6 +118,17 @@ pub enum Expected {
     Exists,
     /// Its last event's revision; the first event has revision 0.
     Revision(u64),
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => out.write_str("any revision"),
+            Self::NoStream => out.write_str("that it does not exist"),
+            Self::Exists => out.write_str("that it exists"),
+            Self::Revision(revision) => write!(out, "revision {revision}"),
+        }
+    }
 }
 
 /// An event to append.
@@ -238,7 +250,7 @@ pub enum StoreError {
     #[error("a row with key {} exists already", .0.key)]
     Exists(Box<Row>),
     /// The stream has another revision.
-    #[error("stream {stream} is at revision {actual:?}, not {expected:?}")]
+    #[error("stream {stream} {}, but the append expects {expected}", at(*actual))]
     WrongRevision {
         /// Which stream.
         stream: StreamName,
@@ -291,6 +303,13 @@ pub enum StoreError {
     /// The engine answered with something that must not be, such as a failed fsync or a torn row.
     #[error("the store is broken: {0}")]
     Broken(String),
+}
+
+fn at(revision: Option<u64>) -> String {
+    revision.map_or_else(
+        || "does not exist".to_owned(),
+        |revision| format!("is at revision {revision}"),
+    )
 }
 
 impl StoreError {
@@ -358,7 +377,7 @@ pub trait Engine: Send + Sync + 'static {
         limit: u32,
     ) -> BoxFuture<Result<Vec<StoredEvent>, StoreError>>;
 
-    /// What it holds.
+    /// What it holds. Cost: the same whatever that is; nothing is counted row by row.
     fn size(&self) -> BoxFuture<Result<StoreSize, StoreError>>;
 
     /// This process's epoch: raised at every opening, part of `Ondol-Attempt`.
@@ -373,3 +392,37 @@ pub trait Engine: Send + Sync + 'static {
 
 /// An engine that can be handed round.
 pub type SharedEngine = Arc<dyn Engine>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_revision_is_told_in_words() {
+        for (expected, actual, told) in [
+            (
+                Expected::Revision(2),
+                Some(4),
+                "stream order-1 is at revision 4, but the append expects revision 2",
+            ),
+            (
+                Expected::NoStream,
+                Some(0),
+                "stream order-1 is at revision 0, but the append expects that it does not exist",
+            ),
+            (
+                Expected::Exists,
+                None,
+                "stream order-1 does not exist, but the append expects that it exists",
+            ),
+        ] {
+            let stream = "order-1".parse().expect("a name");
+            let error = StoreError::WrongRevision {
+                stream,
+                expected,
+                actual,
+            };
+            assert_eq!(error.to_string(), told);
+        }
+    }
+}

@@ -53,6 +53,26 @@ async fn no_write_of_the_first_owner_appears_after_the_take_over_has_read() {
     assert_eq!((seen, done), (now, now));
 }
 
+/// Counts that no row bears out are given as they are kept: nobody walks a table of any size to answer.
+#[tokio::test]
+async fn the_size_is_kept_and_never_counted() {
+    let Some(server) = support::postgres::shared() else {
+        return;
+    };
+    let bench = Bench::at(server.new_database());
+    let database = bench.url.rsplit('/').next().expect("a name");
+    // As version 1 left it, with one row; the counts are made when it is opened.
+    server.sql(database, include_str!("../src/postgres/v1.sql"));
+    let row =
+        "UPDATE ondol.meta SET version = 1; INSERT INTO ondol.state_row VALUES (1, 'old', '', '', '', NULL, 0, '')";
+    server.sql(database, row);
+    let engine = bench.open().await;
+    assert_eq!(engine.size().await.expect("reads").rows, [1, 0, 0, 0, 0]);
+    server.sql(database, "UPDATE ondol.row_count SET n = n + 1000000 WHERE tab = 1");
+    engine.commit(create("new", "")).await.expect("commits");
+    assert_eq!(engine.size().await.expect("reads").rows, [1_000_002, 0, 0, 0, 0]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_crashes_under_load_loses_and_doubles_nothing() {
     let Some(server) = Postgres::start() else { return };

@@ -89,59 +89,58 @@ async fn an_address_that_names_no_file_is_refused_without_being_repeated() {
     assert!(matches!(nowhere, OpenError::File { .. }), "{nowhere:?}");
 }
 
-/// The dump was written by version 1 of this program; every later version must read it.
-#[tokio::test]
-async fn the_stored_form_of_version_1_is_read() {
+/// Dumps, each as its version of this program wrote it; every later version must read them.
+const GOLDEN: [&str; 2] = [include_str!("golden/v1.sql"), include_str!("golden/v2.sql")];
+
+async fn golden(dump: &str) -> Bench {
     let bench = bench().await;
-    rusqlite::Connection::open(file(&bench))
-        .expect("opens")
-        .execute_batch(include_str!("golden/v1.sql"))
-        .expect("runs");
-    let engine = bench.open().await;
-    assert_eq!(engine.epoch(), 4);
-    let rows = engine
-        .rows(Table::Saga, RowFilter::default(), Order::Ascending, None, 10)
-        .await
-        .expect("reads");
-    assert_eq!(
-        rows,
-        [
-            row("k1", "running", Some(1_700_000_000_000), "body one"),
-            row("k2", "done", None, "body two")
-        ]
-    );
-    let records = engine.records("k1".into(), 0, 10).await.expect("reads");
-    assert_eq!(records.iter().map(|stored| stored.position).collect::<Vec<_>>(), [1, 2]);
-    let events = engine.stream(stream("order-1"), 0, 10).await.expect("reads");
-    assert_eq!(
-        events
+    let old = rusqlite::Connection::open(file(&bench)).expect("opens");
+    old.execute_batch(dump).expect("runs");
+    bench
+}
+
+#[tokio::test]
+async fn the_stored_form_of_every_version_is_read() {
+    for dump in GOLDEN {
+        let engine = golden(dump).await.open().await;
+        assert_eq!(engine.epoch(), 4);
+        let rows = engine
+            .rows(Table::Saga, RowFilter::default(), Order::Ascending, None, 10)
+            .await
+            .expect("reads");
+        assert_eq!(
+            rows,
+            [
+                row("k1", "running", Some(1_700_000_000_000), "body one"),
+                row("k2", "done", None, "body two")
+            ]
+        );
+        assert_eq!(engine.size().await.expect("reads").rows, [2, 0, 0, 1, 0]);
+        let records = engine.records("k1".into(), 0, 10).await.expect("reads");
+        assert_eq!(records.iter().map(|stored| stored.position).collect::<Vec<_>>(), [1, 2]);
+        let events = engine.stream(stream("order-1"), 0, 10).await.expect("reads");
+        let places: Vec<_> = events
             .iter()
             .map(|stored| (&*stored.event.id, stored.position))
-            .collect::<Vec<_>>(),
-        [("a", 1), ("b", 2)]
-    );
-    let again = engine
-        .commit(append("order-1", Expected::NoStream, &["a", "b"]))
-        .await
-        .expect("known");
-    assert_eq!(
-        (again.appended[0].last_position, again.appended[0].duplicate),
-        (2, true)
-    );
-    assert_eq!(engine.commit(log("k1", "x")).await.expect("commits").first_record, 3);
+            .collect();
+        assert_eq!(places, [("a", 1), ("b", 2)]);
+        let again = engine
+            .commit(append("order-1", Expected::NoStream, &["a", "b"]))
+            .await
+            .expect("known");
+        assert_eq!(
+            (again.appended[0].last_position, again.appended[0].duplicate),
+            (2, true)
+        );
+        assert_eq!(engine.commit(log("k1", "x")).await.expect("commits").first_record, 3);
+    }
 }
 
 /// Whoever changes the tables without a new version breaks this.
 #[tokio::test]
 async fn a_new_store_has_the_tables_of_the_newest_version() {
-    let (fresh, old) = (bench().await, bench().await);
-    rusqlite::Connection::open(file(&old))
-        .expect("opens")
-        .execute_batch(include_str!("golden/v1.sql"))
-        .expect("runs");
-    drop((fresh.open().await, old.open().await));
-    let tables = |path: &Path| -> Vec<String> {
-        let connection = rusqlite::Connection::open(path).expect("opens");
+    let tables = |bench: &Bench| -> Vec<String> {
+        let connection = rusqlite::Connection::open(file(bench)).expect("opens");
         let mut query = connection
             .prepare("SELECT name || ': ' || coalesce(sql, '') FROM sqlite_schema ORDER BY name")
             .expect("valid");
@@ -149,7 +148,50 @@ async fn a_new_store_has_the_tables_of_the_newest_version() {
         rows.map(|row| row.expect("text").split_whitespace().collect::<Vec<_>>().join(" "))
             .collect()
     };
-    assert_eq!(tables(&file(&fresh)), tables(&file(&old)));
+    let fresh = bench().await;
+    drop(fresh.open().await);
+    for dump in GOLDEN {
+        let old = golden(dump).await;
+        drop(old.open().await);
+        assert_eq!(tables(&fresh), tables(&old));
+    }
+}
+
+/// Counts that no row bears out are given as they are kept: nobody walks a table of any size to answer.
+#[tokio::test]
+async fn the_size_is_kept_and_never_counted() {
+    let bench = bench().await;
+    rusqlite::Connection::open(file(&bench))
+        .expect("opens")
+        .execute_batch(include_str!("golden/v1.sql"))
+        .expect("runs");
+    let size = bench.open().await.size().await.expect("reads");
+    assert_eq!(
+        size.rows,
+        [2, 0, 0, 1, 0],
+        "counted once, when the file came from version 1"
+    );
+    rusqlite::Connection::open(file(&bench))
+        .expect("opens")
+        .execute_batch("UPDATE row_count SET n = n + 1000000 WHERE tab = 1")
+        .expect("runs");
+    let engine = bench.open().await;
+    engine.commit(create("new", "")).await.expect("commits");
+    assert_eq!(engine.size().await.expect("reads").rows, [1_000_003, 0, 0, 1, 0]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_file_its_log_and_its_lock_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = bench().await;
+    let engine = bench.open().await;
+    engine.commit(create("k", "secret")).await.expect("commits");
+    for end in ["", "-wal", "-shm", "-lock"] {
+        let path = format!("{}{end}", file(&bench).display());
+        let mode = std::fs::metadata(&path).expect("is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -251,6 +251,7 @@ impl Reader {
         .await
     }
 
+    /// Cost: a few rows, whatever the store holds; the counts are kept by triggers (`v2.sql`).
     pub(super) async fn size(&self) -> Result<StoreSize, StoreError> {
         let sql = "SELECT (SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
                 WHERE relnamespace = 'ondol'::regnamespace AND relkind = 'r'),
@@ -264,7 +265,7 @@ impl Reader {
         let head = heads
             .first()
             .ok_or_else(|| StoreError::Broken("the server gave no row".into()))?;
-        let counted = "SELECT tab::bigint, count(*) FROM ondol.state_row GROUP BY tab";
+        let counted = "SELECT tab::bigint, n FROM ondol.row_count";
         let counted = self.page(counted, &[], |row| Ok(row.clone()), |_| 0).await?;
         let mut rows = vec![0; Table::ALL.len()];
         for row in &counted {

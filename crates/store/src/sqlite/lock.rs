@@ -3,6 +3,7 @@
 //! A file of its own, because SQLite locks ranges of the database itself and any close of it by this process would drop
 //! those. The lock file stays: taking it away would let a third process lock a file that a second still waits for.
 
+use super::private;
 use crate::error::OpenError;
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -18,13 +19,7 @@ impl Lock {
             path: path.clone().into(),
             source,
         };
-        let held = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(file)?;
+        let held = private().create(true).truncate(false).open(&path).map_err(file)?;
         match held.try_lock() {
             Ok(()) => Ok(Self(held)),
             Err(TryLockError::WouldBlock) => Err(OpenError::Locked(database.to_owned())),

@@ -23,9 +23,20 @@ use ondol_core::engine::{
 use ondol_core::id::StreamName;
 use ondol_core::task::Tasks;
 use reader::Readers;
+use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
+
+/// How files of the store are made: for their owner only, wherever they lie. SQLite gives the log and its shared memory
+/// the file's own mode.
+fn private() -> OpenOptions {
+    let mut options = File::options();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
 
 /// An open SQLite store.
 ///

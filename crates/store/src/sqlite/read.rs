@@ -206,11 +206,12 @@ pub(super) fn all(
     Ok(events)
 }
 
+/// Cost: a few rows, whatever the store holds; the counts are kept by triggers (`v2.sql`).
 pub(super) fn size(connection: &Connection, path: &Path) -> Result<StoreSize> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     let length = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
-    let mut count = connection.prepare_cached("SELECT count(*) FROM state_row WHERE tab = ?1")?;
+    let mut count = connection.prepare_cached("SELECT coalesce(max(n), 0) FROM row_count WHERE tab = ?1")?;
     let rows = Table::ALL
         .iter()
         .map(|table| count.query_row([table.number()], |row| row.get(0)));

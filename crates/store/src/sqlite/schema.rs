@@ -3,20 +3,32 @@
 //! The version is `user_version`; migration N takes the file from version N to N + 1, each in one transaction.
 //! Stored forms: `tests/golden/` holds a dump of every released version that later ones must read.
 
+use super::private;
 use crate::config::Config;
 use crate::error::OpenError;
 use rusqlite::{Connection, OpenFlags};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-const MIGRATIONS: &[&str] = &[include_str!("v1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql")];
 /// Marks the file as Ondol's: the letters `Ondl`.
 const APPLICATION_ID: i64 = 0x4f6e_646c;
 /// How long a statement waits for another program that locks the file, such as a person's `sqlite3`.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// The one connection that writes.
+/// The one connection that writes. The file is made here when it is not there; one that is there keeps its mode.
 pub(super) fn open_writer(path: &Path, config: &Config) -> Result<Connection, OpenError> {
+    if config.vfs.is_none() {
+        let source = |source| OpenError::File {
+            path: path.to_owned(),
+            source,
+        };
+        match private().create_new(true).open(path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(source(error)),
+            _ => {}
+        }
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = connect(path, flags, config, config.writer_cache_kib)?;
     refuse_foreign(path, &connection)?;

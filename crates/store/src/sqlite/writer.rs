@@ -111,7 +111,7 @@ impl Writer<'_> {
         let written = self.try_write(jobs, outcomes);
         let Err(error) = written else { return Ok(()) };
         self.heads = before;
-        let error = fault::sort(&error);
+        let error = fault::sort_write(self.connection, &error);
         // After some failures SQLite has rolled back by itself; a rollback that fails leaves a transaction open.
         let open = !self.connection.is_autocommit() && self.statements.rollback().is_err();
         if open || matches!(error, StoreError::Broken(_)) {
@@ -143,7 +143,7 @@ impl Writer<'_> {
             _ => Ok(()),
         });
         let Err(error) = done else { return };
-        match fault::sort(&error) {
+        match fault::sort_write(self.connection, &error) {
             // What is in the log stays there and is tried again after the next batch.
             StoreError::Full | StoreError::Busy => tracing::warn!(%error, "checkpoint put off"),
             broken => self.health.fail(&broken),

@@ -66,6 +66,7 @@ async fn assert_same(engine: &SharedEngine, model: &Model) {
         .await
         .expect("reads");
     assert_eq!(rows, model.rows.values().cloned().collect::<Vec<_>>());
+    assert_eq!(engine.size().await.expect("reads").rows[0], rows.len() as u64);
     assert_eq!(engine.all(0, None, 10_000).await.expect("reads"), model.events);
     let mut records = Vec::new();
     for n in 0..6 {

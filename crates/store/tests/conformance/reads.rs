@@ -1,6 +1,6 @@
 //! What is read back: after reopening, by page, by filter, in which order.
 
-use crate::support::{Bench, append, event, log, put, record, row, stream, together};
+use crate::support::{Bench, append, create, event, log, put, record, row, stream, together};
 use bytes::Bytes;
 use ondol_core::clock::Timestamp;
 use ondol_core::engine::{Expected, Guard, Order, RowFilter, RowOp, StoredEvent, Table, Write};
@@ -208,14 +208,35 @@ pub async fn the_size_counts_what_is_there(bench: Bench) {
         .await
         .expect("commits");
     engine.commit(log("s", "x")).await.expect("commits");
-    engine.commit(put(row("k", "s", None, "x"))).await.expect("commits");
+    for key in ["kept", "gone", "kept"] {
+        engine.commit(put(row(key, "s", None, "x"))).await.expect("commits");
+    }
+    assert!(engine.commit(create("kept", "refused")).await.is_err());
+    let mut rows = vec![
+        RowOp::Delete(Table::Saga, "gone".into()),
+        RowOp::Delete(Table::Saga, "never there".into()),
+    ];
+    rows.extend(["1", "2", "3"].map(|key| RowOp::Put(Table::Audit, row(key, "s", None, ""))));
+    engine
+        .commit(Write {
+            rows,
+            ..Write::default()
+        })
+        .await
+        .expect("commits");
+    let expected = (1, 2, vec![1, 0, 0, 3, 0]);
     let size = engine.size().await.expect("reads");
-    assert_eq!(
-        (size.records, size.events, &size.rows[..]),
-        (1, 2, &[1, 0, 0, 0, 0][..])
-    );
+    assert_eq!((size.records, size.events, size.rows), expected);
     assert!(size.bytes > 0);
+    drop(engine);
+    let size = bench.open().await.size().await.expect("reads");
+    assert_eq!(
+        (size.records, size.events, size.rows),
+        expected,
+        "right after a restart"
+    );
 }
+
 pub async fn what_was_acknowledged_is_there_after_reopening(bench: Bench) {
     let engine = bench.open().await;
     let body = Bytes::from(vec![0_u8, 255, 1, 0]);
