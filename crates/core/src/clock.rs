@@ -40,6 +40,36 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A text that no [`Timestamp`] prints.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("not a time such as 2024-02-29T12:30:45.007Z")]
+pub struct NoTimestamp;
+
+impl std::str::FromStr for Timestamp {
+    type Err = NoTimestamp;
+
+    /// Reads what [`Timestamp`] prints for the years 0 to 9999, and nothing else.
+    fn from_str(text: &str) -> Result<Self, NoTimestamp> {
+        let number = |range: std::ops::Range<usize>| -> Option<i64> { text.get(range)?.parse().ok() };
+        let read = || {
+            let days = days_from_civil(number(0..4)?, number(5..7)?, number(8..10)?);
+            let seconds = number(11..13)? * 3_600 + number(14..16)? * 60 + number(17..19)?;
+            Some(Self(days * 86_400_000 + seconds * 1_000 + number(20..23)?))
+        };
+        // Printing it again refuses every other form, such as the 30th of February.
+        read().filter(|read| read.to_string() == text).ok_or(NoTimestamp)
+    }
+}
+
+/// A date to days since 1970-01-01; same source as [`civil_from_days`].
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let y = year - i64::from(month <= 2);
+    let era = y.div_euclid(400);
+    let yoe = y.rem_euclid(400);
+    let doy = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468
+}
+
 /// Days since 1970-01-01 to a date. Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let z = days + 719_468;
@@ -96,6 +126,21 @@ mod tests {
         assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp(1_709_209_845_007).to_string(), "2024-02-29T12:30:45.007Z");
         assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn what_is_printed_is_read_and_nothing_else() {
+        for ms in [0, -1, 1_709_209_845_007, 951_782_400_000, 253_402_300_799_999] {
+            assert_eq!(Timestamp(ms).to_string().parse(), Ok(Timestamp(ms)));
+        }
+        for text in [
+            "",
+            "2024-02-30T12:30:45.007Z",
+            "2024-02-29 12:30:45.007Z",
+            "2024-02-29T12:30:45.007+01:00",
+        ] {
+            assert_eq!(text.parse::<Timestamp>(), Err(NoTimestamp), "{text}");
+        }
     }
 
     #[test]

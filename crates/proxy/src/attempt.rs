@@ -40,6 +40,8 @@ pub struct Plan {
     pub extra: u32,
     /// Its duration says nothing of the instance: a stream, or a wait for something else.
     pub waits: bool,
+    /// It lasts as its caller wishes, so its duration goes into no quantile; a start does not, it has work to do.
+    pub lasts: bool,
     /// The client asks for a WebSocket.
     pub websocket: bool,
 }
@@ -75,7 +77,7 @@ pub enum Lost {
 pub struct Tried<'b> {
     /// The answer, or why there is none.
     pub result: Result<Answered<'b>, Lost>,
-    /// Attempts made.
+    /// Attempts at an instance; a look that found none is no attempt.
     pub made: u32,
     /// The instance of the last one.
     pub endpoint: Option<Arc<Endpoint>>,
@@ -152,6 +154,7 @@ pub async fn to_service<'b, R: Reply>(
         tried: SmallVec::new(),
         last: None,
         made: 0,
+        looks: 0,
     };
     let result = tries.run(body, reply).await;
     Tried {
@@ -169,7 +172,10 @@ struct Tries<'a, 'w> {
     activity: &'a Activity,
     tried: SmallVec<[Arc<Endpoint>; 3]>,
     last: Option<Arc<Endpoint>>,
+    /// Attempts at an instance.
     made: u32,
+    /// Looks for one, those included that found none; the policy bounds them.
+    looks: u32,
 }
 
 impl Tries<'_, '_> {
@@ -189,9 +195,10 @@ impl Tries<'_, '_> {
                 return last.unwrap_or_else(|| Err(Lost::Own(refusal::too_late(self.way.cluster().service()))));
             };
             let picked = self.way.pick(now, &**self.means.entropy, &self.tried);
+            self.looks += 1;
+            let found = picked.is_ok();
             let ended = match picked {
                 Err(unavailable @ Unavailable::NoInstance(_)) => {
-                    self.made += 1;
                     last.get_or_insert(Err(Lost::Own(refusal::unavailable(&unavailable))));
                     Ended::NotSent
                 }
@@ -211,13 +218,14 @@ impl Tries<'_, '_> {
             let attempt = Attempt {
                 repeat,
                 ended,
-                made: self.made,
+                made: self.looks,
                 extra: self.plan.extra,
                 replayable: outgoing.is_replayable(),
                 left,
             };
             let again = retry::decide(&attempt, self.means.entropy.next_u64());
-            let (Ok(pause), true) = (again, again.is_ok() && self.way.may_retry(now)) else {
+            // Looking again costs no instance anything, so only an attempt draws from the budget.
+            let (Ok(pause), true) = (again, again.is_ok() && (!found || self.way.may_retry(now))) else {
                 return last.unwrap_or(Err(Lost::Gone));
             };
             if let Err(Raced::Gone) = race(reply, Some(pause), std::future::pending::<()>()).await {
@@ -278,7 +286,7 @@ impl Tries<'_, '_> {
         if !self.tried.iter().any(|other| Arc::ptr_eq(other, &endpoint)) {
             self.tried.push(endpoint.clone());
         }
-        let another = self.made <= self.plan.extra && repeat != Repeat::Harmful;
+        let another = self.looks <= self.plan.extra && repeat != Repeat::Harmful;
         let limit = self.plan.deadline.and_then(|deadline| deadline.per_try(begun, another));
         announce(self.head, limit);
         let protocol = self.way.cluster().view().protocol;

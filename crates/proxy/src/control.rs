@@ -1,11 +1,13 @@
 //! The controller's word: snapshots come down and are acknowledged, counts go up.
 //!
-//! While the controller is away the last snapshot serves on; the connection is tried again every [`RETRY`].
+//! While the controller is away the last snapshot serves on; the connection is tried again every [`RETRY`]. While the proxy
+//! ends, counts still go up, the last of them after the last request; snapshots are left to the next proxy.
 
 use crate::listener::Socket;
 use crate::service::Config;
 use crate::state::Shared;
 use crate::worker::Order;
+use ondol_core::task::Tasks;
 use ondol_core::wire::asynchronous::{read_frame, write_frame};
 use ondol_core::wire::proxy::{FromProxy, Report, Snapshot, ToProxy};
 use ondol_core::wire::supervision::SocketName;
@@ -31,21 +33,32 @@ pub struct Control {
     workers: Vec<mpsc::Sender<Order>>,
     open: BTreeSet<SocketName>,
     generation: Option<u64>,
+    ends: Ends,
+}
+
+/// The two ends of a proxy.
+pub struct Ends {
+    /// Stops when the proxy is told to end.
+    pub told: Tasks,
+    /// Stops when the last worker has ended.
+    pub served: Tasks,
 }
 
 impl Control {
     /// Knows nothing yet.
-    pub fn new(config: Config, shared: Arc<Shared>, workers: Vec<mpsc::Sender<Order>>) -> Self {
+    pub fn new(config: Config, shared: Arc<Shared>, workers: Vec<mpsc::Sender<Order>>, ends: Ends) -> Self {
         Self {
             config,
             shared,
             workers,
             open: BTreeSet::new(),
             generation: None,
+            ends,
         }
     }
 
-    /// Serves with the snapshot on disk, if there is a fit one, then as the controller says. Never ends.
+    /// Serves with the snapshot on disk, if there is a fit one, then as the controller says, until all workers have ended
+    /// and the controller, if it is there, has their last counts.
     pub async fn run(mut self) {
         if let Some(snapshot) = kept(&self.config) {
             match self.take(&snapshot).await {
@@ -59,14 +72,17 @@ impl Control {
         let path = self.config.run_dir.join("control.sock");
         loop {
             match self.listen(&path).await {
-                Ok(()) => tracing::info!("the controller closed the connection"),
+                Ok(()) => tracing::info!("the conversation with the controller has ended"),
                 Err(error) => tracing::debug!(%error, "the controller cannot be reached"),
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::select! {
+                () = self.ends.served.stopping() => return,
+                () = tokio::time::sleep(RETRY) => {}
+            }
         }
     }
 
-    /// One connection to the controller.
+    /// One connection to the controller, until it or the last worker ends.
     async fn listen(&mut self, path: &Path) -> io::Result<()> {
         let (name, _folder) = ondol_core::unix::short(path)?;
         let (mut from, mut to) = UnixStream::connect(name).await?.into_split();
@@ -93,9 +109,13 @@ impl Control {
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let shared = self.shared.clone();
         loop {
+            let ending = self.ends.told.is_stopping();
             let mut newest = tokio::select! {
                 ended = &mut reading => return ended,
-                snapshot = snapshots.recv() => snapshot,
+                () = self.ends.served.stopping() => {
+                    return write_frame(&mut to, &FromProxy::Report(Box::new(self.report()))).await;
+                }
+                snapshot = snapshots.recv(), if !ending => snapshot,
                 _ = due.tick() => None,
                 () = shared.clusters.news() => {
                     tokio::time::sleep(NEWS).await; // News come in crowds.
@@ -112,6 +132,8 @@ impl Control {
                         self.keep(&snapshot);
                         FromProxy::Ack { generation }
                     }
+                    // Workers that end take no orders, which says nothing of the snapshot.
+                    Err(_) if self.ends.told.is_stopping() => continue,
                     Err(error) => {
                         tracing::warn!(
                             code = "GW-040",

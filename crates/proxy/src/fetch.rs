@@ -1,17 +1,18 @@
 //! Key sets for token issuers, fetched from their services as the built-in caller `ondol`.
 
-use crate::cluster::Way;
+use crate::cluster::{Outcome, Way};
 use crate::exchange::Response;
 use crate::filter::auth::KeySource;
 use crate::filter::keys;
 use crate::message::{Body, Frame, RequestHead};
 use crate::state::Worker;
 use crate::tables::Target;
-use crate::upstream::{self, Place};
+use crate::upstream::{self, Failure, Place};
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy::Breaker;
+use std::time::Duration;
 
 /// Where the snapshot has no edge from `ondol` to the service, the defaults of `defaults.md` hold.
 const BREAKER: Breaker = Breaker {
@@ -19,6 +20,10 @@ const BREAKER: Breaker = Breaker {
     minimum: 20,
     open_ms: 5_000,
 };
+
+/// For the head of the answer; shorter than what `filter::auth` gives the whole fetch, so that the instance's silence is
+/// recorded before the fetch is given up.
+const HEAD_LIMIT: Duration = Duration::from_secs(4);
 
 /// Fetches through the pool and the clusters of a worker of its own.
 pub struct Fetch(Worker);
@@ -49,9 +54,10 @@ impl KeySource for Fetch {
         let way = self
             .way(service)
             .ok_or_else(|| format!("there is no service {service}"))?;
-        let shared = self.0.shared();
-        let permit = way
-            .pick(shared.clock.mono(), self.0.entropy(), &[])
+        let clock = &self.0.shared().clock;
+        let begun = clock.mono();
+        let mut permit = way
+            .pick(begun, self.0.entropy(), &[])
             .map_err(|error| error.to_string())?;
         let mut head = RequestHead::new(Method::GET, service.as_str(), path).map_err(|error| error.to_string())?;
         head.fields.push("accept", "application/jwk-set+json, application/json");
@@ -61,17 +67,34 @@ impl KeySource for Fetch {
             permit.endpoint().id,
             way.cluster().view().protocol,
         );
-        let ready = upstream::connect(&self.0.pool, &place, true)
-            .await
-            .map_err(|error| error.to_string())?;
-        let Response { head, body, .. } = ready
-            .exchange(&head, Body::Empty, false)
-            .await
+        let asking = async {
+            let ready = upstream::connect(&self.0.pool, &place, true).await?;
+            ready.exchange(&head, Body::Empty, false).await
+        };
+        let answer = tokio::time::timeout(HEAD_LIMIT, asking).await;
+        let now = clock.mono();
+        permit.report(outcome(&answer, now.saturating_sub(begun)), now, self.0.entropy());
+        let Response { head, body, .. } = answer
+            .map_err(|_| "no answer in time".to_owned())?
             .map_err(|error| error.to_string())?;
         if head.status != StatusCode::OK {
             return Err(format!("it answered {}", head.status));
         }
         whole(body).await
+    }
+}
+
+/// What the fetch says of the instance, as any other call does.
+fn outcome<T>(answer: &Result<Result<Response<'_>, Failure>, T>, took: Duration) -> Outcome {
+    match answer {
+        Ok(Ok(response)) => Outcome::Answered {
+            status: response.head.status.as_u16(),
+            took: Some(took),
+            slow: false,
+            retry_after: None,
+        },
+        Ok(Err(failure)) if failure.is_not_sent() => Outcome::NotSent,
+        Ok(Err(_)) | Err(_) => Outcome::Broken,
     }
 }
 

@@ -90,14 +90,12 @@ impl Service for Front<'_> {
         let going = match (entrance, edge) {
             (_, Some((index, edge))) => {
                 seen.line = tables.lines.edges[index].clone();
-                let going = self.edge_half(edge, head, websocket, &seen.trace);
-                seen.waited =
-                    matches!(&going, Ok(going) if going.plan.waits && matches!(going.target, Target::Controller));
-                going
+                self.edge_half(edge, head, websocket, &seen.trace)
             }
             (Some(_), None) => self.gateway_half(&tables, head, websocket, &mut seen).await,
             (None, None) => Err(refusal::no_such_socket()),
         };
+        seen.waited = going.as_ref().is_ok_and(|going| going.plan.lasts);
         let activity = Activity::default();
         let capped = going.and_then(|going| match limits::cap(body, going.policy.body_limit, &activity) {
             Ok(body) => Ok((going, body)),
@@ -287,6 +285,7 @@ impl Front<'_> {
                     deadline,
                     extra: 0,
                     waits: true,
+                    lasts: false,
                     websocket: false,
                 }
             }
@@ -333,10 +332,12 @@ impl Front<'_> {
         let stream = (policy.stream || websocket) && wait.is_none();
         let deadline = (!stream).then(|| Deadline::new(now, span, announced));
         let extra = if wait.is_some() || websocket { 0 } else { policy.retries };
+        let lasts = stream || wait.is_some();
         Plan {
             deadline,
             extra,
-            waits: stream || wait.is_some(),
+            waits: lasts,
+            lasts,
             websocket,
         }
     }

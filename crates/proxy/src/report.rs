@@ -57,9 +57,10 @@ pub struct Served {
     pub status: u16,
     /// From the head's last byte to the answer's.
     pub took: Duration,
-    /// Attempts made, those included that found no instance; 0 when the request was refused before.
+    /// Attempts at an instance; 0 when the request was refused before or none was found.
     pub attempts: u32,
-    /// It waited because its caller wished so: its duration says nothing of the target and goes into no average.
+    /// It lasted as its caller wished: a stream, a WebSocket, a `wait`. Its duration says nothing of the target and goes
+    /// into no quantile.
     pub waited: bool,
     /// The proxy made the answer itself, with this word.
     pub own: Option<Word>,
@@ -124,6 +125,7 @@ impl Line {
 /// All counters of a proxy.
 #[derive(Debug)]
 pub struct Counters {
+    life: u64,
     lines: Mutex<HashMap<Name, Arc<Line>>>,
     unmatched: Arc<Line>,
     connections: AtomicU64,
@@ -140,22 +142,22 @@ pub struct Lines {
     pub unmatched: Arc<Line>,
 }
 
-impl Default for Counters {
-    fn default() -> Self {
+impl Counters {
+    /// Nothing counted yet, in a life with this random number.
+    pub fn new(life: u64) -> Self {
         let name = Name {
             route: None,
             caller: None,
             target: ServiceName::gateway(),
         };
         Self {
+            life,
             lines: Mutex::default(),
             unmatched: Arc::new(Line::new(name)),
             connections: AtomicU64::new(0),
         }
     }
-}
 
-impl Counters {
     /// The lines of a snapshot's routes and edges; known ones go on counting.
     pub fn apply(&self, snapshot: &Snapshot) -> Lines {
         let mut known = lock(&self.lines);
@@ -207,7 +209,7 @@ impl Counters {
             .chain([self.unmatched.clone()])
             .collect();
         Report {
-            pid: std::process::id(),
+            life: self.life,
             at,
             traffic: lines.iter().filter_map(|line| line.traffic()).collect(),
             in_flight: clusters.in_flight(),
@@ -287,7 +289,7 @@ mod tests {
 
     #[test]
     fn requests_are_counted_by_class_duration_word_and_retries() {
-        let counters = Counters::default();
+        let counters = Counters::new(1);
         let lines = counters.apply(&snapshot(&["web", "idle"]));
         lines.edges[0].count(&served(200, 5));
         lines.edges[0].count(&Served {
@@ -329,7 +331,7 @@ mod tests {
 
     #[test]
     fn counts_go_on_from_snapshot_to_snapshot() {
-        let counters = Counters::default();
+        let counters = Counters::new(1);
         counters.apply(&snapshot(&["web"])).edges[0].count(&served(200, 1));
         counters.apply(&snapshot(&[]));
         counters.apply(&snapshot(&["other", "web"])).edges[1].count(&served(200, 1));
@@ -338,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_connection_counts_until_it_is_dropped() {
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(Counters::new(1));
         let open = (counters.connection(), counters.connection());
         assert_eq!(report(&counters).connections, 2);
         drop(open);

@@ -9,13 +9,14 @@
 //! Invariants
 //! - Ready only with a whole snapshot: one from the controller, or the last one on disk if it is of this boot.
 //! - A snapshot is acknowledged when all workers serve by it and listen on its sockets.
-//! - Told to stop, it takes no new connections, ends what it has begun within [`Config::drain`], and returns.
+//! - Told to stop, it takes no new connections, ends what it has begun within [`Config::drain`], tells the controller the
+//!   last counts, and returns.
 //! - The controller's absence changes nothing but that no newer snapshot comes.
 //!
 //! Not here: who decides what a snapshot says (the controller), who binds sockets (the supervisor).
 
 use crate::cluster::health;
-use crate::control::Control;
+use crate::control::{Control, Ends};
 use crate::fetch::Fetch;
 use crate::listener::Socket;
 use crate::report::access::AccessLog;
@@ -27,6 +28,7 @@ use ondol_core::entropy::{SeededEntropy, SharedEntropy};
 use ondol_core::id::BootId;
 use ondol_core::task::{Kind, Tasks};
 use ondol_core::wire::supervision::SocketName;
+use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,6 +64,9 @@ pub struct Config {
 /// Orders that a worker may have waiting; the control thread waits for each before it gives the next.
 const ORDERS: usize = 2;
 
+/// For the last counts to reach the controller; one that is stuck holds no end up.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// Runs the role on this thread and `config.workers` others until `tasks` stops and what was begun has ended.
 ///
 /// # Errors
@@ -76,24 +81,41 @@ pub fn run(mut config: Config, tasks: &Tasks) -> io::Result<()> {
     );
     let shared = Arc::new(shared);
     let (mut orders, mut threads) = (Vec::new(), Vec::new());
+    let (life, mut lives) = mpsc::channel::<Infallible>(1);
     for number in 0..config.workers.max(1) {
         let (sender, receiver) = mpsc::channel(ORDERS);
-        let (shared, tasks, drain) = (shared.clone(), tasks.child(), config.drain);
+        let (shared, tasks, drain, life) = (shared.clone(), tasks.child(), config.drain, life.clone());
         let make = move |tasks| Worker::new(shared, fast_entropy(), tasks);
         threads.push(Tasks::thread(&format!("proxy-{number}"), move || {
+            let _life = life;
             worker::run(make, receiver, tasks, drain)
         })?);
         orders.push(sender);
     }
+    drop(life);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (stopping, own) = (tasks.stopping(), tasks.clone());
+    let own = tasks.clone();
     tokio::task::LocalSet::new().block_on(&runtime, async move {
         let fetch = Fetch::new(Worker::new(shared.clone(), fast_entropy(), own.clone()));
         let (authority, clusters) = (shared.authority.clone(), shared.clusters.clone());
         own.spawn(Kind::Health, health::run(clusters, own.clone(), config.entropy.clone()));
         own.spawn_local(Kind::Control, async move { authority.keep_keys(fetch).await });
-        own.spawn_local(Kind::Control, Control::new(config, shared, orders).run());
-        stopping.await;
+        let (told, served) = (own, Tasks::new());
+        let control = Control::new(
+            config,
+            shared,
+            orders,
+            Ends {
+                told,
+                served: served.clone(),
+            },
+        );
+        let farewell = async {
+            lives.recv().await; // Each worker holds the other side until it has ended.
+            served.stop();
+            tokio::time::sleep(FAREWELL).await;
+        };
+        tokio::select! { () = control.run() => {}, () = farewell => {} }
     });
     for thread in threads {
         match thread.join() {

@@ -38,13 +38,14 @@ pub struct Shared {
 impl Shared {
     /// Nothing to serve yet. `run_dir` is where the controller's socket is; key sets are kept there too.
     pub fn new(clock: SharedClock, entropy: SharedEntropy, run_dir: PathBuf, log: AccessLog) -> Self {
+        let counters = Arc::new(Counters::new(entropy.next_u64()));
         let authority = Authority::new(clock.clone(), entropy, Some(run_dir.clone()));
         Self {
             tables: ArcSwapOption::empty(),
             clusters: Arc::default(),
             authority: Arc::new(authority),
             clock,
-            counters: Arc::default(),
+            counters,
             log,
             limiters: Limiters::default(),
             run_dir,

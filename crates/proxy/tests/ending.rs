@@ -67,6 +67,43 @@ fn a_running_request_ends_an_idle_connection_closes_and_a_new_one_waits_for_the_
 }
 
 #[test]
+fn the_last_requests_are_in_the_last_report() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (address, was_asked, go) = slow_instance();
+    let (running, mut controller) = serving(dir.path(), &to(address));
+    let mut busy = running.client();
+    busy.write_all(get("/slow").as_bytes()).expect("write");
+    was_asked.recv().expect("asked");
+    running.tell_to_stop();
+    let draining = controller.report(|report| report.in_flight[0].1 == 1);
+    assert!(draining.traffic.is_empty(), "{draining:?}");
+    go.send(()).expect("waiting");
+    read_message(&mut busy).expect("an answer");
+    running.stop();
+    let mut last = None;
+    while let Some(word) = controller.next() {
+        last = Some(word);
+    }
+    let Some(FromProxy::Report(last)) = last else {
+        panic!("{last:?}")
+    };
+    assert_eq!((last.traffic[0].by_class, last.connections), ([0, 1, 0, 0, 0], 0));
+}
+
+#[test]
+fn a_socket_that_never_comes_holds_no_end_up() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (address, ..) = slow_instance();
+    let (running, mut controller) = serving(dir.path(), &to(address));
+    let mut stuck = to(address);
+    stuck.generation += 1;
+    stuck.edges.push(edge("web", NEVER));
+    controller.send(&stuck);
+    running.sockets.asked_for_never();
+    running.stop();
+}
+
+#[test]
 fn a_request_that_does_not_end_is_cut_at_the_limit() {
     let dir = tempfile::tempdir().expect("a folder");
     let (address, was_asked, _go) = slow_instance();

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use ondol_core::wire::proxy::{Action, FromProxy, Protocol, Report};
+use ondol_core::wire::proxy::{Action, FromProxy, Protocol, Report, Traffic};
 use ondol_core::wire::supervision::SocketName;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -280,7 +280,8 @@ fn the_last_snapshot_serves_again_without_a_controller_within_the_same_boot() {
         vec![],
         vec![cluster("orders", Protocol::Http1, &[orders])],
     );
-    let (running, controller) = serving(dir.path(), &first);
+    let (running, mut controller) = serving(dir.path(), &first);
+    let life = controller.report(|_| true).life;
     let (sockets, gateway) = (running.sockets.clone(), running.gateway);
     running.stop();
     drop(controller);
@@ -289,7 +290,12 @@ fn the_last_snapshot_serves_again_without_a_controller_within_the_same_boot() {
     let answer = ask(&mut running.client(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(answer.ends_with("still here"), "{answer}");
     let listener = Controller::listen(dir.path());
-    let again = Controller::accept(&listener);
+    let mut again = Controller::accept(&listener);
+    assert_ne!(
+        again.report(|_| true).life,
+        life,
+        "another life, though the process is the same"
+    );
     assert!(
         matches!(
             again.hello,
@@ -375,4 +381,71 @@ fn a_wait_at_the_controller_is_counted_and_its_duration_is_not() {
     let report = controller.report(both);
     let timed: u64 = report.traffic[0].buckets.iter().map(|(_, count)| count).sum();
     assert_eq!(timed, 1, "{:?}", report.traffic);
+}
+
+#[test]
+fn what_lasts_as_its_client_wishes_is_counted_and_its_duration_is_not() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let live = instance(|request| {
+        if request.contains("websocket") {
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n".into()
+        } else {
+            ok("event")
+        }
+    });
+    let mut stream = route("/events", "live");
+    stream.policy.stream = true;
+    let routes = vec![stream, route("/", "live")];
+    let clusters = vec![cluster("live", Protocol::Http1, &[live])];
+    let (running, mut controller) = serving(dir.path(), &snapshot(routes, vec![], clusters));
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (path, fields, status) in [("/events", "", 200), ("/socket", upgrade, 101), ("/plain", "", 200)] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let answer = ask(&mut running.client(), &request);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+    }
+    let sum = |report: &Report, of: fn(&Traffic) -> u64| report.traffic.iter().map(of).sum::<u64>();
+    let requests = |line: &Traffic| line.by_class.iter().sum();
+    let report = controller.report(|report| sum(report, requests) == 3);
+    let timed = |line: &Traffic| line.buckets.iter().map(|(_, count)| count).sum();
+    assert_eq!(sum(&report, timed), 1, "{:?}", report.traffic);
+}
+
+#[test]
+fn looks_that_find_no_instance_are_no_retries_and_cost_no_budget() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let routes = vec![route("/", "orders")];
+    let none = snapshot(routes.clone(), vec![], vec![cluster("orders", Protocol::Http1, &[])]);
+    let (running, mut controller) = serving(dir.path(), &none);
+    const CLIENTS: u64 = 20;
+    const EACH: u64 = 4;
+    // Each looks three times; with two draws each the budget of a quiet caller, 100, would be spent.
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                let mut client = running.client();
+                for _ in 0..EACH {
+                    let answer = ask(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                    assert!(answer.contains("GW-052"), "{answer}");
+                }
+            });
+        }
+    });
+    let line = running.log.line("destination_unavailable");
+    assert_eq!(line["attempts"].as_u64(), Some(0));
+    let all = |report: &Report| report.traffic.iter().any(|line| line.by_class[4] == CLIENTS * EACH);
+    assert_eq!(controller.report(all).traffic[0].retries, 0);
+
+    let free = TcpListener::bind("127.0.0.1:0")
+        .expect("bind")
+        .local_addr()
+        .expect("address");
+    let mut refusing = snapshot(routes, vec![], vec![cluster("orders", Protocol::Http1, &[free])]);
+    refusing.generation = 2;
+    assert_eq!(controller.tell(&refusing), FromProxy::Ack { generation: 2 });
+    let answer = ask(&mut running.client(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    let retried = controller.report(|report| report.traffic[0].by_class[4] > CLIENTS * EACH);
+    assert_eq!(retried.traffic[0].retries, 2);
 }

@@ -40,6 +40,16 @@ impl Signer {
     }
 }
 
+fn issuer() -> Issuer {
+    Issuer {
+        issuer: "shop".into(),
+        audience: "shop".into(),
+        algorithms: vec!["EdDSA".into()],
+        jwks_service: name("users"),
+        jwks_path: "/.well-known/jwks.json".into(),
+    }
+}
+
 #[test]
 fn a_token_is_checked_by_the_keys_of_its_issuers_service() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -64,14 +74,7 @@ fn a_token_is_checked_by_the_keys_of_its_issuers_service() {
         cluster("users", Protocol::Http1, &[users]),
     ];
     let mut snapshot = snapshot(vec![guarded], vec![], clusters);
-    let issuer = Issuer {
-        issuer: "shop".into(),
-        audience: "shop".into(),
-        algorithms: vec!["EdDSA".into()],
-        jwks_service: name("users"),
-        jwks_path: "/.well-known/jwks.json".into(),
-    };
-    snapshot.issuers.insert("shop".into(), issuer);
+    snapshot.issuers.insert("shop".into(), issuer());
     let (running, _controller) = serving(dir.path(), &snapshot);
     let get = |token: &str| {
         let token = if token.is_empty() {
@@ -114,5 +117,22 @@ fn a_token_is_checked_by_the_keys_of_its_issuers_service() {
                 .expect("ours")
                 .contains("http_request_denied")
         );
+    }
+}
+
+#[test]
+fn a_fetch_of_keys_that_fails_counts_for_the_services_breaker() {
+    let failing = |text: &'static str| instance(move |_| text.into());
+    for users in [failing("HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"), failing("")] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut to_users = edge("ondol", "users");
+        to_users.policy.breaker.minimum = 1;
+        let clusters = vec![cluster("users", Protocol::Http1, &[users])];
+        let mut snapshot = snapshot(vec![], vec![to_users], clusters);
+        snapshot.issuers.insert("shop".into(), issuer());
+        let more = |sockets: &Sockets| sockets.unix("edge/ondol/users", &dir.path().join("users"));
+        let (_running, mut controller) = serving_with(dir.path(), &snapshot, more);
+        let report = controller.report(|report| !report.breakers.is_empty());
+        assert_eq!(report.breakers[0].0, name("users"));
     }
 }

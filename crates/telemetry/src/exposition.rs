@@ -80,26 +80,13 @@ pub fn traffic(page: &mut Page, red: &Red) {
         .iter()
         .for_each(|(series, counts)| histogram(page, series, counts));
     page.family("ondol_connections", "gauge", "Open client connections.");
-    for report in red.proxies() {
-        page.sample(
-            "ondol_connections",
-            &[("pid", &report.pid.to_string())],
-            report.connections,
-        );
-    }
+    page.sample("ondol_connections", &[], red.connections());
     page.family(
         "ondol_access_log_dropped_total",
         "counter",
         "Access log lines that were dropped under load.",
     );
-    for report in red.proxies() {
-        let pid = report.pid.to_string();
-        page.sample(
-            "ondol_access_log_dropped_total",
-            &[("pid", &pid)],
-            report.access_log_dropped,
-        );
-    }
+    page.sample("ondol_access_log_dropped_total", &[], red.access_log_dropped());
 }
 
 fn histogram(page: &mut Page, series: &Series, counts: &Counts) {
@@ -157,7 +144,9 @@ mod tests {
             sum_us: 41_200,
         };
         red.observe(&Report {
-            pid: 9,
+            life: 9,
+            access_log_dropped: 4,
+            connections: 2,
             traffic: vec![traffic],
             ..Report::default()
         });
@@ -171,6 +160,8 @@ mod tests {
             "ondol_request_duration_seconds_bucket{route=\"place-order\",caller=\"\",target=\"orders\",le=\"0.0005\"} 3",
             "ondol_request_duration_seconds_bucket{route=\"place-order\",caller=\"\",target=\"orders\",le=\"0.05\"} 4",
             "ondol_request_duration_seconds_sum{route=\"place-order\",caller=\"\",target=\"orders\"} 0.0412",
+            "ondol_connections 2",
+            "ondol_access_log_dropped_total 4",
             "x{l=\"a\\\"b\\\\c\\nd\"} 1",
         ] {
             assert!(text.lines().any(|have| have == line), "{line}\nin\n{text}");

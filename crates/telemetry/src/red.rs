@@ -1,7 +1,8 @@
 //! Requests, errors, durations of every route and edge.
 //!
 //! Invariants
-//! - A counter never falls: when a proxy's `pid` changes, what its predecessor counted is kept as a base.
+//! - A counter never falls: what a proxy counted in an earlier life is kept as a base. A life is known by the number drawn at
+//!   its start, never by a process id, which comes again.
 //! - Quantiles come from merged buckets, never from averaged quantiles.
 //! - Bounded: at most [`MAX_SERIES`] series; further ones are counted under the target `overflow`.
 
@@ -133,24 +134,26 @@ type Totals = BTreeMap<Series, Counts>;
 pub struct Red {
     /// Of proxies that are gone.
     base: Totals,
-    /// Of each proxy that lives, by pid.
-    current: BTreeMap<u32, (Totals, Report)>,
+    base_dropped: u64,
+    /// Of each proxy that lives, by its life.
+    current: BTreeMap<u64, (Totals, Report)>,
     /// Totals at cuts within the window, oldest first.
     cuts: VecDeque<(Timestamp, Totals)>,
 }
 
 impl Red {
-    /// Takes a proxy's report. A new pid while an older one is silent for 10 s makes the older one part of the base.
+    /// Takes a proxy's report. A proxy that is silent for 10 s while another reports becomes part of the base.
     pub fn observe(&mut self, report: &Report) {
-        let gone: Vec<u32> = self
+        let gone: Vec<u64> = self
             .current
             .iter()
-            .filter(|(pid, (_, last))| **pid != report.pid && report.at.since(last.at).as_secs() >= 10)
-            .map(|(pid, _)| *pid)
+            .filter(|(life, (_, last))| **life != report.life && report.at.since(last.at).as_secs() >= 10)
+            .map(|(life, _)| *life)
             .collect();
-        for pid in gone {
-            if let Some((totals, _)) = self.current.remove(&pid) {
+        for life in gone {
+            if let Some((totals, last)) = self.current.remove(&life) {
                 merge(&mut self.base, &totals);
+                self.base_dropped += last.access_log_dropped;
             }
         }
         let mut totals = Totals::new();
@@ -163,7 +166,7 @@ impl Red {
             add(&mut totals, series, &Counts::from(traffic));
         }
         self.current.insert(
-            report.pid,
+            report.life,
             (
                 totals,
                 Report {
@@ -192,9 +195,15 @@ impl Red {
         all
     }
 
-    /// The last report of each proxy, without its traffic.
-    pub fn proxies(&self) -> impl Iterator<Item = &Report> {
-        self.current.values().map(|(_, report)| report)
+    /// Lines of the access log that were dropped since the first proxy started.
+    pub fn access_log_dropped(&self) -> u64 {
+        let current = self.current.values().map(|(_, report)| report.access_log_dropped);
+        self.base_dropped + current.sum::<u64>()
+    }
+
+    /// Client connections that were open at the last report of each proxy.
+    pub fn connections(&self) -> u64 {
+        self.current.values().map(|(_, report)| report.connections).sum()
     }
 
     /// The last minute of every service that was called: gateway routes and edges together.
@@ -249,7 +258,7 @@ mod tests {
     use super::*;
     use ondol_core::wire::proxy::bucket_of;
 
-    fn report(pid: u32, at: i64, ok: u64, failed: u64) -> Report {
+    fn report(life: u64, at: i64, ok: u64, failed: u64) -> Report {
         let traffic = Traffic {
             route: None,
             caller: Some("orders".parse().expect("valid")),
@@ -261,7 +270,8 @@ mod tests {
             sum_us: 900 * (ok + failed),
         };
         Report {
-            pid,
+            life,
+            access_log_dropped: ok,
             at: Timestamp(at),
             traffic: vec![traffic],
             ..Report::default()
@@ -280,6 +290,16 @@ mod tests {
         assert_eq!(requests(&red), 105);
         red.observe(&report(2, 20_000, 7, 0));
         assert_eq!(requests(&red), 107, "the old proxy's counts stay as a base");
+        assert_eq!(red.access_log_dropped(), 107);
+    }
+
+    #[test]
+    fn a_proxy_with_the_process_id_of_an_earlier_one_counts_anew() {
+        // Both run as the same process id, as in a container: only their lives differ.
+        let mut red = Red::default();
+        red.observe(&report(u64::MAX - 1, 0, 100, 0));
+        red.observe(&report(u64::MAX, 1_000, 5, 0));
+        assert_eq!(requests(&red), 105);
     }
 
     #[test]

@@ -306,11 +306,11 @@ pub enum FromProxy {
     Report(Box<Report>),
 }
 
-/// What a proxy counted. Counters only rise within one `pid`.
+/// What a proxy counted. Counters only rise within one `life`.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
-    /// The proxy's process.
-    pub pid: u32,
+    /// Which life of a proxy: drawn at its start, since a process id comes again.
+    pub life: u64,
     /// When.
     pub at: Timestamp,
     /// By route or edge.

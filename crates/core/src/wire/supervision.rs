@@ -194,13 +194,14 @@ pub struct InstanceFact {
 /// A line that a child wrote.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LogLine {
-    /// Rises by one with every line of the supervisor's life; resumes a follow.
+    /// Rises by one with every line of the supervisor's life; resumes a follow. 0 for the proxy's access lines, which the
+    /// supervisor does not see.
     pub seq: u64,
     /// When it was read.
     pub at: Timestamp,
     /// `orders.1`, `proxy`, `controller` or a job's name.
     pub source: String,
-    /// `out` or `err`; `sup` for the supervisor's own word about this source.
+    /// `out` or `err`; `sup` for the supervisor's own word about this source, `access` for the proxy's access lines.
     pub stream: String,
     /// The text, ANSI sequences kept, invalid UTF-8 replaced, at most 64 KiB.
     pub text: String,

@@ -3,10 +3,13 @@
 //! Invariants
 //! - A request never waits for the log: it pushes an entry under a short lock. Beyond [`MOST`] waiting entries new ones
 //!   are dropped and counted.
-//! - The thread is woken once per batch, not once per entry; it gathers for [`GATHER`] and writes the batch at once.
+//! - The thread is woken once per batch, not once per entry; it gathers for [`GATHER`] and writes the batch at once, a very
+//!   large one in pieces. A killed process loses what it gathered.
 //! - What clients send stands in JSON strings only, so no request can forge a line.
 //!
-//! The query is not logged: people put secrets there.
+//! The query is not logged: people put secrets there. Where the lines go: [`files`].
+
+pub mod files;
 
 use super::{Line, Served};
 use crate::cluster::Endpoint;
@@ -27,6 +30,8 @@ use std::time::Duration;
 pub const MOST: usize = 8_192;
 /// How long a batch is gathered.
 const GATHER: Duration = Duration::from_millis(20);
+/// Text from which on it is written before more is made of the batch, bytes.
+const PIECE: usize = 256 << 10;
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -192,22 +197,32 @@ impl Shared {
     fn write_all(&self, mut to: impl Write) {
         let (mut batch, mut text, mut broken) = (Vec::with_capacity(64), Vec::new(), false);
         while self.take(&mut batch) {
-            text.clear();
-            for entry in &batch {
-                if let Err(error) = entry.write(&mut text) {
-                    tracing::error!(%error, "an access log entry could not be written as JSON");
+            let mut entries = batch.drain(..).peekable();
+            let mut made = 0;
+            while let Some(entry) = entries.next() {
+                match entry.write(&mut text) {
+                    Ok(()) => made += 1,
+                    Err(error) => tracing::error!(%error, "an access log entry could not be written as JSON"),
+                }
+                if text.len() >= PIECE || entries.peek().is_none() {
+                    self.put(&mut to, &text, made, &mut broken);
+                    made = 0;
+                    text.clear();
+                    text.shrink_to(2 * PIECE);
                 }
             }
-            match to.write_all(&text).and_then(|()| to.flush()) {
-                Ok(()) => broken = false,
-                Err(error) => {
-                    self.dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
-                    if !std::mem::replace(&mut broken, true) {
-                        tracing::error!(%error, "the access log cannot be written; entries are dropped");
-                    }
+        }
+    }
+
+    fn put(&self, to: &mut impl Write, text: &[u8], entries: u64, broken: &mut bool) {
+        match to.write_all(text).and_then(|()| to.flush()) {
+            Ok(()) => *broken = false,
+            Err(error) => {
+                self.dropped.fetch_add(entries, Ordering::Relaxed);
+                if !std::mem::replace(broken, true) {
+                    tracing::error!(code = "GW-043", %error, "the access log cannot be written; entries are dropped");
                 }
             }
-            batch.clear();
         }
     }
 
@@ -239,7 +254,7 @@ mod tests {
     use std::sync::mpsc;
 
     fn entry(path: &str) -> Entry {
-        let counters = Counters::default();
+        let counters = Counters::new(1);
         let lines = counters.apply(&empty_snapshot());
         Entry {
             at: Timestamp(1_709_209_845_007),

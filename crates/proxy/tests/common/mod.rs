@@ -25,6 +25,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -32,8 +33,11 @@ use std::time::Duration;
 /// For anything that must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The target of an edge whose socket never comes.
+pub const NEVER: &str = "never";
+
 #[derive(Default)]
-pub struct Sockets(Mutex<HashMap<SocketName, Socket>>);
+pub struct Sockets(Mutex<HashMap<SocketName, Socket>>, AtomicBool);
 
 impl Sockets {
     pub fn tcp(&self, name: &str) -> SocketAddr {
@@ -55,8 +59,19 @@ impl Sockets {
     }
 }
 
+impl Sockets {
+    /// Waits until somebody waits for the socket that never comes.
+    pub fn asked_for_never(&self) {
+        until(|| self.1.load(Ordering::SeqCst).then_some(()));
+    }
+}
+
 impl SocketSource for Sockets {
     fn take(&self, name: &SocketName) -> BoxFuture<io::Result<Socket>> {
+        if name.0.ends_with(NEVER) {
+            self.1.store(true, Ordering::SeqCst);
+            return Box::pin(std::future::pending());
+        }
         let sockets = self.0.lock().expect("lock");
         let socket = sockets
             .get(name)
@@ -298,7 +313,7 @@ impl Controller {
 
     /// Sends a snapshot and gives the proxy's word about it.
     pub fn tell(&mut self, snapshot: &Snapshot) -> FromProxy {
-        write_frame(&mut self.stream, &ToProxy::Snapshot(Box::new(snapshot.clone()))).expect("write");
+        self.send(snapshot);
         loop {
             match self.word() {
                 FromProxy::Report(_) => {}
@@ -307,8 +322,17 @@ impl Controller {
         }
     }
 
+    pub fn send(&mut self, snapshot: &Snapshot) {
+        write_frame(&mut self.stream, &ToProxy::Snapshot(Box::new(snapshot.clone()))).expect("write");
+    }
+
     pub fn word(&mut self) -> FromProxy {
-        read_frame(&mut self.stream).expect("read").expect("a word")
+        self.next().expect("a word")
+    }
+
+    /// `None` once the proxy has closed.
+    pub fn next(&mut self) -> Option<FromProxy> {
+        read_frame(&mut self.stream).expect("read")
     }
 
     /// The next report for which this holds.
