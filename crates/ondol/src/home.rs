@@ -45,6 +45,11 @@ impl Home {
         self.state().join("run")
     }
 
+    /// `.ondol/access`: the proxy's access log.
+    pub fn access(&self) -> PathBuf {
+        self.state().join("access")
+    }
+
     /// Asks this system's supervisor.
     pub fn supervisor(&self) -> SupervisorClient {
         SupervisorClient::new(&self.root)

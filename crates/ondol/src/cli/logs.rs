@@ -1,12 +1,26 @@
-//! `ondol logs`: lines that the supervisor kept, from services, builds and roles.
+//! `ondol logs`: lines that the supervisor kept, from services, builds and roles, and among the proxy's its access log.
+//!
+//! The access log is read where the proxy writes it, `.ondol/access/`. What is kept of both is put in order of time; while
+//! following, lines of the two may be out of order by [`LOOK`].
 
 use super::down;
 use super::show::{BAD, FAINT, RESET};
 use crate::home::Home;
+use ondol_core::task::Tasks;
 use ondol_core::wire::supervision::LogLine;
-use ondol_core::wire::supervision_client::{ClientError, LogQuery};
+use ondol_core::wire::supervision_client::{ClientError, LogQuery, Stream};
+use ondol_proxy::report::access::files::Reader;
+use serde::Deserialize;
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+/// Between two looks for new access lines.
+const LOOK: Duration = Duration::from_millis(200);
+/// The supervisor's lines that may wait to be written.
+const WAITING: usize = 256;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -21,31 +35,124 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(home: &Home, args: Args, json: bool) -> anyhow::Result<ExitCode> {
-    let asked = args.sources.join(", ");
-    let query = LogQuery {
-        sources: args.sources,
-        tail: args.tail,
-        after: None,
-        follow: args.follow,
-    };
-    let lines = match home.supervisor().logs(query) {
-        Err(ClientError::Absent { .. }) => anyhow::bail!(down::NOT_RUNNING),
-        other => other?,
-    };
     let mut out = anstream::stdout().lock();
     let mut silent = true;
-    for line in lines {
+    let mut show = |line: &LogLine| {
         silent = false;
-        match write(&mut out, &line?, json) {
-            // Whoever read along, such as `head`, has seen enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
-            other => other?,
-        }
+        write(&mut out, line, json)
+    };
+    match read(home, &args, &mut show) {
+        // Whoever read along, such as `head`, has seen enough.
+        Err(error) if is_broken_pipe(&error) => return Ok(ExitCode::SUCCESS),
+        other => other?,
     }
-    if silent && !asked.is_empty() {
+    if silent && !args.sources.is_empty() {
+        let asked = args.sources.join(", ");
         anstream::eprintln!("{FAINT}nothing is kept of {asked}; `ondol status` says what there is{RESET}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// The latest `tail` lines of both logs together, then those that come.
+fn read(home: &Home, args: &Args, show: &mut impl FnMut(&LogLine) -> io::Result<()>) -> anyhow::Result<()> {
+    let wanted = args.sources.is_empty() || args.sources.iter().any(|source| source == "proxy");
+    let tail = args.tail as usize;
+    let mut access = wanted.then(|| Reader::at_latest(home.access(), tail)).transpose()?;
+    let kept = ask(home, args, None, false)?.collect::<Result<VecDeque<_>, _>>()?;
+    let last = kept.back().map(|line| line.seq);
+    let mut requests = VecDeque::new();
+    while let Some(line) = next(&mut access)? {
+        requests.push_back(line);
+    }
+    let surplus = (kept.len() + requests.len()).saturating_sub(tail);
+    for line in merged(kept, requests).skip(surplus) {
+        show(&line)?;
+    }
+    if args.follow {
+        follow(ask(home, args, last, true)?, access, show)?;
+    }
+    Ok(())
+}
+
+/// Asks the supervisor for its lines: the latest, or all after the one numbered `after`.
+fn ask(home: &Home, args: &Args, after: Option<u64>, follow: bool) -> anyhow::Result<Stream<LogLine>> {
+    let query = LogQuery {
+        sources: args.sources.clone(),
+        tail: if after.is_some() { u32::MAX } else { args.tail },
+        after,
+        follow,
+    };
+    match home.supervisor().logs(query) {
+        Err(ClientError::Absent { .. }) => anyhow::bail!(down::NOT_RUNNING),
+        other => Ok(other?),
+    }
+}
+
+/// The next request that the proxy recorded; what is no such line is passed over.
+fn next(access: &mut Option<Reader>) -> io::Result<Option<LogLine>> {
+    let Some(reader) = access else { return Ok(None) };
+    while let Some(text) = reader.next_line()? {
+        if let Some(line) = request(text) {
+            return Ok(Some(line));
+        }
+    }
+    Ok(None)
+}
+
+fn request(text: Vec<u8>) -> Option<LogLine> {
+    #[derive(Deserialize)]
+    struct Said {
+        time: String,
+        level: String,
+        trace_id: String,
+    }
+    let text = String::from_utf8(text).ok()?;
+    let said: Said = serde_json::from_str(&text).ok()?;
+    Some(LogLine {
+        seq: 0,
+        at: said.time.parse().ok()?,
+        source: "proxy".into(),
+        stream: "access".into(),
+        text,
+        continued: false,
+        level: Some(said.level),
+        trace_id: Some(said.trace_id),
+    })
+}
+
+/// Both in order of time, each in its own order.
+fn merged(mut kept: VecDeque<LogLine>, mut requests: VecDeque<LogLine>) -> impl Iterator<Item = LogLine> {
+    std::iter::from_fn(move || match (kept.front(), requests.front()) {
+        (Some(line), Some(request)) if request.at < line.at => requests.pop_front(),
+        (None, _) => requests.pop_front(),
+        _ => kept.pop_front(),
+    })
+}
+
+/// Shows both as they come, until the supervisor ends.
+fn follow(
+    lines: Stream<LogLine>,
+    mut access: Option<Reader>,
+    show: &mut impl FnMut(&LogLine) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let (sender, receiver) = mpsc::sync_channel(WAITING);
+    let hand_over = move || lines.into_iter().try_for_each(|line| sender.send(line));
+    Tasks::thread("log-lines", hand_over)?;
+    loop {
+        match receiver.recv_timeout(LOOK) {
+            Ok(line) => show(&line?)?,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        while let Some(line) = next(&mut access)? {
+            show(&line)?;
+        }
+    }
 }
 
 fn write(out: &mut impl Write, line: &LogLine, json: bool) -> io::Result<()> {

@@ -11,6 +11,7 @@ use ondol_core::task::Tasks;
 use ondol_core::wire::supervision::SocketName;
 use ondol_core::wire::supervision_client::SupervisorClient;
 use ondol_proxy::listener::Socket;
+use ondol_proxy::report::access::files::Files;
 use ondol_proxy::service::{Config, SocketSource};
 use std::io;
 use std::process::ExitCode;
@@ -34,8 +35,7 @@ pub(super) fn run(args: RoleArgs) -> anyhow::Result<ExitCode> {
         workers: std::thread::available_parallelism().map_or(1, Into::into),
         sockets: Arc::new(FromSupervisor(home.supervisor())),
         drain: DRAIN,
-        // Captured by the supervisor with everything else that the proxy says.
-        access_log: Box::new(io::stdout()),
+        access_log: Box::new(Files::new(home.access())),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
     };

@@ -15,6 +15,7 @@ mod identity;
 mod kills;
 mod life;
 mod load;
+mod logs;
 mod ports;
 mod sagas;
 mod service;
