@@ -40,6 +40,11 @@ fn the_shop_is_taken_and_its_checkout_lowers() {
     for saga in &lowered.sagas {
         ondol_saga::plan::Plan::compile(saga.clone()).expect("what check takes, the engine takes");
     }
+    assert_eq!(
+        lowered.plan.trusted_proxies,
+        ["127.0.0.1/32"],
+        "the storefront speaks for its users, whom limits by address tell apart"
+    );
     let saga = lowered
         .sagas
         .iter()
