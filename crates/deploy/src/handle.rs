@@ -83,9 +83,9 @@ impl Deploy {
         self.plan.borrow().clone()
     }
 
-    /// The status and every change of it.
-    pub fn watch(&self) -> watch::Receiver<Arc<SystemStatus>> {
-        self.status.clone()
+    /// What is declared and every change of it.
+    pub fn watch_plan(&self) -> watch::Receiver<Arc<SystemPlan>> {
+        self.plan.clone()
     }
 
     /// Replaces every instance of a service by a new one, without a failed request where `overlap` allows. Returns when

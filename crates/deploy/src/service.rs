@@ -15,10 +15,10 @@ use crate::instance::{self, TokenKey};
 use crate::machine::{Action, Machine, Want};
 use crate::settings::Settings;
 use crate::sources::Sources;
-use crate::status::{self, BuildState, SystemStatus};
+use crate::status::{self, BuildState, ServiceStatus, SystemStatus};
 use crate::supervised::{RETRY, Supervised};
 use crate::traffic;
-use crate::workshop::Workshop;
+use crate::workshop::{Run, Workshop};
 use ondol_core::clock::SharedClock;
 use ondol_core::engine::SharedEngine;
 use ondol_core::id::{BootId, InstanceId};
@@ -203,7 +203,7 @@ impl Loop {
 
     fn run(mut self, woken: &mpsc::Receiver<Wake>) {
         self.settings.load(&self.config.plan);
-        self.start_builds(!self.config.build);
+        self.start_builds(if self.config.build { Run::All } else { Run::AsRecorded });
         self.watch_sources();
         while !self.ports.tasks.is_stopping() {
             match woken.recv_timeout(self.patience()) {
@@ -321,7 +321,7 @@ impl Loop {
     }
 
     /// Starts a run of all builds; see [`Workshop::start`].
-    fn start_builds(&mut self, as_recorded: bool) {
+    fn start_builds(&mut self, run: Run) {
         if let Some(facts) = &self.facts {
             let release = |plan| self.release(plan);
             self.workshop.forget_old(&self.config.plan.services, facts, release);
@@ -336,7 +336,7 @@ impl Loop {
         let tell = move |event| drop(wakes.send(Wake::Build(event)));
         let now = self.ports.clock.wall();
         self.workshop
-            .start(&self.config.plan, as_recorded, now, Arc::new(job), Arc::new(tell));
+            .start(&self.config.plan, run, now, Arc::new(job), Arc::new(tell));
     }
 
     fn watch_sources(&mut self) {
@@ -358,7 +358,7 @@ impl Loop {
             if due.manifests {
                 self.reload();
             }
-            self.start_builds(false);
+            self.start_builds(if due.manifests { Run::All } else { Run::Changed });
         }
     }
 
@@ -398,7 +398,7 @@ impl Loop {
         };
         let facts = self.facts.as_ref().unwrap_or(&blank);
         let wants = self.wants(now);
-        let one = |(plan, want): (&ServicePlan, &Want)| {
+        let one = |(plan, want): (&ServicePlan, &Want), before: &[ServiceStatus]| {
             let known = status::Known {
                 release: want.release.as_deref(),
                 wanted: want.count,
@@ -411,6 +411,7 @@ impl Loop {
                         .filter(|taken| taken.state == BuildState::Failed),
                 },
                 waits_for: self.machine.waits_for(want, &wants, facts, now),
+                before,
             };
             let mut status = status::of(plan, facts, known);
             if let (Some(why), true) = (self.supervised.refusal(&plan.service), status.instances.is_empty()) {
@@ -419,6 +420,10 @@ impl Loop {
             }
             status
         };
+        let mut services = Vec::with_capacity(wants.len());
+        for pair in self.config.plan.services.iter().zip(&wants) {
+            services.push(one(pair, &services));
+        }
         let url = |name: &str| {
             self.supervised
                 .around()
@@ -434,9 +439,10 @@ impl Loop {
                 .iter()
                 .filter_map(|(n, _)| Some((n.clone(), url(n)?)))
                 .collect(),
-            services: self.config.plan.services.iter().zip(&wants).map(one).collect(),
+            services,
             problem: self.problems.first(self.supervised.unbound()),
             generation: acked.then_some(self.generation),
+            watch: self.sources.is_some(),
         };
         self.published.status.send_if_modified(|old| {
             let changed = **old != status;

@@ -18,6 +18,8 @@ pub enum ServiceState {
     BuildFailed,
     /// Waits for a required service.
     Waiting,
+    /// Waits for a required service that will not start by waiting; the reason names it.
+    Blocked,
     /// Runs, not ready yet.
     Starting,
     /// As many as wanted are ready.
@@ -101,6 +103,9 @@ pub struct SystemStatus {
     pub problem: Option<String>,
     /// The generation that the proxy serves by, once it has acknowledged one.
     pub generation: Option<u64>,
+    /// Whether what changes is built and replaced by itself.
+    #[serde(default)]
+    pub watch: bool,
 }
 
 impl SystemStatus {
@@ -120,6 +125,8 @@ pub(crate) struct Known<'a> {
     pub(crate) wanted: u32,
     pub(crate) build: Option<&'a BuildStatus>,
     pub(crate) waits_for: Vec<&'a ServiceName>,
+    /// Those before it in order of dependency, so all that it requires.
+    pub(crate) before: &'a [ServiceStatus],
 }
 
 /// A service's status.
@@ -182,9 +189,7 @@ fn judge(
         .any(|f| f.phase == Phase::Ready && Some(f.release.as_str()) != known.release);
     let failing = |fact: &InstanceFact| matches!(fact.phase, Phase::BackingOff | Phase::CrashLoop | Phase::Failed);
     if instances.is_empty() {
-        let names: Vec<_> = known.waits_for.iter().map(|name| name.as_str()).collect();
-        let reason = (!names.is_empty()).then(|| format!("waits for {}", names.join(", ")));
-        return (Waiting, reason);
+        return waits(known);
     }
     match (old_serves, ready, instances.iter().any(failing)) {
         (true, ..) => (Replacing, build_note.or(why)),
@@ -194,10 +199,93 @@ fn judge(
     }
 }
 
+/// Whether time alone will bring what it waits for.
+fn waits(known: &Known<'_>) -> (ServiceState, Option<String>) {
+    let waits_for = |status: &&ServiceStatus| known.waits_for.contains(&&status.service);
+    if let Some(reason) = known.before.iter().filter(waits_for).find_map(blocks) {
+        return (ServiceState::Blocked, Some(reason));
+    }
+    let names: Vec<_> = known.waits_for.iter().map(|name| name.as_str()).collect();
+    let reason = (!names.is_empty()).then(|| format!("waits for {}", names.join(", ")));
+    (ServiceState::Waiting, reason)
+}
+
+/// Why nobody need wait for this service; of a chain, what is at its root.
+fn blocks(status: &ServiceStatus) -> Option<String> {
+    let why = match status.state {
+        ServiceState::Blocked => return status.reason.clone(),
+        ServiceState::BuildFailed => "build failed",
+        ServiceState::Stopped => "scaled to 0",
+        ServiceState::Failing if status.instances.is_empty() => "cannot be started",
+        _ => return None,
+    };
+    Some(format!("blocked by {}: {why}", status.service))
+}
+
 /// The status before anything is known.
 pub(crate) fn blank(plan: &SystemPlan) -> SystemStatus {
     SystemStatus {
         system: plan.system.clone(),
         ..SystemStatus::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+    use ServiceState::*;
+    use ondol_core::id::BootId;
+
+    /// The states of `bank`, `orders` and `shop`, of which each requires the one before and has no instance.
+    fn chain(bank: BuildState, waits: bool) -> Vec<(ServiceState, Option<String>)> {
+        let names = ["bank", "orders", "shop"].map(|name| name.parse::<ServiceName>().expect("valid"));
+        let facts = Facts {
+            boot: BootId {
+                system: "s".into(),
+                boot: "b".into(),
+            },
+            pid: 1,
+            roles: vec![],
+            instances: vec![],
+            jobs: vec![],
+            stopping: false,
+        };
+        let mut before = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            let build = BuildStatus {
+                build: name.to_string(),
+                state: if index == 0 { bank } else { BuildState::Done },
+                since: Timestamp(0),
+                line: "DP-002: no luck".into(),
+            };
+            let built = build.state == BuildState::Done;
+            let known = Known {
+                release: built.then_some("r"),
+                wanted: 1,
+                build: Some(&build),
+                waits_for: names[..index].iter().rev().take(usize::from(waits)).collect(),
+                before: &before,
+            };
+            let status = of(&fixtures::service(name.as_str()), &facts, known);
+            before.push(status);
+        }
+        before.into_iter().map(|status| (status.state, status.reason)).collect()
+    }
+
+    #[test]
+    fn a_failed_build_blocks_all_who_wait_for_it_and_is_named_to_each() {
+        let states = chain(BuildState::Failed, true);
+        let by = || Some("blocked by bank: build failed".to_owned());
+        assert_eq!(states[0], (BuildFailed, Some("DP-002: no luck".into())));
+        assert_eq!(states[1..], [(Blocked, by()), (Blocked, by())]);
+    }
+
+    #[test]
+    fn who_waits_for_a_build_that_goes_on_or_for_nobody_is_not_blocked() {
+        let states = chain(BuildState::Running, true);
+        assert_eq!(states[1], (Waiting, Some("waits for bank".into())));
+        assert_eq!(states[2], (Waiting, Some("waits for orders".into())));
+        assert_eq!(chain(BuildState::Failed, false)[1], (Waiting, None));
     }
 }

@@ -6,9 +6,9 @@ use crate::instance::{self, Surroundings, TokenKey};
 use crate::service::Wake;
 use ondol_core::id::{InstanceId, ServiceName};
 use ondol_core::task::Tasks;
-use ondol_core::wire::supervision::Facts;
+use ondol_core::wire::supervision::{Facts, SocketName};
 use ondol_core::wire::supervision_client::{self, SupervisorClient};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub(crate) struct Supervised {
     state: PathBuf,
     tokens: TokenKey,
     around: Option<Surroundings>,
+    /// Bound for an earlier plan.
+    earlier: BTreeSet<SocketName>,
     /// The sockets could not be bound: not before, and why.
     unbound: Option<(Duration, String)>,
     /// Starts that were refused: not before, and why.
@@ -37,6 +39,7 @@ impl Supervised {
             state,
             tokens,
             around: None,
+            earlier: BTreeSet::new(),
             unbound: None,
             refused: BTreeMap::new(),
         }
@@ -57,9 +60,11 @@ impl Supervised {
         self.unbound.as_ref().map(|(_, why)| why.as_str())
     }
 
-    /// The plan changed: bound again at the next chance; what is bound stays, what is new is added.
+    /// The plan changed: bound again at the next chance; what is bound stays, what is new is added, what is gone is closed.
     pub(crate) fn rebind(&mut self) {
-        (self.around, self.unbound) = (None, None);
+        let bound = self.around.take().map(|around| around.bound).unwrap_or_default();
+        self.earlier.extend(bound.into_keys());
+        self.unbound = None;
         self.refused.clear();
     }
 
@@ -71,6 +76,7 @@ impl Supervised {
         }
         match self.client.listen(instance::sockets(plan)) {
             Ok(bound) => {
+                self.close(bound.iter().map(|(name, _)| name));
                 self.around = Some(Surroundings {
                     bound: bound.into_iter().collect(),
                     state: self.state.clone(),
@@ -84,6 +90,22 @@ impl Supervised {
                 self.unbound = Some((now + RETRY, error.to_string()));
                 false
             }
+        }
+    }
+
+    /// Closes what an earlier plan had bound and this one has not: who calls there is refused instead of waiting for an
+    /// answer that nobody gives. What cannot be closed now is closed with the next change.
+    fn close<'a>(&mut self, still: impl Iterator<Item = &'a SocketName>) {
+        let mut gone = std::mem::take(&mut self.earlier);
+        for name in still {
+            gone.remove(name);
+        }
+        if gone.is_empty() {
+            return;
+        }
+        if let Err(error) = self.client.unlisten(gone.iter().cloned().collect()) {
+            tracing::warn!(%error, "sockets of the plan before stay open");
+            self.earlier = gone;
         }
     }
 

@@ -3,7 +3,7 @@
 //! It only says *something changed*; the content hash of the inputs decides whether anything is built, so a touched file
 //! or a lost event in an overflow costs one hash and nothing else.
 
-use crate::config::SystemPlan;
+use crate::config::{ServicePlan, SystemPlan};
 use crate::inputs::{fixed_part, in_ignored_folder};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::BTreeSet;
@@ -52,6 +52,22 @@ impl SourceWatch {
     }
 }
 
+/// Services whose sources nobody named, so that no change of them is seen.
+pub fn unseen(plan: &SystemPlan) -> impl Iterator<Item = &ServicePlan> {
+    let is_unseen = |service: &&ServicePlan| match &service.build {
+        _ if service.skipped.is_some() => false,
+        Some(build) => plan.builds.get(build).is_some_and(|build| build.inputs.is_empty()),
+        None => service.inputs.is_empty() && !runs_its_own_file(service),
+    };
+    plan.services.iter().filter(is_unseen)
+}
+
+/// What is run lies in the service's folder, which is watched for its manifest: its content counts.
+fn runs_its_own_file(service: &ServicePlan) -> bool {
+    let first = service.run.first().map(String::as_str).unwrap_or_default();
+    first.contains('/') && !first.contains("${") && service.dir.join(first).starts_with(&service.folder)
+}
+
 /// The topmost existing folders that hold all inputs.
 fn folders(plan: &SystemPlan, manifests: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let globs = plan.builds.values().flat_map(|build| &build.inputs);
@@ -75,5 +91,40 @@ fn fixed_folder(glob: &str) -> PathBuf {
         fixed
     } else {
         fixed.parent().map(Path::to_path_buf).unwrap_or(fixed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BuildPlan;
+    use crate::fixtures::{service, system};
+
+    #[test]
+    fn services_whose_sources_nobody_named_are_unseen() {
+        let cases = [
+            ("python3 app.py", "", false, true),
+            ("python3 app.py", "*.py", false, false),
+            ("./server", "", false, false),
+            ("/elsewhere/server", "", false, true),
+            ("./server", "", true, true),
+            ("./server", "src/**", true, false),
+        ];
+        for (run, inputs, built, unseen_) in cases {
+            let mut one = service("one");
+            one.run = run.split(' ').map(Into::into).collect();
+            one.inputs = inputs.split_whitespace().map(Into::into).collect();
+            one.build = built.then(|| "one".into());
+            let build = BuildPlan {
+                name: "one".into(),
+                argv: vec!["make".into()],
+                dir: "/system".into(),
+                inputs: one.inputs.clone(),
+                lock: None,
+            };
+            let mut plan = system(vec![one]);
+            plan.builds.insert("one".into(), build);
+            assert_eq!(unseen(&plan).count() == 1, unseen_, "{run} {inputs} {built}");
+        }
     }
 }

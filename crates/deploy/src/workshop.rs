@@ -5,7 +5,7 @@
 
 use crate::build_run::{self, BuildEvent, RunJob, Tell};
 use crate::builds::{Builds, Program};
-use crate::config::{ServicePlan, SystemPlan};
+use crate::config::{BuildPlan, ServicePlan, SystemPlan};
 use crate::status::{BuildState, BuildStatus};
 use ondol_core::clock::Timestamp;
 use ondol_core::id::{BootId, ServiceName};
@@ -13,6 +13,17 @@ use ondol_core::wire::supervision::{Facts, Phase};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+
+/// What a run of the builds is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Run {
+    /// The system starts, or its manifests are others.
+    All,
+    /// A controller came back: what was built within this supervisor's life is taken without a look at its inputs.
+    AsRecorded,
+    /// Some file changed. Builds whose inputs nobody knows stay as they are: what they write would start them again.
+    Changed,
+}
 
 pub(crate) struct Workshop {
     builds: Builds,
@@ -47,18 +58,11 @@ impl Workshop {
         self.status.get(build)
     }
 
-    /// Starts a run of all builds. With `as_recorded` what was built within this supervisor's life is
-    /// taken without a look at its inputs.
-    pub(crate) fn start(
-        &mut self,
-        plan: &SystemPlan,
-        as_recorded: bool,
-        now: Timestamp,
-        job: Arc<RunJob>,
-        tell: Arc<Tell>,
-    ) {
-        let mut left = Vec::new();
-        for build in plan.builds.values() {
+    /// Starts a run of the builds.
+    pub(crate) fn start(&mut self, plan: &SystemPlan, run: Run, now: Timestamp, job: Arc<RunJob>, tell: Arc<Tell>) {
+        let (mut left, as_recorded) = (Vec::new(), run == Run::AsRecorded);
+        let concerned: Vec<_> = plan.builds.values().filter(|build| self.concerns(run, build)).collect();
+        for build in concerned {
             match as_recorded.then(|| self.builds.recorded(&build.name)).flatten() {
                 Some(programs) => self.take(BuildEvent::Done(build.name.clone(), true, programs), now),
                 None => left.push(build.clone()),
@@ -66,6 +70,10 @@ impl Workshop {
         }
         self.runs = true;
         build_run::start(self.builds.clone(), plan, left, as_recorded, job, tell);
+    }
+
+    fn concerns(&self, run: Run, build: &BuildPlan) -> bool {
+        run != Run::Changed || !build.inputs.is_empty() || self.status(&build.name).is_none()
     }
 
     /// What a run tells.
@@ -159,5 +167,26 @@ mod tests {
         workshop.replan(&old, &new);
         let left: Vec<_> = workshop.programs.keys().map(ServiceName::as_str).collect();
         assert_eq!(left, ["b"]);
+    }
+
+    #[test]
+    fn a_build_of_unknown_inputs_runs_at_starts_and_not_with_every_change() {
+        let boot = BootId {
+            system: "s".into(),
+            boot: "b".into(),
+        };
+        let mut workshop = Workshop::new(Path::new("/none"), &boot);
+        let mut build = BuildPlan {
+            name: "a".into(),
+            argv: vec![],
+            dir: "/".into(),
+            inputs: vec![],
+            lock: None,
+        };
+        assert!(workshop.concerns(Run::Changed, &build), "it never ran");
+        workshop.take(BuildEvent::Failed("a".into(), "no luck".into()), Timestamp(0));
+        assert!(workshop.concerns(Run::All, &build) && !workshop.concerns(Run::Changed, &build));
+        build.inputs = vec!["/src/**".into()];
+        assert!(workshop.concerns(Run::Changed, &build));
     }
 }
