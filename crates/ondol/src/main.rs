@@ -2,12 +2,13 @@
 //!
 //! - `cli/`: one file per command
 //! - `roles/`: one file per role; the only place that names concrete adapters
-//! - `home.rs`: where a system lives; `caller.rs`: calls of services through the proxy
+//! - `home.rs`: where a system lives; `whole.rs`: its small files; `caller.rs`: calls of services through the proxy
 
 mod caller;
 mod cli;
 mod home;
 mod roles;
+mod whole;
 
 /// A fifth more sagas per second than with the C library's, for 7 MB more in all roles together: `docs/performance.md`.
 #[cfg(feature = "jemalloc")]

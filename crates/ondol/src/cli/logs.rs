@@ -3,8 +3,8 @@
 //! The access log is read where the proxy writes it, `.ondol/access/`. What is kept of both is put in order of time; while
 //! following, lines of the two may be out of order by [`LOOK`].
 
-use super::down;
 use super::show::{BAD, FAINT, RESET};
+use super::{down, role_line};
 use crate::home::Home;
 use ondol_core::task::Tasks;
 use ondol_core::wire::supervision::LogLine;
@@ -168,9 +168,9 @@ fn write(out: &mut impl Write, line: &LogLine, json: bool) -> io::Result<()> {
         anstyle::Style::new()
     };
     let more = if line.continued { "…" } else { "" };
-    writeln!(
-        out,
-        "{FAINT}{time} {:16}{RESET} {style}{}{RESET}{more}",
-        line.source, line.text
-    )
+    let text = match role_line::show(line) {
+        Some(words) => words,
+        None => format!("{style}{}{RESET}", line.text),
+    };
+    writeln!(out, "{FAINT}{time} {:16}{RESET} {text}{more}", line.source)
 }

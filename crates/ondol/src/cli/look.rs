@@ -2,7 +2,7 @@
 
 use super::admin::Admin;
 use super::show::{self, BAD, FAINT, RESET};
-use super::{table, up};
+use super::{down, role_line, table, up};
 use crate::home::Home;
 use ondol_core::clock::{Clock, SystemClock};
 use ondol_core::id::ServiceName;
@@ -25,8 +25,19 @@ pub(crate) struct Manner {
     pub(crate) detach: bool,
     /// Print the last status as JSON, nothing else.
     pub(crate) json: bool,
-    /// What Ctrl-C means.
-    pub(crate) stop_on_interrupt: bool,
+    /// This command started the system: Ctrl-C stops it, and so does a start that cannot come to an end.
+    pub(crate) owns: bool,
+}
+
+impl Manner {
+    /// What Ctrl-C does, for people.
+    pub(crate) fn of_interrupt(&self) -> &'static str {
+        if self.owns {
+            "Ctrl-C stops everything in order"
+        } else {
+            "Ctrl-C ends the looking on; the system goes on until `ondol down`"
+        }
+    }
 }
 
 /// Looks on until told otherwise.
@@ -38,10 +49,7 @@ pub(crate) fn on(home: &Home, manner: Manner) -> anyhow::Result<ExitCode> {
         if interrupts.load(Ordering::Relaxed) > 0 {
             view.end();
             return match manner {
-                Manner {
-                    stop_on_interrupt: true,
-                    ..
-                } => up::interrupted(home),
+                Manner { owns: true, .. } => up::interrupted(home),
                 // Whoever waits for "everything is ready" has not heard it.
                 Manner { detach: true, .. } => Ok(ExitCode::FAILURE),
                 _ => Ok(ExitCode::SUCCESS),
@@ -85,14 +93,25 @@ pub(crate) fn on(home: &Home, manner: Manner) -> anyhow::Result<ExitCode> {
             if !manner.json {
                 view.end();
                 up::greet(&status, console.trim(), SystemClock.mono() - began);
+                if !manner.detach {
+                    anstream::eprintln!("{FAINT}{}{RESET}", manner.of_interrupt());
+                }
             }
         }
-        if manner.detach && (greeted || is_stuck(&status)) {
+        let over = if manner.detach {
+            is_stuck(&status)
+        } else {
+            is_hopeless(&status)
+        };
+        if !greeted && over || greeted && manner.detach {
             view.end();
             if manner.json {
                 println!("{}", serde_json::to_string_pretty(&status)?);
             } else if !greeted {
                 up::lament(&status);
+            }
+            if !greeted && manner.owns {
+                down::stop(home, !manner.json)?;
             }
             return Ok(if greeted { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -105,7 +124,7 @@ pub(crate) fn is_broken(service: &ServiceStatus) -> bool {
     use ondol_core::wire::supervision::Phase;
     let hopeless = |phase| matches!(phase, Phase::CrashLoop | Phase::Failed);
     match service.state {
-        ServiceState::BuildFailed => true,
+        ServiceState::BuildFailed | ServiceState::Blocked => true,
         ServiceState::Failing => service.instances.is_empty() || service.instances.iter().all(|f| hopeless(f.phase)),
         _ => false,
     }
@@ -115,10 +134,17 @@ fn is_stuck(status: &SystemStatus) -> bool {
     let settled = |s: &ServiceStatus| {
         matches!(
             s.state,
-            ServiceState::Ready | ServiceState::Skipped | ServiceState::Waiting
+            ServiceState::Ready | ServiceState::Skipped | ServiceState::Stopped
         ) || is_broken(s)
     };
     status.problem.is_some() || (status.services.iter().all(settled) && status.services.iter().any(is_broken))
+}
+
+/// Whether nothing that goes on can bring what is missing: a build failed, and none will follow. Crashes may pass, and so
+/// may a taken port.
+fn is_hopeless(status: &SystemStatus) -> bool {
+    let failed = |s: &ServiceStatus| s.state == ServiceState::BuildFailed;
+    !status.watch && status.problem.is_none() && is_stuck(status) && status.services.iter().any(failed)
 }
 
 /// Counts SIGINT and SIGTERM on a thread of its own; the second ends this process at once.
@@ -201,21 +227,9 @@ impl Trouble {
             .filter(|line| line.level.as_deref() == Some("error"))
             .last()?;
         Some(Self {
-            why: said(&last.text),
+            why: role_line::words(&last.text),
             ended: false,
         })
-    }
-}
-
-/// The words of a role's log line.
-fn said(line: &str) -> String {
-    let json: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
-    let field = |name: &str| json["fields"][name].as_str();
-    let words: Vec<_> = ["code", "message", "error"].into_iter().filter_map(field).collect();
-    if words.is_empty() {
-        line.to_owned()
-    } else {
-        words.join(": ")
     }
 }
 
@@ -332,10 +346,43 @@ mod tests {
         assert!(cut[4].contains("6 more lines"), "{cut:?}");
     }
 
+    fn service(name: &str, state: ServiceState) -> ServiceStatus {
+        ServiceStatus {
+            service: name.parse().expect("valid"),
+            state,
+            reason: None,
+            release: None,
+            wanted: 1,
+            ready: 0,
+            instances: vec![],
+            build: None,
+            depends_on: vec![],
+            team: None,
+            about: None,
+        }
+    }
+
     #[test]
-    fn a_role_s_log_line_is_told_in_its_words() {
-        let line = r#"{"level":"ERROR","fields":{"message":"opening the store","code":"ST-004","error":"refused"}}"#;
-        assert_eq!(said(line), "ST-004: opening the store: refused");
-        assert_eq!(said("plain"), "plain");
+    fn a_start_is_over_when_a_build_failed_and_nothing_else_goes_on() {
+        use ServiceState::{Blocked, BuildFailed, Building, Failing, Ready, Starting, Waiting};
+        let cases = [
+            (vec![BuildFailed, Blocked, Ready], true),
+            (vec![BuildFailed, Starting], false),
+            (vec![BuildFailed, Building], false),
+            (vec![BuildFailed, Waiting], false),
+            // It may get over it.
+            (vec![Failing, Ready], false),
+            (vec![Ready, Ready], false),
+        ];
+        for (states, over) in cases {
+            let services = states.iter().map(|state| service("a", *state)).collect();
+            let mut status = SystemStatus {
+                services,
+                ..SystemStatus::default()
+            };
+            assert_eq!(is_hopeless(&status), over, "{states:?}");
+            status.watch = true;
+            assert!(!is_hopeless(&status), "a change may mend it");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod explain;
 mod init;
 mod logs;
 mod look;
+mod role_line;
 mod saga;
 mod scale;
 mod schema;

@@ -17,7 +17,7 @@ pub(crate) fn style(state: ServiceState) -> Style {
     match state {
         Ready => GOOD,
         Building | Waiting | Starting | Replacing => BUSY,
-        BuildFailed | Degraded | Failing => BAD,
+        BuildFailed | Blocked | Degraded | Failing => BAD,
         Skipped | Stopped => FAINT,
     }
 }

@@ -3,11 +3,14 @@
 //! If the onlooker dies, the system goes on; Ctrl-C stops everything in order. If the system runs already, it only looks
 //! on, and Ctrl-C ends the looking.
 
-use super::show::{self, BAD, FAINT, GOOD, RESET};
+use super::show::{self, BAD, BUSY, FAINT, GOOD, RESET};
 use super::{check, down, look};
 use crate::home::Home;
 use anyhow::{Context, bail};
 use ondol_core::clock::{Clock, SystemClock};
+use ondol_deploy::config::SystemPlan;
+use ondol_deploy::status::{ServiceState, SystemStatus};
+use ondol_deploy::watch::unseen;
 use std::fs::File;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -26,15 +29,15 @@ pub(crate) struct Args {
 
 pub(crate) fn run(home: &Home, args: Args, json: bool) -> anyhow::Result<ExitCode> {
     if home.supervisor().facts().is_ok() {
-        anstream::eprintln!("{FAINT}this system runs already; looking on{RESET}");
-        return look::on(
-            home,
-            look::Manner {
-                detach: args.detach,
-                json,
-                stop_on_interrupt: false,
-            },
-        );
+        if !json {
+            anstream::eprintln!("{FAINT}this system runs already; looking on{RESET}");
+        }
+        let manner = look::Manner {
+            detach: args.detach,
+            json,
+            owns: false,
+        };
+        return look::on(home, manner);
     }
     let loaded = match check::load(home, json)? {
         Ok(loaded) => loaded,
@@ -54,16 +57,32 @@ pub(crate) fn run(home: &Home, args: Args, json: bool) -> anyhow::Result<ExitCod
             );
         }
     }
+    if args.watch && !json {
+        tell_unseen(&loaded.lower().plan);
+    }
     home.prepare()?;
     start(home, &args)?;
-    look::on(
-        home,
-        look::Manner {
-            detach: args.detach,
-            json,
-            stop_on_interrupt: !args.detach,
-        },
-    )
+    let manner = look::Manner {
+        detach: args.detach,
+        json,
+        owns: !args.detach,
+    };
+    if !args.detach && !json {
+        anstream::eprintln!("{FAINT}starting; {}{RESET}", manner.of_interrupt());
+    }
+    look::on(home, manner)
+}
+
+/// What `--watch` cannot see must not look as if nothing had changed.
+fn tell_unseen(plan: &SystemPlan) {
+    let names: Vec<_> = unseen(plan).map(|service| service.service.as_str()).collect();
+    if !names.is_empty() {
+        anstream::eprintln!(
+            "{BUSY}not watched:{RESET} the sources of {}, since Ondol knows no project file there; name them in service.yaml, such as \
+             `inputs: [src/**]`",
+            names.join(", ")
+        );
+    }
 }
 
 /// Starts a supervisor and waits until it answers.
@@ -110,11 +129,11 @@ pub(crate) fn interrupted(home: &Home) -> anyhow::Result<ExitCode> {
 }
 
 /// What `up` says when all is ready.
-pub(crate) fn greet(status: &ondol_deploy::status::SystemStatus, console: &str, took: Duration) {
+pub(crate) fn greet(status: &SystemStatus, console: &str, took: Duration) {
     let ready = status
         .services
         .iter()
-        .filter(|s| s.state == ondol_deploy::status::ServiceState::Ready)
+        .filter(|s| s.state == ServiceState::Ready)
         .count();
     anstream::eprintln!(
         "{GOOD}{} is up{RESET}: {} ready after {:.1} s",
@@ -126,21 +145,30 @@ pub(crate) fn greet(status: &ondol_deploy::status::SystemStatus, console: &str, 
         anstream::eprintln!("  gateway {name:10} {url}");
     }
     anstream::eprintln!("  admin API          http://{console}  {FAINT}(token in .ondol/token){RESET}");
-    for service in status
-        .services
-        .iter()
-        .filter(|s| s.state == ondol_deploy::status::ServiceState::Skipped)
-    {
+    for service in status.services.iter().filter(|s| s.state == ServiceState::Skipped) {
         let why = service.reason.as_deref().unwrap_or_default();
         anstream::eprintln!("  {FAINT}skipped{RESET} {}: {why}", service.service);
     }
 }
 
 /// What `up --detach` says when something cannot become ready.
-pub(crate) fn lament(status: &ondol_deploy::status::SystemStatus) {
+pub(crate) fn lament(status: &SystemStatus) {
     for service in status.services.iter().filter(|service| look::is_broken(service)) {
         let why = service.reason.as_deref().unwrap_or("no reason known");
         anstream::eprintln!("{BAD}{}{RESET}: {why}", service.service);
-        anstream::eprintln!("  {FAINT}ondol logs {}{RESET}", service.service);
+        if !service.instances.is_empty() {
+            anstream::eprintln!("  {FAINT}ondol logs {}{RESET}", service.service);
+        }
+    }
+    if let Some(problem) = &status.problem {
+        anstream::eprintln!("{BAD}problem:{RESET} {problem}");
+    }
+    if status.services.iter().any(|s| s.state == ServiceState::BuildFailed) {
+        let next = if status.watch {
+            "what failed is built again when its inputs change"
+        } else {
+            "what failed is built again by the next start: mend it, then `ondol down` and `ondol up`"
+        };
+        anstream::eprintln!("{FAINT}{next}{RESET}");
     }
 }

@@ -1,19 +1,18 @@
 //! The controller's role: store, sagas, streams, deploy loop, control socket, both APIs, wired together.
 
-use super::{RoleArgs, log, plan};
+use super::{RoleArgs, console, log, plan};
 use crate::caller::ProxyCaller;
 use crate::home::Home;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use ondol_api::Api;
-use ondol_api::serve::{self, Listener};
+use ondol_api::serve;
 use ondol_core::clock::{SharedClock, SystemClock};
 use ondol_core::engine::SharedEngine;
 use ondol_core::entropy::{SeededEntropy, SharedEntropy};
 use ondol_core::id::BootId;
 use ondol_core::task::{Kind, Tasks};
 use ondol_core::wire::proxy::{Report, Snapshot};
-use ondol_core::wire::supervision::Bind;
-use ondol_deploy::instance::{TokenKey, console_socket};
+use ondol_deploy::instance::TokenKey;
 use ondol_deploy::service;
 use ondol_discovery::control::{self, Proxies};
 use ondol_discovery::registry::CONTROLLER_SOCKET;
@@ -55,9 +54,10 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
     let kept = plan::kept(&home, &boot);
     let again = kept.is_some();
     let plan = kept.map_or_else(|| plan::read(&home, &args.only), Ok)?;
+    // Before anything that may fail for long: what is wrong can then be asked for. And before the plan is kept: where the
+    // port is taken, the next try reads the manifests again.
+    let console = console::open(&home, &plan.system.console).await?;
     plan::keep(&home, &boot, &plan)?;
-    // Before anything that may fail for long: what is wrong can then be asked for.
-    let console = console(&home, &plan.system.console).await?;
 
     let engine = open_store(&plan.system.store, &clock, &entropy).await;
     let caller = Arc::new(ProxyCaller::new(home.run(), tasks.clone()));
@@ -103,7 +103,8 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         red,
         tokens,
         admin_token: home.token()?.into(),
-        hosts: hosts(&plan.system.console),
+        // Set with the address that it is served at.
+        hosts: [].into(),
         clock,
     };
     let socket = serve::unix(&home.run().join(CONTROLLER_SOCKET)).context("listening for services")?;
@@ -111,7 +112,7 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         Kind::Api,
         serve::serve(socket, ondol_api::service::router(api.clone()), tasks.clone()),
     );
-    serve_admin(&home, console, api, &tasks)?;
+    console::serve(&home, console, api, &tasks)?;
     let failed = engine.failed();
     let end = tokio::select! {
         told = until_told() => told,
@@ -176,44 +177,6 @@ fn reload(home: &Home, args: &RoleArgs, boot: &BootId, sagas: &Sagas) -> service
             .map_err(|error| error.to_string())?;
         Ok(plan.system)
     })
-}
-
-/// The console's socket, which the supervisor binds and keeps; the error names who holds the port.
-async fn console(home: &Home, bind: &str) -> anyhow::Result<Listener> {
-    let (supervisor, bind) = (home.supervisor(), bind.to_owned());
-    let taken = tokio::task::spawn_blocking(move || {
-        supervisor.listen(vec![(console_socket(), Bind::Address(bind))])?;
-        supervisor.take_socket(&console_socket())
-    });
-    let fd = taken.await?.context("the console and the admin API (`console:`)")?;
-    Ok(serve::tcp(fd)?)
-}
-
-/// Serves the admin API and says where; the file appears whole or not at all, since every command reads it.
-fn serve_admin(home: &Home, listener: Listener, api: Api, tasks: &Tasks) -> anyhow::Result<()> {
-    let Listener::Tcp(tcp) = &listener else {
-        bail!("the console's socket is no TCP socket")
-    };
-    let half = home.run().join("console.half");
-    std::fs::write(&half, tcp.local_addr()?.to_string())?;
-    std::fs::rename(&half, home.run().join("console"))?;
-    tasks.spawn(
-        Kind::Api,
-        serve::serve(listener, ondol_api::admin::router(api), tasks.clone()),
-    );
-    Ok(())
-}
-
-/// `Host` values of the admin API.
-fn hosts(bind: &str) -> Arc<[String]> {
-    let port = bind.rsplit(':').next().unwrap_or_default();
-    [
-        bind.to_owned(),
-        format!("127.0.0.1:{port}"),
-        format!("localhost:{port}"),
-        format!("[::1]:{port}"),
-    ]
-    .into()
 }
 
 /// Resolves when the supervisor tells this role to end.

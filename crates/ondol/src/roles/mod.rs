@@ -1,5 +1,6 @@
 //! The roles: what `ondol up` starts by itself, each its own process. The only place that names concrete adapters.
 
+mod console;
 mod controller;
 mod plan;
 mod proxy;

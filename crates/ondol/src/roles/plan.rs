@@ -2,14 +2,14 @@
 //! ran before, so that a controller that dies and comes back changes nothing, whatever was edited meanwhile.
 
 use crate::home::Home;
-use anyhow::{Context, bail};
+use crate::whole;
+use anyhow::bail;
 use ondol_core::id::{BootId, ServiceName};
 use ondol_deploy::config::SystemPlan;
 use ondol_manifest::OsEnv;
 use ondol_saga::config::Definition;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 /// What is run.
@@ -38,23 +38,11 @@ pub(super) fn kept(home: &Home, boot: &BootId) -> Option<Plan> {
 
 /// Keeps the plan for later starts within this boot.
 pub(super) fn keep(home: &Home, boot: &BootId, plan: &Plan) -> anyhow::Result<()> {
-    let half = path(home).with_extension("half");
-    let mut options = std::fs::OpenOptions::new();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&half)?;
-    serde_json::to_writer(
-        &file,
-        &Kept {
-            boot: boot.clone(),
-            plan: plan.clone(),
-        },
-    )?;
-    file.sync_all()?;
-    std::fs::rename(&half, path(home)).context("keeping the plan")
+    let kept = Kept {
+        boot: boot.clone(),
+        plan: plan.clone(),
+    };
+    Ok(whole::write(&path(home), &serde_json::to_vec(&kept)?)?)
 }
 
 /// Reads the manifests; with `only` reduced to these services and what they require.

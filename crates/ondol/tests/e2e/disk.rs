@@ -116,3 +116,37 @@ fn a_program_that_does_not_fit_is_told_and_leaves_the_disk_as_it_was() {
         .flat_map(|hash| std::fs::read_dir(hash.path()));
     assert_eq!(left.flatten().count(), 0, "no half of it");
 }
+
+#[test]
+fn a_controller_that_finds_a_full_disk_says_which_file_and_what_to_do_and_starts_once_there_is_room() {
+    let Some(small) = Small::mount("8m") else { return };
+    let program = std::env::current_exe().expect("this program");
+    let system = System::at(
+        None,
+        small.0.path().to_owned(),
+        &program,
+        "",
+        &[("hello", "run: sh start.sh")],
+    );
+    let start = format!(
+        "exec '{}' --ignored --exact service::service --nocapture",
+        program.display()
+    );
+    system.write("services/hello/start.sh", &start);
+    let system = system.up();
+    let filler = small.fill();
+    // What the next controller keeps for its own next life finds no room.
+    std::fs::remove_file(system.folder.join(".ondol/run/plan.json")).expect("removed");
+    File::create(&filler).expect("emptied");
+    let filler = small.fill();
+    system.signal("controller", rustix::process::Signal::KILL);
+    let logs = until("it says so", || {
+        let logs = system.ondol(&["logs", "controller"]).good();
+        logs.contains("CL-004").then_some(logs)
+    });
+    assert!(logs.contains(".ondol/run/") && logs.contains("make room"), "{logs}");
+    std::fs::remove_file(filler).expect("removed");
+    until("all is well", || {
+        (system.ondol(&["status"]).code == Some(0)).then_some(())
+    });
+}

@@ -92,6 +92,68 @@ fn a_service_that_cannot_start_is_told_and_up_ends_with_1() {
     assert!(logs.contains("the oven is cold"), "{logs}");
 }
 
+#[test]
+fn a_failed_build_is_told_to_all_who_wait_for_it_and_up_ends_instead_of_waiting() {
+    let bank = "build: sh -c 'echo the vault is locked; exit 3'\ninputs: [lock]\nrun: ./bank";
+    let needs = |what: &str| format!("depends_on: {{ {what}: required }}");
+    let (orders, shop) = (needs("bank"), needs("orders"));
+    let system = System::new(
+        "",
+        &[("bank", bank), ("orders", &orders), ("shop", &shop), ("alone", "")],
+    );
+
+    let up = system.ondol(&["up", "--detach"]);
+    assert_eq!(up.code, Some(1), "{up:?}");
+    for service in ["orders", "shop"] {
+        let status = system.service(service);
+        let shown = (&status["state"], &status["reason"]);
+        assert_eq!(shown, (&"blocked".into(), &"blocked by bank: build failed".into()));
+        assert!(
+            up.err.contains(&format!("{service}: blocked by bank: build failed")),
+            "{up:?}"
+        );
+    }
+    assert!(
+        up.err.contains("ondol logs build/bank") && up.err.contains("`ondol down` and `ondol up`"),
+        "{up:?}"
+    );
+    let table = system.ondol(&["status"]).out;
+    assert!(table.contains("blocked by bank: build failed"), "{table}");
+    let restart = system.ondol(&["restart", "shop"]);
+    assert_eq!(restart.code, Some(1), "it does not wait either: {restart:?}");
+    assert_eq!(system.service("alone")["state"], "ready");
+    system.ondol(&["down"]).good();
+
+    // In the foreground it stops what it started.
+    let up = system.ondol(&["up"]);
+    assert_eq!((up.code, up.err.contains("blocked by bank")), (Some(1), true), "{up:?}");
+    assert!(system.processes().is_empty(), "{:?}", system.processes());
+}
+
+#[test]
+fn up_says_what_ctrl_c_does() {
+    let system = System::new("", &[("hello", "")]);
+    let err = system.folder.join("err");
+    let file = std::fs::File::create(&err).expect("a file");
+    let up = system.command(&["up"]).stdout(Stdio::null()).stderr(file).spawn();
+    let mut up = up.expect("ondol runs");
+    let says = |what: &str| {
+        until(what, || {
+            std::fs::read_to_string(&err).ok()?.contains(what).then_some(())
+        });
+    };
+    says("Ctrl-C stops everything in order");
+    says("tested is up");
+    let file = std::fs::File::create(&err).expect("a file");
+    let looks = system.command(&["up"]).stdout(Stdio::null()).stderr(file).spawn();
+    let mut looks = looks.expect("ondol runs");
+    says("Ctrl-C ends the looking on");
+    for child in [&mut looks, &mut up] {
+        interrupt(child);
+        child.wait().expect("it ends");
+    }
+}
+
 /// `ondol up` in the foreground, once the gateway serves.
 fn look_on(system: &System) -> Child {
     let up = system

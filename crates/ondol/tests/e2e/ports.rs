@@ -1,6 +1,6 @@
 //! A taken port: `up` says who holds it, and ends with 1.
 
-use crate::system::System;
+use crate::system::{System, free_port, until};
 use std::net::TcpListener;
 
 #[track_caller]
@@ -27,5 +27,20 @@ fn a_taken_port_is_told_with_its_holder_and_up_ends_with_1() {
     says_who_holds_it(&system, &system.gateway);
     says_who_holds_it(&system, &system.console);
     let system = system.up();
+    system.get("/work").expect(200);
+}
+
+#[test]
+fn a_taken_console_port_is_mended_by_another_in_the_manifest() {
+    let mut system = System::new("", &[("hello", "routes: [ { match: { prefix: /work } } ]")]);
+    let _held = TcpListener::bind(&system.console).expect("the port is free");
+    assert_eq!(system.ondol(&["up", "--detach"]).code, Some(1));
+    let text = std::fs::read_to_string(system.folder.join("ondol.yaml")).expect("the manifest");
+    let free = format!("127.0.0.1:{}", free_port());
+    system.write("ondol.yaml", &text.replace(&system.console, &free));
+    system.console = free;
+    until("the next controller takes it", || {
+        (system.ondol(&["status"]).code == Some(0)).then_some(())
+    });
     system.get("/work").expect(200);
 }

@@ -1,0 +1,135 @@
+//! Where the admin API listens: a socket that the supervisor binds and keeps, served here, and moved when `console:`
+//! changes under `--watch`.
+//!
+//! A move opens the new address before the old one closes. While it cannot be had (somebody else holds the port) the old
+//! one serves on, and the deploy loop's status says what is wrong.
+//! Tests: `tests/e2e/watch.rs`, `tests/e2e/ports.rs`.
+
+use crate::home::Home;
+use crate::whole;
+use anyhow::{Context, bail};
+use ondol_api::Api;
+use ondol_api::serve::{self, Listener};
+use ondol_core::task::{Kind, Tasks};
+use ondol_core::wire::supervision::Bind;
+use ondol_deploy::instance::console_socket;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Between two tries to move.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A socket to serve at.
+pub(super) struct Console {
+    /// As `console:` has it.
+    asked: String,
+    address: SocketAddr,
+    listener: Listener,
+}
+
+/// The socket for `asked`, or else the one that is held for an earlier plan.
+///
+/// # Errors
+/// When there is neither; the error names who holds the port.
+pub(super) async fn open(home: &Home, asked: &str) -> anyhow::Result<Console> {
+    match take(home, asked, true).await {
+        Ok(console) => Ok(console),
+        Err(error) => match take(home, "", false).await {
+            Ok(held) => {
+                tracing::error!(error = format!("{error:#}"), address = %held.address, "the console stays where it was");
+                Ok(held)
+            }
+            Err(_) => Err(error),
+        },
+    }
+}
+
+async fn take(home: &Home, asked: &str, bind: bool) -> anyhow::Result<Console> {
+    let (supervisor, asked) = (home.supervisor(), asked.to_owned());
+    let address = bind.then(|| Bind::Address(asked.clone()));
+    let taken = tokio::task::spawn_blocking(move || {
+        if let Some(address) = address {
+            supervisor.listen(vec![(console_socket(), address)])?;
+        }
+        supervisor.take_socket(&console_socket())
+    });
+    let fd = taken.await?.context("the console and the admin API (`console:`)")?;
+    let listener = serve::tcp(fd)?;
+    let Listener::Tcp(tcp) = &listener else {
+        bail!("the console's socket is no TCP socket")
+    };
+    let address = tcp.local_addr()?;
+    Ok(Console {
+        asked,
+        address,
+        listener,
+    })
+}
+
+/// Serves the admin API there, and wherever `console:` moves it, until the tasks stop.
+///
+/// # Errors
+/// When the address cannot be written down for the commands.
+pub(super) fn serve(home: &Home, first: Console, api: Api, tasks: &Tasks) -> anyhow::Result<()> {
+    let mut plan = api.deploy.watch_plan();
+    let mut asked = first.asked.clone();
+    let mut serving = start(home, first, api.clone(), tasks)?;
+    let (home, all) = (home.clone(), tasks.clone());
+    tasks.spawn(Kind::Api, async move {
+        // So that a port which stays taken is told once.
+        let mut refused = String::new();
+        loop {
+            let wanted = plan.borrow_and_update().console.clone();
+            if wanted != asked {
+                let moved = take(&home, &wanted, true).await;
+                match moved.and_then(|console| start(&home, console, api.clone(), &all)) {
+                    Ok(new) => {
+                        std::mem::replace(&mut serving, new).stop();
+                        tracing::info!(from = asked, to = wanted, "the console has moved");
+                        asked = wanted;
+                    }
+                    Err(error) => {
+                        if refused != wanted {
+                            tracing::warn!(error = format!("{error:#}"), to = wanted, "the console cannot move");
+                            refused = wanted;
+                        }
+                        tokio::time::sleep(RETRY).await;
+                        continue;
+                    }
+                }
+            }
+            if plan.changed().await.is_err() {
+                // The deploy loop has ended, and with it this controller.
+                return std::future::pending().await;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Serves at one address and says where; stopping the tasks that it gives ends that.
+fn start(home: &Home, console: Console, api: Api, tasks: &Tasks) -> anyhow::Result<Tasks> {
+    whole::write(&home.run().join("console"), console.address.to_string().as_bytes())?;
+    let api = Api {
+        hosts: hosts(&console),
+        ..api
+    };
+    let here = tasks.child();
+    let router = ondol_api::admin::router(api);
+    here.spawn(Kind::Api, serve::serve(console.listener, router, here.clone()));
+    Ok(here)
+}
+
+/// `Host` values of the admin API.
+fn hosts(console: &Console) -> Arc<[String]> {
+    let port = console.address.port();
+    [
+        console.asked.clone(),
+        console.address.to_string(),
+        format!("127.0.0.1:{port}"),
+        format!("localhost:{port}"),
+        format!("[::1]:{port}"),
+    ]
+    .into()
+}
