@@ -74,7 +74,7 @@ impl<T> std::ops::Deref for At<T> {
 /// A place as people count: lines and columns from 1, columns in characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Place {
-    /// Relative to the system's folder where the file lies in it.
+    /// As [`show_path`] shows it.
     pub file: String,
     /// From 1.
     pub line: usize,
@@ -93,7 +93,7 @@ impl std::fmt::Display for Place {
 pub struct Source {
     /// Absolute.
     pub path: PathBuf,
-    /// As people are told it: relative to the system's folder where it lies in it.
+    /// As people are told it, by [`show_path`].
     pub shown: String,
     /// All of it.
     pub text: Arc<str>,
@@ -155,9 +155,16 @@ impl Sources {
     }
 }
 
-/// `path` relative to `root` where it lies in it.
+/// `path` relative to `root`, where they have more in common than the root of all files; both absolute.
 pub fn show_path(root: &Path, path: &Path) -> String {
-    path.strip_prefix(root).unwrap_or(path).display().to_string()
+    let common = root.components().zip(path.components());
+    let common = common.take_while(|(ours, theirs)| ours == theirs).count();
+    if common < 2 {
+        return path.display().to_string();
+    }
+    let up = std::iter::repeat_n(Path::new(".."), root.components().count() - common);
+    let down = path.components().skip(common).map(|part| Path::new(part.as_os_str()));
+    up.chain(down).collect::<PathBuf>().display().to_string()
 }
 
 /// Joins and takes `.` and `..` out by name, without asking the disk; links therefore count as the folders they name.
@@ -196,6 +203,19 @@ mod tests {
         assert_eq!(place(9), Some(("a/b.yaml".into(), 2, 3)));
         assert_eq!(place(900), Some(("a/b.yaml".into(), 3, 1)));
         assert_eq!(sources.place(Span::BUILT_IN), None);
+    }
+
+    #[test]
+    fn files_are_shown_relative_to_the_system_s_folder_where_that_says_more() {
+        let cases = [
+            ("/home/a/shop/orders/service.yaml", "orders/service.yaml"),
+            ("/home/a/bank/service.yaml", "../bank/service.yaml"),
+            ("/home/b/service.yaml", "../../b/service.yaml"),
+            ("/srv/service.yaml", "/srv/service.yaml"),
+        ];
+        for (path, shown) in cases {
+            assert_eq!(show_path(Path::new("/home/a/shop"), Path::new(path)), shown);
+        }
     }
 
     #[test]
