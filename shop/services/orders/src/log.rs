@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `POST /v1/streams/order-ID/events` with `If-Match` | append, if nobody else has in the meantime |
 //! | `GET /v1/streams/order-ID?from=` | everything about one order |
-//! | `GET /v1/all?after=&wait=` | everything about all orders, in order, for the read model |
+//! | `GET /v1/all?after=&limit=&wait=` | everything about all orders, in order, for the read model |
 //!
 //! Invariant: an answer that is lost may have been an append. Whoever gets [`LogError::Away`] does not know; the same append
 //! again is safe, because the log knows the first event's id.
@@ -24,6 +24,8 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(4);
 /// How much later than the asked wait a long poll's answer may come.
 const GRACE: Duration = Duration::from_secs(5);
+/// Events in one page, and so in one transaction of the read model.
+const PAGE: u32 = 200;
 /// In every event's `source`.
 const SOURCE: &str = "/services/orders";
 
@@ -163,7 +165,7 @@ impl Log {
     /// # Errors
     /// [`LogError`], but never [`LogError::Moved`].
     pub async fn after(&self, position: u64, wait: Duration) -> Result<Vec<Entry>, LogError> {
-        let path = format!("/v1/all?after={position}&wait={}s", wait.as_secs());
+        let path = format!("/v1/all?after={position}&limit={PAGE}&wait={}s", wait.as_secs());
         let response = self.get(&path, wait + GRACE).await?;
         let entry = |wire: Wire| {
             let order = wire.stream.strip_prefix("order-").unwrap_or(&wire.stream).to_owned();

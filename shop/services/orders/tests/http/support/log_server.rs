@@ -192,6 +192,7 @@ async fn all(
     )
     .await;
     log.open(&headers)?;
-    // Two at a time, so that following takes several pages.
+    assert_eq!(query["limit"], "200");
+    // Fewer than asked for, two at a time, so that following takes several pages.
     Ok(Json(events.borrow().iter().skip(after).take(2).cloned().collect()))
 }
