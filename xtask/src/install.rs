@@ -1,6 +1,7 @@
-//! What tests need beyond a Rust toolchain and a C compiler: installed from Debian's packages as root, otherwise named.
+//! What tests need beyond a Rust toolchain and a C compiler: installed from Debian's packages as root, otherwise named; and
+//! cargo-deny from crates.io, which takes some minutes to compile and so is left to the long run.
 
-use crate::sh;
+use crate::sh::{self, cargo};
 use std::path::Path;
 use std::process::Command;
 
@@ -64,6 +65,21 @@ pub(crate) fn needs() {
             need.what_for, need.package
         );
     }
+}
+
+/// Installs cargo-deny where it is missing, or says so.
+pub(crate) fn cargo_deny() {
+    if !has_cargo_deny()
+        && let Err(error) = sh::run(&mut cargo(&["install", "--locked", "cargo-deny"]))
+    {
+        eprintln!("could not install cargo-deny: {error:#}");
+    }
+}
+
+/// Whether `cargo deny` is a command here.
+pub(crate) fn has_cargo_deny() -> bool {
+    let list = sh::read(&mut cargo(&["--list"])).unwrap_or_default();
+    list.lines().any(|line| line.split_whitespace().next() == Some("deny"))
 }
 
 fn may_install() -> bool {
