@@ -379,15 +379,18 @@ fn fits_at_start(size: usize) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// One attempt, within the bound of its service. Waiting for a place counts as not sent.
-async fn send(shared: &Shared, call: Call) -> Result<Answer, CallError> {
-    let (timeout, bound) = (call.timeout, shared.service(&call.service));
-    let Ok(Ok(_place)) = tokio::time::timeout(timeout, bound.acquire_owned()).await else {
+/// One attempt, within the bound of its service and within its timeout as a whole. At most half of that goes into waiting
+/// for a place, so that what is sent has time for its answer; a call that finds no place counts as not sent.
+async fn send(shared: &Shared, mut call: Call) -> Result<Answer, CallError> {
+    let (clock, bound) = (&shared.ports.clock, shared.service(&call.service));
+    let begun = clock.mono();
+    let Ok(Ok(_place)) = tokio::time::timeout(call.timeout / 2, bound.acquire_owned()).await else {
         return Err(CallError::NotSent(
             "too many calls of this service are in the air".into(),
         ));
     };
+    call.timeout = call.timeout.saturating_sub(clock.mono().saturating_sub(begun));
     Counts::add(&shared.counts.calls);
-    let answer = tokio::time::timeout(timeout + GRACE, shared.ports.caller.call(call)).await;
+    let answer = tokio::time::timeout(call.timeout + GRACE, shared.ports.caller.call(call)).await;
     answer.unwrap_or_else(|_| Err(CallError::Unknown("timeout".into())))
 }

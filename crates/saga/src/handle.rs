@@ -122,11 +122,12 @@ impl Sagas {
 
     async fn begin(&self, request: StartRequest) -> Result<StartAnswer, Refusal> {
         let wait = request.wait.min(MAX_WAIT);
-        let plan = self
-            .shared
-            .plan_named(&request.saga)
-            .ok_or_else(|| Refusal::unknown_saga(&request.saga))?;
         let key = start::key_row(&request)?;
+        let Some(plan) = self.shared.plan_named(&request.saga) else {
+            // Nobody may start it any more; what was started under this key keeps its answer.
+            let refusal = Refusal::unknown_saga(&request.saga);
+            return self.join_or(refusal, key.as_ref(), wait).await;
+        };
         let input = match start::input(&plan, &request) {
             Ok(input) => input,
             // What fitted the definition of its day still joins, whatever the present one asks for.

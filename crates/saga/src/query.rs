@@ -17,8 +17,8 @@ use std::sync::atomic::Ordering;
 
 /// Most sagas of one page.
 pub const MAX_PAGE: u32 = 1_000;
-/// Most log records of one saga that are shown.
-pub const MAX_HISTORY: u32 = 10_000;
+/// Log records of one saga that are read at a time.
+const HISTORY_PAGE: u32 = 1_000;
 
 /// Which sagas. All set fields must match.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -116,8 +116,11 @@ pub struct View {
     /// What its starter got.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<FinalAnswer>,
-    /// What happened, in order.
+    /// What happened, in order, as far as the first [`Settings::history`](crate::Settings) records tell.
     pub history: Vec<Moment>,
+    /// The log holds more of it than is shown.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub history_cut: bool,
 }
 
 /// Figures for metrics.
@@ -187,12 +190,7 @@ pub(crate) async fn list(shared: &Shared, query: ListQuery) -> Result<Vec<Summar
 pub(crate) async fn show(shared: &Shared, id: SagaId) -> Result<View, SagaError> {
     let (row, saved) = load(shared, id).await?;
     let plan = shared.plan_hashed(&saved.definition).await?;
-    let mut history = Vec::new();
-    for stored in shared.ports.engine.records(id.to_string(), 0, MAX_HISTORY).await? {
-        let happened: Happened = record::read(&stored.record.body)?;
-        let (position, at) = (stored.position, stored.record.at);
-        history.extend(happened.events.into_iter().map(|event| Moment { position, at, event }));
-    }
+    let (history, history_cut) = history(shared, id).await?;
     let steps = plan
         .steps
         .iter()
@@ -220,7 +218,31 @@ pub(crate) async fn show(shared: &Shared, id: SagaId) -> Result<View, SagaError>
         steps: steps.collect(),
         answer: saved.answer,
         history,
+        history_cut,
     })
+}
+
+/// What happened, page by page up to the bound; true when there is more.
+async fn history(shared: &Shared, id: SagaId) -> Result<(Vec<Moment>, bool), SagaError> {
+    let (mut history, mut read, mut after) = (Vec::new(), 0, 0);
+    loop {
+        let engine = &shared.ports.engine;
+        let page = engine.records(id.to_string(), after, HISTORY_PAGE).await?;
+        // A page may end early by its bytes: only an empty one is the last.
+        let Some(last) = page.last() else {
+            return Ok((history, false));
+        };
+        after = last.position;
+        for stored in page {
+            if read == shared.settings.history {
+                return Ok((history, true));
+            }
+            read += 1;
+            let happened: Happened = record::read(&stored.record.body)?;
+            let (position, at) = (stored.position, stored.record.at);
+            history.extend(happened.events.into_iter().map(|event| Moment { position, at, event }));
+        }
+    }
 }
 
 pub(crate) async fn stats(shared: &Shared) -> Result<Stats, SagaError> {

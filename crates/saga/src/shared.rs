@@ -32,6 +32,8 @@ pub struct Settings {
     pub place_wait: Duration,
     /// How much longer than `wait` a start waits for `visible_after`. Default 10 s.
     pub visible_wait: Duration,
+    /// Most log records of one saga that are shown. Default 100,000: a day of polls at one a second, some 15 MB.
+    pub history: usize,
 }
 
 impl Default for Settings {
@@ -43,6 +45,7 @@ impl Default for Settings {
             sweep_every: Duration::from_millis(500),
             place_wait: Duration::from_secs(2),
             visible_wait: Duration::from_secs(10),
+            history: 100_000,
         }
     }
 }

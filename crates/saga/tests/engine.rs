@@ -3,8 +3,9 @@
 mod support;
 
 use http::header;
-use ondol_core::caller::{Call, CallError};
-use ondol_core::engine::{Engine, Table};
+use ondol_core::BoxFuture;
+use ondol_core::caller::{Answer, Call, CallError, HttpCaller};
+use ondol_core::engine::{Engine, Table, Write};
 use ondol_core::id::SagaId;
 use ondol_saga::operator::Action;
 use ondol_saga::phase::Phase;
@@ -12,6 +13,7 @@ use ondol_saga::query::ListQuery;
 use ondol_saga::{SagaError, Settings, StartRequest};
 use ondol_testkit::engine::MemoryEngine;
 use serde_json::json;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::{Said, Scripted, life, read, request, says, says_with, two_steps, until};
 
@@ -304,8 +306,18 @@ async fn after_a_crash_the_attempt_in_doubt_is_made_again_under_the_next_epoch()
         last.headers["idempotency-key"],
         calls[calls.len() - 2].headers["idempotency-key"]
     );
-    let joined = second.sagas.start(request("k")).await;
-    assert_eq!(joined.status, 404, "nobody may start it any more");
+    let known = second.sagas.start(request("k")).await;
+    assert_eq!(known.status, 201, "its starter gets its answer all the same");
+    let other_body = StartRequest {
+        body: "{}".into(),
+        ..request("k")
+    };
+    assert_eq!(second.sagas.start(other_body).await.status, 422);
+    assert_eq!(
+        second.sagas.start(request("new")).await.status,
+        404,
+        "nobody may start it any more"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -491,6 +503,81 @@ async fn with_every_place_taken_a_start_is_refused_and_sagas_that_wait_give_thei
     );
     let size = life.engine.size().await.expect("known");
     assert_eq!(size.rows[2], size.rows[0], "a start key for each saga");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_place_is_part_of_an_attempts_timeout() {
+    let settings = Settings {
+        calls_per_service: 1,
+        ..Settings::default()
+    };
+    // The first holds the one place for two seconds, the second then has three of its five left.
+    let caller = Slow(Arc::default());
+    let life = life(MemoryEngine::new(), caller.clone(), settings, vec![two_steps()]).await;
+    let start = |key: &str| {
+        life.sagas.start(StartRequest {
+            wait: Duration::ZERO,
+            ..request(key)
+        })
+    };
+    let _answers = futures_util::join!(start("k1"), start("k2"));
+    let timeouts = caller.0.lock().expect("not poisoned").clone();
+    assert_eq!(
+        timeouts[..2],
+        [Duration::from_secs(5), Duration::from_secs(3)],
+        "{timeouts:?}"
+    );
+    assert!(
+        timeouts.iter().all(|timeout| *timeout >= Duration::from_millis(2_500)),
+        "{timeouts:?}"
+    );
+}
+
+/// Answers after two seconds, and remembers how long it was allowed to take.
+#[derive(Clone)]
+struct Slow(Arc<Mutex<Vec<Duration>>>);
+
+impl HttpCaller for Slow {
+    fn call(&self, call: Call) -> BoxFuture<Result<Answer, CallError>> {
+        self.0.lock().expect("not poisoned").push(call.timeout);
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            all_well(&call).expect("an answer")
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_history_is_shown_page_by_page_and_says_where_it_is_cut() {
+    let settings = Settings {
+        history: 3_500,
+        ..Settings::default()
+    };
+    let life = life(
+        MemoryEngine::new(),
+        Scripted::new(all_well),
+        settings,
+        vec![two_steps()],
+    )
+    .await;
+    let id = life.sagas.start(request("k")).await.saga.expect("an id");
+    let first = life
+        .engine
+        .records(id.to_string(), 0, 1)
+        .await
+        .expect("reads")
+        .remove(0);
+    // With those of its own course the saga has so many records.
+    for (more, last, cut) in [(0, 3, false), (3_497, 3_500, false), (1, 3_500, true)] {
+        let write = Write {
+            records: vec![first.record.clone(); more],
+            ..Write::default()
+        };
+        life.engine.commit(write).await.expect("commits");
+        let view = life.sagas.show(id).await.expect("shown");
+        let shown = view.history.last().map(|moment| moment.position);
+        assert_eq!((shown, view.history_cut), (Some(last), cut));
+    }
 }
 
 #[tokio::test(start_paused = true)]
