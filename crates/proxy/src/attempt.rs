@@ -4,9 +4,15 @@
 //! - A permit is held for as long as its instance works on the request, its answer's body included.
 //! - A body that was read and not kept is never sent again; one that fits [`REPLAY`] is kept where another try may help.
 //! - Callers that retry by themselves (`ondol`), starts and waits get one try.
-//! - The controller is not a cluster: one try, and its absence is always a 503 that says when to ask again.
+//!
+//! The controller is not a cluster: `controller.rs`.
 
-use crate::answer::{Answer, Word, is_grpc};
+mod controller;
+mod outgoing;
+
+pub use controller::to_controller;
+
+use crate::answer::{Answer, is_grpc};
 use crate::cluster::{Endpoint, Outcome, Permit, Unavailable, Way};
 use crate::exchange::{Reply, Response};
 use crate::limits::Activity;
@@ -15,15 +21,13 @@ use crate::pool::Pool;
 use crate::race::{Raced, race, race_idle};
 use crate::refusal;
 use crate::upstream::{self, Failure, Place};
-use bytes::{Bytes, BytesMut};
-use http::StatusCode;
+use bytes::BytesMut;
 use ondol_core::clock::SharedClock;
 use ondol_core::entropy::SharedEntropy;
-use ondol_core::error::ErrorCode;
 use ondol_resilience::deadline::{self, Deadline};
 use ondol_resilience::retry::{self, Attempt, Ended, Repeat};
+use outgoing::Outgoing;
 use smallvec::SmallVec;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,40 +94,6 @@ impl Tried<'_> {
             result: Err(Lost::Own(answer)),
             made: 0,
             endpoint: None,
-        }
-    }
-}
-
-/// The request's body over several attempts.
-enum Outgoing<'b> {
-    /// Empty or whole: as often as needed.
-    Whole(Bytes),
-    /// Once.
-    Stream(Option<Body<'b>>),
-}
-
-impl<'b> Outgoing<'b> {
-    fn new(body: Body<'b>) -> Self {
-        match body {
-            Body::Empty => Self::Whole(Bytes::new()),
-            Body::Full(bytes) => Self::Whole(bytes),
-            stream => Self::Stream(Some(stream)),
-        }
-    }
-
-    fn is_replayable(&self) -> bool {
-        matches!(self, Self::Whole(_) | Self::Stream(Some(_)))
-    }
-
-    fn is_whole(&self) -> bool {
-        matches!(self, Self::Whole(_))
-    }
-
-    fn take(&mut self) -> Body<'b> {
-        match self {
-            Self::Whole(bytes) if bytes.is_empty() => Body::Empty,
-            Self::Whole(bytes) => Body::Full(bytes.clone()),
-            Self::Stream(stream) => stream.take().unwrap_or_default(),
         }
     }
 }
@@ -374,60 +344,6 @@ impl Tries<'_, '_> {
             Err(Raced::Gone) => Err(Ending::Gone),
             Err(Raced::TimedOut) => Err(Ending::TimedOut),
         }
-    }
-}
-
-/// Sends a request to the controller: one try.
-pub async fn to_controller<'b, R: Reply>(
-    means: &Means<'_>,
-    socket: &Path,
-    plan: &Plan,
-    head: &mut RequestHead,
-    body: Body<'b>,
-    activity: &Activity,
-    reply: &mut R,
-) -> Tried<'b> {
-    let limit = plan.deadline.and_then(|deadline| deadline.left(means.clock.mono()));
-    announce(head, limit);
-    let place = Place::Controller(socket);
-    let keyed = head.fields.contains("idempotency-key");
-    let harmless = Repeat::of(head.method.as_str(), keyed) != Repeat::Harmful;
-    let (head, mut outgoing) = (&*head, Outgoing::new(body));
-    let whole = async {
-        // A kept connection may just have been closed; what can be harmful gets a new one.
-        let mut fresh = !harmless || !outgoing.is_whole();
-        loop {
-            let ready = upstream::connect(means.pool, &place, fresh).await?;
-            match ready.exchange(head, outgoing.take(), plan.websocket).await {
-                Err(failure) if failure.is_stale() => fresh = true,
-                result => return result,
-            }
-        }
-    };
-    let raced = match limit {
-        Some(_) => race(reply, limit, whole).await,
-        None => race_idle(reply, activity, whole).await,
-    };
-    let result = match raced {
-        Ok(Ok(response)) => Ok(Answered { response, permit: None }),
-        Ok(Err(Failure::Request(error))) => Err(refusal::request_body(&error).map_or(Lost::Gone, Lost::Own)),
-        Ok(Err(failure)) => Err(Lost::Own(refusal::controller_away(&failure))),
-        Err(Raced::Gone) => Err(Lost::Gone),
-        Err(Raced::TimedOut) => {
-            let detail = "the controller did not answer in time";
-            let code = ErrorCode::new("GW-025");
-            Err(Lost::Own(Answer::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                code,
-                Word::HttpResponseTimeout,
-                detail,
-            )))
-        }
-    };
-    Tried {
-        result,
-        made: 1,
-        endpoint: None,
     }
 }
 

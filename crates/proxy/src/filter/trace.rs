@@ -65,8 +65,8 @@ impl Trace {
     }
 }
 
-/// Up to 16 bytes as digits, on the stack: each request writes two such numbers.
-fn hex(bytes: &[u8]) -> [u8; 32] {
+/// Up to 16 bytes as digits, on the stack: each request writes several such numbers.
+pub(crate) fn hex(bytes: &[u8]) -> [u8; 32] {
     let mut out = [b'0'; 32];
     for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
         pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);

@@ -10,15 +10,16 @@
 
 use super::body::{Decoder, Step};
 use super::head::{self, Length, MAX_RESPONSE_HEAD};
+use super::upload::{Stopped, Upload};
 use super::write;
 use crate::check::HeadError;
 use crate::exchange::{Response, Tunnel};
 use crate::io::Io;
 use crate::message::{Body, BodyError, Fields, Frame, PIECE, RequestHead, ResponseHead, Source};
 use crate::pool::{Shelf, Slot};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use http::Method;
-use std::io::{self, IoSlice};
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -220,142 +221,6 @@ fn shelve(mut conn: Conn, home: Option<Rc<Shelf>>, keep_alive: bool, lead: Vec<u
         conn.lead = if lead.capacity() <= READ { lead } else { Vec::new() };
         conn.reused = true;
         home.put(conn);
-    }
-}
-
-enum Stopped {
-    /// The upstream does not take any more.
-    Io,
-    /// The client's body broke off.
-    Body(BodyError),
-}
-
-/// A request on its way out.
-struct Upload<'b> {
-    lead: Vec<u8>,
-    written: usize,
-    data: Bytes,
-    tail: &'static [u8],
-    body: Body<'b>,
-    chunked: bool,
-    phase: Phase,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// More of the body may come.
-    Open,
-    /// The last bytes are being written.
-    Last,
-    Done,
-    /// It never will be whole.
-    Failed,
-}
-
-impl<'b> Upload<'b> {
-    fn new(lead: Vec<u8>, body: Body<'b>, chunked: bool) -> Self {
-        let phase = if body.is_empty() { Phase::Last } else { Phase::Open };
-        Self {
-            lead,
-            written: 0,
-            data: Bytes::new(),
-            tail: b"",
-            body,
-            chunked,
-            phase,
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        self.phase == Phase::Done
-    }
-
-    fn give_up(&mut self) {
-        self.phase = Phase::Failed;
-        self.body = Body::Empty;
-    }
-
-    fn take_lead(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.lead)
-    }
-
-    fn is_written(&self) -> bool {
-        self.written == self.lead.len() && self.data.is_empty() && self.tail.is_empty()
-    }
-
-    /// Goes on as far as both sides let it; ready once it is whole or never will be.
-    fn poll(&mut self, cx: &mut Context<'_>, io: &Io) -> Poll<Result<(), Stopped>> {
-        loop {
-            match self.phase {
-                Phase::Done | Phase::Failed => return Poll::Ready(Ok(())),
-                // A piece is wanted when all is written, or none is yet: head and first piece travel together.
-                Phase::Open if self.is_written() || (self.written == 0 && self.data.is_empty()) => {
-                    match self.body.poll_frame(cx) {
-                        Poll::Ready(frame) => self.take(frame)?,
-                        Poll::Pending if self.is_written() => return Poll::Pending,
-                        Poll::Pending => {}
-                    }
-                }
-                Phase::Last if self.is_written() => {
-                    self.phase = Phase::Done;
-                    continue;
-                }
-                _ => {}
-            }
-            if !self.is_written() && ready!(self.poll_write(cx, io)).is_err() {
-                self.give_up();
-                return Poll::Ready(Err(Stopped::Io));
-            }
-        }
-    }
-
-    fn take(&mut self, frame: Option<Result<Frame, BodyError>>) -> Result<(), Stopped> {
-        if self.is_written() {
-            self.lead.clear();
-            self.written = 0;
-        }
-        match frame {
-            Some(Ok(Frame::Data(data))) => {
-                if self.chunked && !data.is_empty() {
-                    write::chunk_size(data.len(), &mut self.lead);
-                    self.tail = write::CHUNK_END;
-                }
-                self.data = data;
-            }
-            Some(Ok(Frame::Trailers(fields))) => self.finish(Some(&fields)),
-            None => self.finish(None),
-            Some(Err(error)) => {
-                self.give_up();
-                return Err(Stopped::Body(error));
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, trailers: Option<&Fields>) {
-        if self.chunked {
-            write::last_chunk(trailers, &mut self.lead);
-        }
-        self.phase = Phase::Last;
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, io: &Io) -> Poll<io::Result<()>> {
-        let slices = [
-            IoSlice::new(&self.lead[self.written..]),
-            IoSlice::new(&self.data),
-            IoSlice::new(self.tail),
-        ];
-        let mut n = match ready!(io.poll_write_slices(cx, &slices))? {
-            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            n => n,
-        };
-        let lead = n.min(self.lead.len() - self.written);
-        self.written += lead;
-        n -= lead;
-        let data = n.min(self.data.len());
-        self.data.advance(data);
-        self.tail = &self.tail[n - data..];
-        Poll::Ready(Ok(()))
     }
 }
 

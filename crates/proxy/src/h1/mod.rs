@@ -15,4 +15,5 @@ mod reply;
 pub mod server;
 #[cfg(test)]
 mod tests;
+mod upload;
 pub mod write;

@@ -13,12 +13,14 @@ pub mod files;
 
 use super::{Line, Served};
 use crate::cluster::Endpoint;
-use crate::filter::trace::Trace;
+use crate::filter::trace::{Trace, hex};
 use crate::message::Version;
 use http::Method;
 use ondol_core::clock::Timestamp;
+use ondol_core::id::InstanceId;
 use ondol_core::task::Tasks;
 use serde::Serialize;
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,20 +67,20 @@ pub struct Entry {
 /// An entry as it is written. Names after OpenTelemetry's where they have one.
 #[derive(Serialize)]
 struct Written<'a> {
-    time: String,
+    time: &'a str,
     level: &'static str,
     message: &'static str,
-    trace_id: String,
-    span_id: String,
+    trace_id: Hex<16>,
+    span_id: Hex<8>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parent_span_id: Option<String>,
+    parent_span_id: Option<Hex<8>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<&'a str>,
     target: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    instance: Option<String>,
+    instance: Option<Shown<'a, InstanceId>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<IpAddr>,
     protocol: &'static str,
@@ -95,20 +97,62 @@ struct Written<'a> {
     cut: Option<&'static str>,
 }
 
+/// A number as its bytes' digits.
+struct Hex<const N: usize>([u8; N]);
+
+impl<const N: usize> Serialize for Hex<N> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let digits = hex(&self.0);
+        // Digits are ASCII, so this is never the default.
+        serializer.serialize_str(std::str::from_utf8(&digits[..2 * N]).unwrap_or_default())
+    }
+}
+
+/// What prints itself.
+struct Shown<'a, T>(&'a T);
+
+impl<T: Display> Serialize for Shown<'_, T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self.0)
+    }
+}
+
+/// The text of a time. Entries come in order of time, so all but the milliseconds is mostly that of the entry before.
+#[derive(Default)]
+struct Calendar {
+    second: Option<i64>,
+    text: String,
+}
+
+impl Calendar {
+    fn text(&mut self, at: Timestamp) -> &str {
+        let (second, ms) = (at.0.div_euclid(1_000), at.0.rem_euclid(1_000));
+        if self.second != Some(second) {
+            self.second = Some(second);
+            self.text = Timestamp(second * 1_000).to_string();
+            self.text.truncate(self.text.len() - "000Z".len());
+        }
+        self.text.truncate(self.text.rfind('.').map_or(0, |dot| dot + 1));
+        let digit = |of: i64| char::from(b'0' + (ms / of % 10) as u8);
+        self.text.extend([digit(100), digit(10), digit(1), 'Z']);
+        &self.text
+    }
+}
+
 impl Entry {
-    fn write(&self, to: &mut Vec<u8>) -> io::Result<()> {
+    fn write(&self, calendar: &mut Calendar, to: &mut Vec<u8>) -> io::Result<()> {
         let name = &self.line.name;
         let written = Written {
-            time: self.at.to_string(),
+            time: calendar.text(self.at),
             level: "info",
             message: "request",
-            trace_id: format!("{:032x}", self.trace.id),
-            span_id: format!("{:016x}", self.trace.span),
-            parent_span_id: self.trace.parent.map(|parent| format!("{parent:016x}")),
+            trace_id: Hex(self.trace.id.to_be_bytes()),
+            span_id: Hex(self.trace.span.to_be_bytes()),
+            parent_span_id: self.trace.parent.map(|parent| Hex(parent.to_be_bytes())),
             route: name.route.as_ref().map(|route| route.as_str()),
             caller: name.caller.as_ref().map(|caller| caller.as_str()),
             target: name.target.as_str(),
-            instance: self.instance.as_ref().map(|endpoint| endpoint.instance.to_string()),
+            instance: self.instance.as_ref().map(|endpoint| Shown(&endpoint.instance)),
             client: self.client,
             protocol: self.version.as_str(),
             method: self.method.as_str(),
@@ -196,11 +240,12 @@ impl Drop for AccessLog {
 impl Shared {
     fn write_all(&self, mut to: impl Write) {
         let (mut batch, mut text, mut broken) = (Vec::with_capacity(64), Vec::new(), false);
+        let mut calendar = Calendar::default();
         while self.take(&mut batch) {
             let mut entries = batch.drain(..).peekable();
             let mut made = 0;
             while let Some(entry) = entries.next() {
-                match entry.write(&mut text) {
+                match entry.write(&mut calendar, &mut text) {
                     Ok(()) => made += 1,
                     Err(error) => tracing::error!(%error, "an access log entry could not be written as JSON"),
                 }
@@ -289,6 +334,14 @@ mod tests {
             "clusters": [], "issuers": {}, "trusted_proxies": [], "controller_socket": "c"
         }))
         .expect("a snapshot")
+    }
+
+    #[test]
+    fn times_are_those_that_a_timestamp_prints() {
+        let mut calendar = Calendar::default();
+        for ms in [0, 7, 999, 1_000, -1, -1_000, 1_709_209_845_007, 1_709_209_845_070, 7] {
+            assert_eq!(calendar.text(Timestamp(ms)), Timestamp(ms).to_string());
+        }
     }
 
     /// Gives every batch to the test; blocks until the test has taken it.
