@@ -10,6 +10,8 @@
 //!
 //! Tests: `tests/engine.rs`, `tests/simulation.rs`.
 
+mod commit;
+
 use crate::answer;
 use crate::error::SagaError;
 use crate::hub::{Claim, Command, Progress};
@@ -17,7 +19,7 @@ use crate::machine::{self, Effect, Input, Next, Outcome};
 use crate::operator::Action;
 use crate::phase::Phase;
 use crate::plan::Plan;
-use crate::record::{self, Audited, Event, Happened, Saved, VERSION};
+use crate::record::{self, Audited, Saved, VERSION};
 use crate::render::Known;
 use crate::shared::{Counts, Shared};
 use crate::state::Op;
@@ -26,21 +28,18 @@ use futures_util::stream::FuturesUnordered;
 use ondol_core::BoxFuture;
 use ondol_core::caller::{Answer, Call, CallError};
 use ondol_core::clock::Timestamp;
-use ondol_core::engine::{Guard, Record, Row, RowOp, StoreError, Table, Write};
-use ondol_core::error::Retry;
+use ondol_core::engine::{Row, RowOp, StoreError, Table};
 use ondol_core::id::{SagaId, uuid_v7};
-use ondol_resilience::backoff;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
+
+pub(crate) use commit::Also;
 
 /// Pauses shorter than this are waited for in memory, while there are places enough.
 const STAY: Duration = Duration::from_secs(1);
 /// How long past its timeout a call may take to end; the caller itself should end it before.
 const GRACE: Duration = Duration::from_millis(500);
-/// Most bytes of a saga's row at its start: half of what a row takes, so that there is room for what its steps answer.
-const MAX_AT_START: usize = 2 * 1024 * 1024;
-
 /// What an attempt came to, before it is read.
 struct Ended {
     step: usize,
@@ -58,13 +57,6 @@ pub(crate) struct Driver {
     claim: Claim,
     calls: FuturesUnordered<BoxFuture<Ended>>,
     _place: Option<OwnedSemaphorePermit>,
-}
-
-/// Rows and guards that go with a saga's first commit.
-#[derive(Default)]
-pub(crate) struct Also {
-    pub(crate) guards: Vec<Guard>,
-    pub(crate) rows: Vec<RowOp>,
 }
 
 impl Driver {
@@ -115,7 +107,7 @@ impl Driver {
     }
 
     /// Goes on until the saga has ended, or nothing is to do for a while.
-    pub(crate) async fn run(mut self, mut effects: Vec<Effect>) {
+    pub(crate) async fn run(&mut self, mut effects: Vec<Effect>) {
         loop {
             for effect in effects.drain(..) {
                 self.release(effect);
@@ -185,8 +177,8 @@ impl Driver {
         }
     }
 
-    async fn command(&mut self, command: Command) -> Result<Vec<Effect>, SagaError> {
-        let Command { action, who, reply } = command;
+    async fn command(&mut self, command: Box<Command>) -> Result<Vec<Effect>, SagaError> {
+        let Command { action, who, reply } = *command;
         let before = self.saved.state.phase;
         let next = match self.decide(Input::Operator(action.clone())) {
             Ok(next) => next,
@@ -241,100 +233,6 @@ impl Driver {
         ))
     }
 
-    /// Makes `next` durable and true, then gives its effects free. Of a `next` that is too large nothing has happened.
-    async fn commit(&mut self, next: Next, also: Also) -> Result<Vec<Effect>, SagaError> {
-        if next.state == self.saved.state && next.events.is_empty() {
-            return Ok(next.effects);
-        }
-        let before = self.saved.state.phase;
-        let effects = self.write(next, also, false).await?;
-        if before != self.saved.state.phase {
-            self.shared.counts.moved(Some(before), self.saved.state.phase);
-        }
-        Ok(effects)
-    }
-
-    async fn write(&mut self, next: Next, also: Also, first: bool) -> Result<Vec<Effect>, SagaError> {
-        let Next { state, events, effects } = next;
-        let before = std::mem::replace(&mut self.saved.state, state);
-        if self.saved.state.phase.is_final() && self.saved.answer.is_none() {
-            let known = Known {
-                id: &self.key,
-                plan: &self.plan,
-                saved: &self.saved,
-            };
-            self.saved.answer = Some(known.final_answer());
-        }
-        let mut write = Write {
-            guards: also.guards,
-            rows: also.rows,
-            ..Write::default()
-        };
-        let at = self.now();
-        if let Some(kind) = events.first().map(Event::kind) {
-            let body = record::write(&Happened { v: VERSION, events })?;
-            write.records.push(Record {
-                subject: self.key.clone(),
-                kind: kind.to_owned(),
-                at,
-                body,
-            });
-        }
-        let row = self.row(at)?;
-        if first {
-            fits_at_start(row.body.len())?;
-        }
-        write.rows.push(RowOp::Put(Table::Saga, row));
-        let stored = self.store(write, first).await;
-        if matches!(stored, Err(StoreError::TooLarge { .. })) {
-            (self.saved.state, self.saved.answer) = (before, None);
-        }
-        stored?;
-        Ok(effects)
-    }
-
-    fn row(&self, at: Timestamp) -> Result<Row, SagaError> {
-        let state = &self.saved.state;
-        let detail = state
-            .at_step(&self.plan)
-            .map(|step| self.plan.steps[step].name.to_string());
-        Ok(Row {
-            key: self.key.clone(),
-            state: state.phase.as_str().to_owned(),
-            name: self.plan.definition.saga.to_string(),
-            detail: detail.unwrap_or_default(),
-            wake_at: state.wake_at(&self.plan),
-            updated_at: at,
-            body: record::write(&self.saved)?,
-        })
-    }
-
-    /// Commits, again and again while the store is merely full or away: the state is decided, and what was called was
-    /// called. A start gives up at once instead, so that its client is told.
-    async fn store(&mut self, write: Write, first: bool) -> Result<(), StoreError> {
-        let engine = &self.shared.ports.engine;
-        let mut tries = 0;
-        loop {
-            let error = match engine.commit(write.clone()).await {
-                Ok(_) => {
-                    Counts::add(&self.shared.counts.commits);
-                    return Ok(());
-                }
-                Err(error) => error,
-            };
-            if first || error.retry() == Retry::Never {
-                return Err(error);
-            }
-            if tries == 0 {
-                tracing::warn!(saga = %self.key, code = error.code().as_str(), error = &error as &dyn std::error::Error, "store does not take the saga's state; trying on");
-            }
-            let random = self.shared.ports.entropy.next_u64();
-            let pause = backoff::full_jitter(Duration::from_millis(50), Duration::from_secs(5), tries, random);
-            tries = tries.saturating_add(1);
-            tokio::time::sleep(pause).await;
-        }
-    }
-
     fn release(&mut self, effect: Effect) {
         let (id, epoch) = (&*self.key, self.shared.ports.engine.epoch());
         let known = Known {
@@ -369,14 +267,6 @@ impl Driver {
     pub(crate) fn id(&self) -> SagaId {
         self.claim.id
     }
-}
-
-fn fits_at_start(size: usize) -> Result<(), StoreError> {
-    let (what, limit) = ("a saga with this body", MAX_AT_START);
-    if size > limit {
-        return Err(StoreError::TooLarge { what, size, limit });
-    }
-    Ok(())
 }
 
 /// One attempt, within the bound of its service and within its timeout as a whole. At most half of that goes into waiting

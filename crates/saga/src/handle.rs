@@ -166,13 +166,15 @@ impl Sagas {
         let mut driver = Driver::new(self.shared.clone(), plan, saved, claim, Some(place));
         // In a task of its own: a start whose client goes away in the middle of the commit is driven all the same.
         let (told, began) = oneshot::channel();
-        ports.tasks.spawn(Kind::Saga, async move {
+        // Boxed, because spawning moves its future several times.
+        let drive = Box::pin(async move {
             let begun = driver.start(also).await;
             let _gone = told.send(begun.as_ref().map(|_| ()).map_err(SagaError::clone));
             if let Ok(effects) = begun {
                 driver.run(effects).await;
             }
         });
+        ports.tasks.spawn(Kind::Saga, drive);
         match began.await {
             Ok(Ok(())) => {
                 Counts::add(&self.shared.counts.started);
@@ -277,11 +279,11 @@ impl Sagas {
             };
             let (reply, answer) = oneshot::channel();
             if driver
-                .send(Command {
+                .send(Box::new(Command {
                     action: action.clone(),
                     who: who.to_owned(),
                     reply,
-                })
+                }))
                 .await
                 .is_err()
             {

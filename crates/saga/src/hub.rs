@@ -30,7 +30,8 @@ pub(crate) enum Progress {
     Ended(Arc<FinalAnswer>),
 }
 
-/// An operator's action on its way to the driver.
+/// An operator's action on its way to the driver. Boxed there: a channel reserves room for 32 at its making, and nearly no
+/// saga ever sees one.
 pub(crate) struct Command {
     pub(crate) action: Action,
     pub(crate) who: String,
@@ -39,7 +40,7 @@ pub(crate) struct Command {
 
 struct Entry {
     progress: watch::Sender<Progress>,
-    driver: Option<mpsc::Sender<Command>>,
+    driver: Option<mpsc::Sender<Box<Command>>>,
 }
 
 /// The register.
@@ -88,7 +89,7 @@ impl Hub {
     }
 
     /// The way to the saga's driver, when it has one.
-    pub(crate) fn driver(&self, id: SagaId) -> Option<mpsc::Sender<Command>> {
+    pub(crate) fn driver(&self, id: SagaId) -> Option<mpsc::Sender<Box<Command>>> {
         self.lock().get(&id)?.driver.clone()
     }
 
@@ -117,7 +118,7 @@ pub(crate) struct Claim {
     hub: Arc<Hub>,
     pub(crate) id: SagaId,
     pub(crate) progress: watch::Sender<Progress>,
-    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) commands: mpsc::Receiver<Box<Command>>,
 }
 
 impl Drop for Claim {

@@ -220,7 +220,9 @@ stored!(Saved: "saga", SavedKey: "start key", Happened: "log record", Audited: "
 /// # Errors
 /// [`SagaError::Stored`], which would be a mistake in this file.
 pub fn write<T: Stored>(form: &T) -> Result<Bytes, SagaError> {
-    let text = serde_json::to_vec(form).map_err(|error| SagaError::Stored {
+    // Most forms fit, so that the text does not move as it grows.
+    let mut text = Vec::with_capacity(1_024);
+    serde_json::to_writer(&mut text, form).map_err(|error| SagaError::Stored {
         what: T::WHAT,
         why: error.to_string(),
     })?;
