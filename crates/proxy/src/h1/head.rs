@@ -108,7 +108,7 @@ pub fn parse_request(bytes: &[u8], out: &mut RequestHead) -> Result<Parsed, Head
         if lengths.take(name, value)? {
             return Ok(());
         }
-        if value.iter().any(|b| !b.is_ascii()) && std::str::from_utf8(value).is_err() {
+        if !value.is_ascii() && std::str::from_utf8(value).is_err() {
             return Err(HeadError::FieldValue);
         }
         check::not_spoofed(name)?;
@@ -289,11 +289,18 @@ pub fn parse_fields<'a>(
         }
         let value = line[end + 1..].trim_ascii();
         // `trim_ascii` also takes CR and form feed; neither is allowed anywhere in the line.
-        if line[end + 1..].iter().any(|b| matches!(*b, 0..=8 | 10..=31 | 127)) {
+        if has_control(&line[end + 1..]) {
             return Err(HeadError::FieldValue);
         }
         take(&line[..end], value)?;
     }
+}
+
+/// Whether there is a control character other than a tab. Looks at all bytes, not up to the first, so that the compiler can
+/// take many at once.
+fn has_control(text: &[u8]) -> bool {
+    let is_control = |b: u8| (b < b' ' && b != b'\t') | (b == 127);
+    text.iter().fold(false, |found, b| found | is_control(*b))
 }
 
 #[derive(Default)]

@@ -4,13 +4,13 @@ use super::head::Length;
 use crate::message::{Fields, RequestHead, ResponseHead};
 
 fn push_fields(fields: &Fields, out: &mut Vec<u8>) {
-    for (name, value) in fields.iter() {
+    for (name, value) in fields.iter_bytes() {
         push_field(name, value, out);
     }
 }
 
-fn push_field(name: &str, value: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(name.as_bytes());
+fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
@@ -51,7 +51,7 @@ pub fn request(head: &RequestHead, host: &str, length: Length, websocket: bool, 
     } else {
         head.authority()
     };
-    push_field("host", authority.as_bytes(), out);
+    push_field(b"host", authority.as_bytes(), out);
     push_fields(&head.fields, out);
     // A length of zero says something only where a body could be expected.
     let bodiless = matches!(

@@ -58,7 +58,8 @@ impl Fields {
     pub fn push_bytes(&mut self, name: &[u8], value: &[u8]) {
         let start = self.text.len();
         debug_assert!(start + name.len() + value.len() <= u32::MAX as usize && name.len() <= u16::MAX as usize);
-        self.text.extend(name.iter().map(u8::to_ascii_lowercase));
+        self.text.extend_from_slice(name);
+        self.text[start..].make_ascii_lowercase();
         self.text.extend_from_slice(value);
         self.spans.push(Span {
             start: start as u32,
@@ -115,6 +116,14 @@ impl Fields {
     /// All fields in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.spans.iter().map(|span| parts(&self.text, *span))
+    }
+
+    /// All fields in order, names as bytes: for whoever only copies them.
+    pub fn iter_bytes(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let text = &self.text;
+        self.spans
+            .iter()
+            .map(|span| (name_of(text, *span), value_of(text, *span)))
     }
 
     /// Whether a comma-separated list field has this token, in any case: `lists("connection", "close")`.
