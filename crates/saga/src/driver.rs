@@ -8,7 +8,7 @@
 //! # Cancellation
 //! Stopping drops the calls in the air. Their attempts are recorded, so whoever takes the saga up finds them in doubt.
 //!
-//! Tests: `tests/engine.rs`, `tests/simulation.rs`.
+//! Tests: `tests/engine.rs`, `tests/bounds.rs`, `tests/simulation.rs`.
 
 mod commit;
 

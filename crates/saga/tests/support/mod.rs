@@ -69,6 +69,18 @@ impl HttpCaller for Scripted {
     }
 }
 
+/// Every call goes well; `a` gives `total`.
+pub fn all_well(call: &Call) -> Said {
+    says(
+        200,
+        if call.path.starts_with("/a/") {
+            json!({ "total": 42, "unused": [1, 2] })
+        } else {
+            json!({})
+        },
+    )
+}
+
 /// An answer with a JSON body.
 pub fn says(status: u16, body: Value) -> Said {
     says_with(status, &[], body)
