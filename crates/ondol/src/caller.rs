@@ -15,7 +15,7 @@ use ondol_core::BoxFuture;
 use ondol_core::caller::{Answer, Call, CallError, HttpCaller};
 use ondol_core::id::ServiceName;
 use ondol_core::task::{Kind, Tasks};
-use ondol_deploy::instance::caller_socket_file;
+use ondol_deploy::sockets::caller_socket_file;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,24 +36,27 @@ const NOT_SENT: [&str; 3] = [
 
 type Sender = SendRequest<Full<Bytes>>;
 
-/// The caller; a clone shares its connections.
-#[derive(Clone)]
-pub struct ProxyCaller {
+/// The caller.
+pub struct ProxyCaller(Arc<Connections>);
+
+struct Connections {
     run: PathBuf,
     tasks: Tasks,
-    idle: Arc<Mutex<HashMap<ServiceName, Vec<Sender>>>>,
+    idle: Mutex<HashMap<ServiceName, Vec<Sender>>>,
 }
 
 impl ProxyCaller {
     /// Calls through the sockets in `run` (`.ondol/run`).
     pub fn new(run: PathBuf, tasks: Tasks) -> Self {
-        Self {
+        Self(Arc::new(Connections {
             run,
             tasks,
-            idle: Arc::default(),
-        }
+            idle: Mutex::default(),
+        }))
     }
+}
 
+impl Connections {
     fn checkout(&self, service: &ServiceName) -> Option<Sender> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = idle.get_mut(service)?;
@@ -89,7 +92,7 @@ impl ProxyCaller {
         Ok(sender)
     }
 
-    async fn exchange(self, call: Call) -> Result<Answer, CallError> {
+    async fn exchange(self: Arc<Self>, call: Call) -> Result<Answer, CallError> {
         let (service, timeout) = (call.service.clone(), call.timeout);
         let exchange = async {
             let request = request(call)?;
@@ -132,7 +135,7 @@ impl ProxyCaller {
 
 impl HttpCaller for ProxyCaller {
     fn call(&self, call: Call) -> BoxFuture<Result<Answer, CallError>> {
-        Box::pin(self.clone().exchange(call))
+        Box::pin(self.0.clone().exchange(call))
     }
 }
 

@@ -202,6 +202,9 @@ fn show(admin: &Admin, id: &str, as_json: bool) -> anyhow::Result<ExitCode> {
             show::cut(&details(moment), 160)
         );
     }
+    if saga["history_cut"] == true {
+        anstream::println!("{FAINT}what happened after that is not shown: the history is too long{RESET}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
