@@ -2,7 +2,7 @@
 
 use ondol_core::clock::SharedClock;
 use ondol_deploy::Deploy;
-use ondol_deploy::instance::TokenKey;
+use ondol_deploy::token::TokenKey;
 use ondol_discovery::control::Proxies;
 use ondol_events::Streams;
 use ondol_saga::Sagas;

@@ -1,7 +1,8 @@
 //! One run of the builds: those that share a tool's lock one after the other, the rest side by side.
 
-use crate::builds::{BuildError, Builds, Built, Programs};
+use crate::builds::{BuildError, Builds, Built};
 use crate::config::{BuildPlan, ServicePlan, SystemPlan};
+use crate::program::Programs;
 use ondol_core::task::Tasks;
 use ondol_core::wire::supervision::{Exit, JobSpec};
 use std::collections::BTreeMap;

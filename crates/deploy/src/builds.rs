@@ -1,42 +1,23 @@
-//! Builds: run once per content of their inputs, their programs kept by hash, so that a later build never changes what
-//! a running generation restarts.
+//! Builds: run once per content of their inputs.
 //!
 //! `.ondol/builds/BUILD.json` says which inputs were built last and what came of it; `.ondol/builds/SERVICE/HASH/PROGRAM`
-//! is a copy of the program. No hard link: a tool that writes into its old output would change what runs, or be refused
-//! because it runs. Both are written after the job ended with success, the record last and by rename, so a killed
-//! controller builds again rather than trusting half a result. A script (`#!`) runs where it is, since it finds its
-//! other files from there; then it and the service's inputs are the content.
+//! is a copy of the program (`program.rs`). Both are written after the job ended with success, the record last and by rename, so
+//! a killed controller builds again rather than trusting half a result.
 //!
 //! Not here: which builds may run together (`build_run.rs`), the job's process (the supervisor's).
 
 use crate::config::{BuildPlan, ServicePlan};
 use crate::inputs::{self, InputError};
+use crate::program::{Program, Programs};
 use ondol_core::error::ErrorCode;
 use ondol_core::id::{BootId, ServiceName};
 use ondol_core::wire::supervision::{Exit, JobSpec};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Longer than any build on a small machine should take.
 const BUILD_TIMEOUT_MS: u64 = 2 * 3_600_000;
-
-/// Programs kept for each service: the running one, the one before, and one more.
-const KEPT: usize = 3;
-
-/// What a service runs.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Program {
-    /// Of the program's bytes or, where nothing is compiled, of the service's inputs.
-    pub hash: String,
-    /// The kept program; `None`: the first word of `run` as it stands.
-    pub path: Option<PathBuf>,
-}
-
-/// What came of a build, by service.
-pub type Programs = BTreeMap<ServiceName, Program>;
 
 /// How a build was settled.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -121,7 +102,7 @@ struct Record {
 /// The kept results under `.ondol/builds/`.
 #[derive(Clone, Debug)]
 pub struct Builds {
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     boot: String,
 }
 
@@ -201,84 +182,6 @@ impl Builds {
         paths.all(|path| path.is_file()).then_some(record)
     }
 
-    /// Keeps what the service runs and names it by its content.
-    ///
-    /// # Errors
-    /// [`BuildError`] when `run:` names a program that is not there.
-    pub fn keep(&self, service: &ServicePlan, build: Option<&str>) -> Result<Program, BuildError> {
-        let first = service.run.first().map(String::as_str).unwrap_or_default();
-        if !first.contains('/') || first.contains("${") {
-            let hash = self.of_inputs(service, &[&service.run.join(" ")])?;
-            return Ok(Program { hash, path: None });
-        }
-        let path = service.dir.join(first);
-        let failed = |source| BuildError::Keep {
-            path: path.clone(),
-            source,
-        };
-        if !path.is_file() {
-            return Err(BuildError::NoProgram {
-                service: service.service.clone(),
-                path,
-                build: build.map(Into::into),
-            });
-        }
-        let hash = inputs::file_hash(&path).map_err(failed)?;
-        if is_script(&path).map_err(failed)? {
-            let hash = self.of_inputs(service, &[&hash, &service.run.join(" ")])?;
-            return Ok(Program { hash, path: Some(path) });
-        }
-        let kept = self.copy(&service.service, &path, &hash).map_err(failed)?;
-        Ok(Program { hash, path: Some(kept) })
-    }
-
-    fn of_inputs(&self, service: &ServicePlan, salt: &[&str]) -> Result<String, BuildError> {
-        inputs::hash(salt, &service.inputs).map_err(|source| BuildError::Inputs {
-            build: service.service.to_string(),
-            source,
-        })
-    }
-
-    fn copy(&self, service: &ServiceName, path: &Path, hash: &str) -> io::Result<PathBuf> {
-        let folder = self.folder.join(service.as_str()).join(&hash[..16]);
-        let kept = folder.join(path.file_name().unwrap_or(path.as_os_str()));
-        if !kept.is_file() {
-            std::fs::create_dir_all(&folder)?;
-            let half = folder.join(".half");
-            let copied = std::fs::copy(path, &half).and_then(|_| std::fs::rename(&half, &kept));
-            if let Err(error) = copied {
-                // Half a program would keep a full disk full. What refuses to go is written over by the next copy.
-                let _ = std::fs::remove_file(&half);
-                return Err(error);
-            }
-        }
-        Ok(kept)
-    }
-
-    /// Removes all but the newest [`KEPT`] programs of a service that runs nothing but `current`.
-    ///
-    /// # Errors
-    /// Those of the file system; what is left is tried again the next time.
-    pub(crate) fn forget_old(&self, service: &ServiceName, current: &Program) -> io::Result<()> {
-        let all = self.folder.join(service.as_str());
-        let current = current.path.as_deref().and_then(Path::parent);
-        if !all.is_dir() {
-            return Ok(());
-        }
-        let mut kept = Vec::new();
-        for entry in std::fs::read_dir(&all)? {
-            let entry = entry?;
-            if Some(entry.path().as_path()) != current {
-                kept.push((entry.metadata()?.modified()?, entry.path()));
-            }
-        }
-        kept.sort();
-        let surplus = kept.len().saturating_sub(KEPT - 1);
-        kept.iter()
-            .take(surplus)
-            .try_for_each(|(_, path)| std::fs::remove_dir_all(path))
-    }
-
     fn record(&self, build: &str, key: String, programs: &Programs) -> Result<(), BuildError> {
         let record = Record {
             key,
@@ -302,12 +205,6 @@ impl Builds {
 /// The record's name: no build has a dot in its name.
 fn taken(service: &ServicePlan) -> String {
     format!("{}.taken", service.service)
-}
-
-fn is_script(path: &Path) -> io::Result<bool> {
-    let mut first = Vec::with_capacity(2);
-    File::open(path)?.take(2).read_to_end(&mut first)?;
-    Ok(first == b"#!")
 }
 
 fn key(build: &BuildPlan, services: &[&ServicePlan]) -> Result<String, BuildError> {
@@ -355,6 +252,7 @@ pub fn show_exit(exit: &Exit) -> String {
 mod tests {
     use super::*;
     use crate::fixtures::service;
+    use crate::program::KEPT;
 
     struct Tree {
         dir: tempfile::TempDir,

@@ -22,7 +22,7 @@ pub enum Refused {
         why: String,
     },
     /// Outside the manifest's bounds.
-    #[error("service {service} may have {min} to {max} instances by its manifest, not {asked}")]
+    #[error("service {service} may have {} by its manifest, not {asked}; `scale:` in its service.yaml says how many", span(*min, *max))]
     Scale {
         /// Which.
         service: ServiceName,
@@ -42,6 +42,14 @@ pub enum Refused {
     /// Too much waits for the loop.
     #[error("the controller has too much to do; nothing was changed")]
     Busy,
+}
+
+fn span(min: u32, max: u32) -> String {
+    match (min, max) {
+        (1, 1) => "1 instance".into(),
+        (min, max) if min == max => format!("{min} instances"),
+        (min, max) => format!("{min} to {max} instances"),
+    }
 }
 
 impl Refused {

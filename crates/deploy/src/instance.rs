@@ -1,11 +1,13 @@
-//! From a service's plan to what the supervisor runs: sockets, variables, argv. Pure.
+//! From a service's plan to what the supervisor runs: variables, argv, the release's name. Pure.
 
-use crate::builds::Program;
 use crate::config::{ServicePlan, SystemPlan};
 use crate::inputs::hex;
-use aws_lc_rs::{digest, hmac};
+use crate::program::Program;
+use crate::sockets::{edge_socket, gateway_socket};
+use crate::token::TokenKey;
+use aws_lc_rs::digest;
 use ondol_core::id::{InstanceId, ServiceName};
-use ondol_core::wire::supervision::{Bind, Bound, InstanceSpec, SocketMode, SocketName};
+use ondol_core::wire::supervision::{Bound, InstanceSpec, SocketMode, SocketName};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -23,81 +25,6 @@ const INHERITED: [&str; 10] = [
     "SSL_CERT_DIR",
     "JAVA_HOME",
 ];
-
-/// The key that service tokens are made with: 32 bytes in `.ondol/secret`.
-#[derive(Clone)]
-pub struct TokenKey(hmac::Key);
-
-impl TokenKey {
-    /// From the secret's bytes.
-    pub fn new(secret: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
-    }
-
-    /// `ONDOL_TOKEN` of a service: the same after every restart.
-    pub fn token(&self, service: &ServiceName) -> String {
-        format!(
-            "ondol_{service}_{}",
-            hex(hmac::sign(&self.0, service.as_str().as_bytes()).as_ref())
-        )
-    }
-
-    /// Whose token this is. Constant time in the token's secret part.
-    pub fn verify(&self, token: &str) -> Option<ServiceName> {
-        let (service, tag) = token.strip_prefix("ondol_")?.split_once('_')?;
-        let service = ServiceName::new(service).ok()?;
-        let tag = unhex(tag)?;
-        hmac::verify(&self.0, service.as_str().as_bytes(), &tag)
-            .ok()
-            .map(|()| service)
-    }
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|d| d as u8)).collect();
-    let digits = digits.filter(|digits| digits.len().is_multiple_of(2))?;
-    Some(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
-}
-
-/// The socket of an edge.
-pub fn edge_socket(caller: &ServiceName, target: &ServiceName) -> SocketName {
-    SocketName(format!("edge/{caller}/{target}"))
-}
-
-/// The file name of the built-in caller's Unix socket to `target`, in `.ondol/run/`.
-pub fn caller_socket_file(target: &ServiceName) -> String {
-    format!("to-{target}.sock")
-}
-
-/// The socket of a gateway listener.
-pub fn gateway_socket(name: &str) -> SocketName {
-    SocketName(format!("gateway/{name}"))
-}
-
-/// The console's and the admin API's socket.
-pub fn console_socket() -> SocketName {
-    SocketName("console".into())
-}
-
-/// Every socket that the system listens on.
-pub fn sockets(plan: &SystemPlan) -> Vec<(SocketName, Bind)> {
-    let mut all: Vec<_> = plan
-        .gateways
-        .iter()
-        .map(|(name, bind)| (gateway_socket(name), Bind::Address(bind.clone())))
-        .collect();
-    all.push((console_socket(), Bind::Address(plan.console.clone())));
-    let (ondol, controller) = (ServiceName::ondol(), ServiceName::controller());
-    for service in &plan.services {
-        let unix = Bind::Unix(caller_socket_file(&service.service));
-        all.push((edge_socket(&ondol, &service.service), unix));
-        all.push((edge_socket(&service.service, &controller), Bind::Loopback));
-        for dependency in &service.depends_on {
-            all.push((edge_socket(&service.service, &dependency.service), Bind::Loopback));
-        }
-    }
-    all
-}
 
 /// What is known once the sockets are bound.
 #[derive(Clone)]
@@ -285,6 +212,8 @@ mod tests {
     use super::*;
     use crate::config::Dependency;
     use crate::fixtures;
+    use crate::sockets::sockets;
+    use ondol_core::wire::supervision::Bind;
     use std::net::SocketAddr;
 
     fn plan() -> SystemPlan {
@@ -363,19 +292,6 @@ mod tests {
         let id = "orders.1".parse().expect("valid");
         let error = spec(&plan, &plan.services[1], id, 1, &program, "r".into(), &around).expect_err("unknown");
         assert_eq!(error.variable, "NOPE");
-    }
-
-    #[test]
-    fn tokens_name_their_service_and_no_other() {
-        let (key, other) = (TokenKey::new(&[1; 32]), TokenKey::new(&[2; 32]));
-        let orders: ServiceName = "bank-north".parse().expect("valid");
-        let token = key.token(&orders);
-        assert_eq!(key.verify(&token), Some(orders.clone()));
-        assert_eq!(other.verify(&token), None);
-        assert_eq!(key.verify(&token.replace("north", "south")), None);
-        for bad in ["", "ondol_", "ondol_x_", "ondol_x_zz", "ondol_x_abc"] {
-            assert_eq!(key.verify(bad), None, "{bad}");
-        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! - [`config`]: the system as declared
 //! - [`machine`]: pure; which instances to start, drain and stop
-//! - [`builds`], [`inputs`]: programs by content; `workshop`, `build_run`: their runs; `sources`, [`watch`]: what changed
-//! - [`instance`]: sockets, variables, what exactly is run; [`traffic`]: what the proxy is told
+//! - [`builds`], [`program`], [`inputs`]: programs by content; `workshop`, `build_run`: their runs; `sources`, [`watch`]: what changed
+//! - [`instance`], [`sockets`], [`token`]: what exactly is run, where it listens, by what it proves itself; [`traffic`]: what the proxy is told
 //! - [`service`]: the loop; `supervised`: what it has done by the supervisor; [`handle`]: what others may ask of it; [`status`]: what people are told
 
 mod build_run;
@@ -15,11 +15,14 @@ pub mod handle;
 pub mod inputs;
 pub mod instance;
 pub mod machine;
+pub mod program;
 pub mod service;
 mod settings;
+pub mod sockets;
 mod sources;
 pub mod status;
 mod supervised;
+pub mod token;
 pub mod traffic;
 pub mod watch;
 mod workshop;

@@ -11,12 +11,14 @@
 use crate::build_run::BuildEvent;
 use crate::config::{ServicePlan, SystemPlan};
 use crate::handle::{Command, Deploy};
-use crate::instance::{self, TokenKey};
+use crate::instance;
 use crate::machine::{Action, Machine, Want};
 use crate::settings::Settings;
+use crate::sockets::gateway_socket;
 use crate::sources::Sources;
 use crate::status::{self, BuildState, ServiceStatus, SystemStatus};
 use crate::supervised::{RETRY, Supervised};
+use crate::token::TokenKey;
 use crate::traffic;
 use crate::workshop::{Run, Workshop};
 use ondol_core::clock::SharedClock;
@@ -427,7 +429,7 @@ impl Loop {
         let url = |name: &str| {
             self.supervised
                 .around()
-                .and_then(|around| around.url(&instance::gateway_socket(name)))
+                .and_then(|around| around.url(&gateway_socket(name)))
         };
         let acked = self.generation > 0 && self.ports.proxies.acked(self.generation);
         let status = SystemStatus {

@@ -1,9 +1,11 @@
 //! What the loop has done by the supervisor: sockets bound, instances started and stopped; and what was refused.
 
-use crate::builds::Program;
 use crate::config::SystemPlan;
-use crate::instance::{self, Surroundings, TokenKey};
+use crate::instance::{self, Surroundings};
+use crate::program::Program;
 use crate::service::Wake;
+use crate::sockets::sockets;
+use crate::token::TokenKey;
 use ondol_core::id::{InstanceId, ServiceName};
 use ondol_core::task::Tasks;
 use ondol_core::wire::supervision::{Facts, SocketName};
@@ -74,7 +76,7 @@ impl Supervised {
         if self.around.is_some() || early {
             return false;
         }
-        match self.client.listen(instance::sockets(plan)) {
+        match self.client.listen(sockets(plan)) {
             Ok(bound) => {
                 self.close(bound.iter().map(|(name, _)| name));
                 self.around = Some(Surroundings {

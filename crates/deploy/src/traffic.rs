@@ -1,7 +1,7 @@
 //! The declared half of the proxy's snapshot, from the plan. Pure.
 
 use crate::config::SystemPlan;
-use crate::instance::{edge_socket, gateway_socket};
+use crate::sockets::{edge_socket, gateway_socket};
 use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy::{Edge, Gateway, Policy};
 use ondol_discovery::Declared;

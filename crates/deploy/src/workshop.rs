@@ -4,8 +4,9 @@
 //! come back as [`BuildEvent`]s.
 
 use crate::build_run::{self, BuildEvent, RunJob, Tell};
-use crate::builds::{Builds, Program};
+use crate::builds::Builds;
 use crate::config::{BuildPlan, ServicePlan, SystemPlan};
+use crate::program::Program;
 use crate::status::{BuildState, BuildStatus};
 use ondol_core::clock::Timestamp;
 use ondol_core::id::{BootId, ServiceName};

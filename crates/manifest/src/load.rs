@@ -8,9 +8,10 @@ use crate::doc::system::SystemDoc;
 use crate::env::Env;
 use crate::files::{MAX_SERVICES, expand, read_text};
 use crate::openapi::Contract;
+use crate::parse::{self, Limits};
 use crate::read::{Read, Reader};
 use crate::source::{At, FileId, Sources, Span, join};
-use crate::tree::{self, Limits, Node, Value};
+use crate::tree::{Node, Value};
 use ondol_core::id::ServiceName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -146,7 +147,7 @@ impl<'a> Loader<'a> {
     /// Reads a file into a tree.
     fn tree(&mut self, path: &Path, limits: Limits, at: Option<Span>) -> Option<(FileId, Arc<str>, Node)> {
         let (file, text) = self.text(path, limits, at)?;
-        let node = tree::parse(file, &text, limits)
+        let node = parse::parse(file, &text, limits)
             .map_err(|errors| self.found.extend(errors))
             .ok()?;
         Some((file, text, node))
@@ -164,7 +165,7 @@ impl<'a> Loader<'a> {
         references: bool,
         at: Option<Span>,
     ) -> Option<(FileId, Node, Option<T>)> {
-        let (file, text, node) = self.tree(path, tree::MANIFEST, at)?;
+        let (file, text, node) = self.tree(path, parse::MANIFEST, at)?;
         let mut reader = Reader::new(self.env, path, &text, references);
         let doc = T::read(&node, &mut reader);
         self.found.append(&mut reader.found);
@@ -290,10 +291,10 @@ impl<'a> Loader<'a> {
     fn contract_json(&mut self, path: &Path, at: Span) -> Option<(FileId, serde_json::Value)> {
         if path.extension().is_none_or(|end| end != "json") {
             return self
-                .tree(path, tree::CONTRACT, Some(at))
+                .tree(path, parse::CONTRACT, Some(at))
                 .map(|(file, _, node)| (file, node.json()));
         }
-        let (file, text) = self.text(path, tree::CONTRACT, Some(at))?;
+        let (file, text) = self.text(path, parse::CONTRACT, Some(at))?;
         let read = serde_json::from_str(&text).map_err(|error| {
             let lines = text
                 .split_inclusive('\n')

@@ -1,6 +1,6 @@
 //! Policies: the same keys at the system, at a service and at a route.
 
-use crate::read::document;
+use crate::document::document;
 use crate::source::At;
 use crate::value::{Bytes, Millis, PerSecond, Share};
 use ondol_core::wire::proxy::LimitBy;

@@ -1,7 +1,8 @@
 //! Gateway routes: which requests, by whom, how.
 
 use super::policy::{BreakerDoc, Layer, LimitDoc, layer};
-use crate::read::{Named, document};
+use crate::document::document;
+use crate::read::Named;
 use crate::source::At;
 use crate::value::{Bytes, Host, Method, Millis, Need, Pattern, Short, UrlPath};
 use ondol_core::id::RouteName;

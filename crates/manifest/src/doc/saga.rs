@@ -1,7 +1,8 @@
 //! `NAME.saga.yaml`.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::read::{Filled, Read, Reader, document};
+use crate::document::document;
+use crate::read::{Filled, Read, Reader};
 use crate::source::{At, Span};
 use crate::tree::{Node, Value};
 use crate::value::{Millis, Raw, Status, Tree};

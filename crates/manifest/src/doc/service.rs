@@ -2,7 +2,8 @@
 
 use super::policy::PolicyDoc;
 use super::route::RouteDoc;
-use crate::read::{Filled, Named, document};
+use crate::document::document;
+use crate::read::{Filled, Named};
 use crate::source::At;
 use crate::value::{Family, Millis, Need, Pattern, Protocol, Socket, UrlPath, Variables, Words};
 use ondol_core::id::ServiceName;

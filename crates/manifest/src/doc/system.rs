@@ -1,7 +1,8 @@
 //! `ondol.yaml`.
 
 use super::policy::PolicyDoc;
-use crate::read::{Named, document};
+use crate::document::document;
+use crate::read::Named;
 use crate::source::At;
 use crate::value::{Algorithm, Bind, Cidr, Words};
 

@@ -3,8 +3,9 @@
 use super::draft::command;
 use super::{Draft, Notes, project, read};
 use crate::kind::Kind;
+use crate::parse;
 use crate::source::{FileId, join};
-use crate::tree::{self, Node, Value};
+use crate::tree::{Node, Value};
 use std::path::Path;
 
 /// A Procfile's processes; one service.yaml each, in `services/NAME`.
@@ -91,7 +92,7 @@ pub(super) fn compose(root: &Path, notes: &mut Notes) -> Vec<Draft> {
     let Some((file, text)) = names.iter().find_map(|name| Some((*name, read(&root.join(name))?))) else {
         return Vec::new();
     };
-    let node = match tree::parse(FileId::BUILT_IN, &text, tree::MANIFEST) {
+    let node = match parse::parse(FileId::BUILT_IN, &text, parse::MANIFEST) {
         Ok(node) => node,
         Err(errors) => {
             let why = errors.first().map(|error| error.message.clone()).unwrap_or_default();

@@ -173,7 +173,7 @@ fn schemas_take_the_example_and_refuse_an_unknown_key() {
             .nth(1)
             .and_then(|rest| rest.split("=== ").next())
             .expect("in the case");
-        let node = crate::tree::parse(crate::source::FileId::BUILT_IN, text, crate::tree::MANIFEST).expect("parses");
+        let node = crate::parse::parse(crate::source::FileId::BUILT_IN, text, crate::parse::MANIFEST).expect("parses");
         let valid = jsonschema::validator_for(&schema(kind)).expect("compiles");
         let mut json = node.json();
         let errors: Vec<String> = valid.iter_errors(&json).map(|error| error.to_string()).collect();

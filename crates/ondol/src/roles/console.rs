@@ -12,7 +12,7 @@ use ondol_api::Api;
 use ondol_api::serve::{self, Listener};
 use ondol_core::task::{Kind, Tasks};
 use ondol_core::wire::supervision::Bind;
-use ondol_deploy::instance::console_socket;
+use ondol_deploy::sockets::console_socket;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,45 @@
+//! The sockets that a system listens on, by name: gateways, the console, one for each edge. Pure.
+
+use crate::config::SystemPlan;
+use ondol_core::id::ServiceName;
+use ondol_core::wire::supervision::{Bind, SocketName};
+
+/// The socket of an edge.
+pub fn edge_socket(caller: &ServiceName, target: &ServiceName) -> SocketName {
+    SocketName(format!("edge/{caller}/{target}"))
+}
+
+/// The file name of the built-in caller's Unix socket to `target`, in `.ondol/run/`.
+pub fn caller_socket_file(target: &ServiceName) -> String {
+    format!("to-{target}.sock")
+}
+
+/// The socket of a gateway listener.
+pub fn gateway_socket(name: &str) -> SocketName {
+    SocketName(format!("gateway/{name}"))
+}
+
+/// The console's and the admin API's socket.
+pub fn console_socket() -> SocketName {
+    SocketName("console".into())
+}
+
+/// Every socket that the system listens on.
+pub fn sockets(plan: &SystemPlan) -> Vec<(SocketName, Bind)> {
+    let mut all: Vec<_> = plan
+        .gateways
+        .iter()
+        .map(|(name, bind)| (gateway_socket(name), Bind::Address(bind.clone())))
+        .collect();
+    all.push((console_socket(), Bind::Address(plan.console.clone())));
+    let (ondol, controller) = (ServiceName::ondol(), ServiceName::controller());
+    for service in &plan.services {
+        let unix = Bind::Unix(caller_socket_file(&service.service));
+        all.push((edge_socket(&ondol, &service.service), unix));
+        all.push((edge_socket(&service.service, &controller), Bind::Loopback));
+        for dependency in &service.depends_on {
+            all.push((edge_socket(&service.service, &dependency.service), Bind::Loopback));
+        }
+    }
+    all
+}
