@@ -23,7 +23,7 @@ impl Home {
     pub fn find(start: &Path) -> anyhow::Result<Self> {
         let start = start
             .canonicalize()
-            .with_context(|| format!("looking for a system in {}", start.display()))?;
+            .with_context(|| format!("CL-001: no system can be looked for in {}", start.display()))?;
         match start.ancestors().find(|folder| folder.join("ondol.yaml").is_file()) {
             Some(root) => Ok(Self {
                 root: root.to_path_buf(),

@@ -11,6 +11,9 @@ pub(crate) fn run(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
         Ok(loaded) => loaded,
         Err(code) => return Ok(code),
     };
+    if !json {
+        warn(&loaded);
+    }
     let lowered = loaded.lower();
     let routes: usize = lowered.plan.services.iter().map(|service| service.routes.len()).sum();
     if json {
@@ -27,16 +30,18 @@ pub(crate) fn run(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Loads the manifests; prints warnings, or all errors and gives the exit code.
+/// Prints what is taken, but should be otherwise.
+pub(crate) fn warn(loaded: &Loaded) {
+    if !loaded.warnings.is_empty() {
+        anstream::eprint!("{}", loaded.warnings.render(std::io::stderr().is_terminal()));
+    }
+}
+
+/// Loads the manifests, or prints all errors and gives the exit code.
 pub(crate) fn load(home: &Home, json: bool) -> anyhow::Result<Result<Loaded, ExitCode>> {
     let colour = std::io::stderr().is_terminal();
     match ondol_manifest::load(&home.root, &OsEnv) {
-        Ok(loaded) => {
-            if !json && !loaded.warnings.is_empty() {
-                anstream::eprint!("{}", loaded.warnings.render(colour));
-            }
-            Ok(Ok(loaded))
-        }
+        Ok(loaded) => Ok(Ok(loaded)),
         Err(diagnostics) => {
             if json {
                 println!("{}", diagnostics.json());

@@ -141,7 +141,7 @@ fn follow(
     show: &mut impl FnMut(&LogLine) -> io::Result<()>,
 ) -> anyhow::Result<()> {
     let (sender, receiver) = mpsc::sync_channel(WAITING);
-    let hand_over = move || lines.into_iter().try_for_each(|line| sender.send(line));
+    let hand_over = move || lines.into_iter().try_for_each(|line| sender.send(line).ok());
     Tasks::thread("log-lines", hand_over)?;
     loop {
         match receiver.recv_timeout(LOOK) {

@@ -108,7 +108,7 @@ pub(crate) fn on(home: &Home, manner: Manner) -> anyhow::Result<ExitCode> {
             if manner.json {
                 println!("{}", serde_json::to_string_pretty(&status)?);
             } else if !greeted {
-                up::lament(&status);
+                up::lament(&status, manner.owns);
             }
             if !greeted && manner.owns {
                 down::stop(home, !manner.json)?;

@@ -43,6 +43,9 @@ pub(crate) fn run(home: &Home, args: Args, json: bool) -> anyhow::Result<ExitCod
         Ok(loaded) => loaded,
         Err(code) => return Ok(code),
     };
+    if !json {
+        check::warn(&loaded);
+    }
     for service in &args.services {
         if !loaded
             .lower()
@@ -151,8 +154,8 @@ pub(crate) fn greet(status: &SystemStatus, console: &str, took: Duration) {
     }
 }
 
-/// What `up --detach` says when something cannot become ready.
-pub(crate) fn lament(status: &SystemStatus) {
+/// What `up` says when something cannot become ready; `owns`: it stops what it started.
+pub(crate) fn lament(status: &SystemStatus, owns: bool) {
     for service in status.services.iter().filter(|service| look::is_broken(service)) {
         let why = service.reason.as_deref().unwrap_or("no reason known");
         anstream::eprintln!("{BAD}{}{RESET}: {why}", service.service);
@@ -164,10 +167,10 @@ pub(crate) fn lament(status: &SystemStatus) {
         anstream::eprintln!("{BAD}problem:{RESET} {problem}");
     }
     if status.services.iter().any(|s| s.state == ServiceState::BuildFailed) {
-        let next = if status.watch {
-            "what failed is built again when its inputs change"
-        } else {
-            "what failed is built again by the next start: mend it, then `ondol down` and `ondol up`"
+        let next = match (status.watch, owns) {
+            (true, _) => "what failed is built again when its inputs or the manifests change",
+            (false, true) => "what failed is built again by the next start: mend it, then `ondol up`",
+            (false, false) => "what failed is built again by the next start: mend it, then `ondol down` and `ondol up`",
         };
         anstream::eprintln!("{FAINT}{next}{RESET}");
     }
