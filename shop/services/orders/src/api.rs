@@ -6,10 +6,11 @@
 //! Tests: `tests/http/`.
 
 use crate::command::{Command, Commands, Failure};
+use crate::decide::placed_before;
 use crate::event::{Asked, Item};
 use crate::log::Cause;
 use crate::model::{Model, Totals};
-use crate::order::{Order, Status, placed_before};
+use crate::order::{Order, Status};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};

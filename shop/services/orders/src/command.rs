@@ -11,10 +11,11 @@
 //!
 //! Tests: `tests/http/`, with a log that loses answers and a rival that appends in between.
 
+use crate::decide::{self, Refused};
 use crate::event::{Asked, Event, Stored};
 use crate::log::{Cause, Log, LogError};
 use crate::model::Model;
-use crate::order::{self, BrokenHistory, Order, Refused, second_id};
+use crate::order::{self, BrokenHistory, Order, second_id};
 use crate::prices::Prices;
 use shop_kit::{CURRENCY, CallError};
 
@@ -119,17 +120,17 @@ impl Commands {
     async fn decide(&self, order: Option<&Order>, cause: &Cause, command: &Command) -> Result<Vec<Event>, Failure> {
         Ok(match (command, order) {
             (Command::Create(_), Some(order)) => {
-                order::placed_before(order, &cause.key)?;
+                decide::placed_before(order, &cause.key)?;
                 Vec::new()
             }
             // Only here a price is looked up: for an order that does not exist yet.
             (Command::Create(asked), None) => {
-                order::place(asked.clone(), self.prices.lines(&asked.items).await?, CURRENCY)
+                decide::place(asked.clone(), self.prices.lines(&asked.items).await?, CURRENCY)
             }
             (Command::Confirm { payment, shipment }, order) => {
-                order::confirm(order, payment.clone(), shipment.clone())?
+                decide::confirm(order, payment.clone(), shipment.clone())?
             }
-            (Command::Cancel { asked, reason }, order) => order::cancel(order, asked.clone(), reason, CURRENCY)?,
+            (Command::Cancel { asked, reason }, order) => decide::cancel(order, asked.clone(), reason, CURRENCY)?,
         })
     }
 

@@ -14,6 +14,7 @@
 
 pub mod api;
 pub mod command;
+pub mod decide;
 pub mod event;
 pub mod follow;
 pub mod log;
