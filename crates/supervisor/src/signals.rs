@@ -1,6 +1,6 @@
 //! Signals as readable descriptors: a child ended; somebody asks for the end.
 
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{FORBIDDEN, SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGTERM};
 use signal_hook::low_level::pipe::register;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -25,6 +25,7 @@ impl Signals {
         register(SIGCHLD, child_end)?;
         // A terminal that closes is no reason to stop: the flag is set and never read.
         signal_hook::flag::register(SIGHUP, std::sync::Arc::default())?;
+        own_ignored()?;
         Ok(Self { told, child })
     }
 
@@ -46,6 +47,22 @@ impl Signals {
     pub(crate) fn take_child(&self) {
         take(&self.child);
     }
+}
+
+/// Signals that whoever started the supervisor had ignored (a shell does so for what it starts in the background) stay
+/// without effect on it, but no longer on its children: exec keeps what is ignored and resets what has a handler.
+fn own_ignored() -> io::Result<()> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0);
+    // Rust ignores SIGPIPE itself, and gives children the default back.
+    let ignored = (1..=31).filter(|signal| mask & (1 << (signal - 1)) != 0 && *signal != SIGPIPE);
+    for signal in ignored.filter(|signal| !FORBIDDEN.contains(signal)) {
+        signal_hook::flag::register(signal, std::sync::Arc::default())?;
+    }
+    Ok(())
 }
 
 fn take(mut from: &UnixStream) -> bool {

@@ -159,8 +159,8 @@ fn the_environment_is_the_given_one_and_four_variables_at_most() {
 
 #[test]
 fn a_program_starts_with_its_three_descriptors_and_default_signals() {
-    // The supervisor inherits a descriptor that its children must not get.
-    let bed = Bed::through(&["sh", "-c", "exec 7</dev/null \"$0\" \"$@\""]);
+    // The supervisor inherits a descriptor and an ignored signal that its children must not get.
+    let bed = Bed::through(&["sh", "-c", "trap '' QUIT USR1; exec 7</dev/null \"$0\" \"$@\""]);
     bed.start(behaving("a.1", "nap", "^nap"));
     let pid = bed.ready("a.1").pid.expect("pid");
     let open = std::fs::read_dir(format!("/proc/{pid}/fd"))
