@@ -72,7 +72,7 @@ fn deny() -> anyhow::Result<()> {
         eprintln!("SKIPPED: advisories; their database cannot be reached: {error:#}");
         return Ok(());
     }
-    sh::run(&mut cargo(&["deny", "check", "--disable-fetch", "advisories"]))
+    sh::run(&mut cargo(&["deny", "--offline", "check", "advisories"]))
 }
 
 /// The commands of the guides against a shop of their own.
