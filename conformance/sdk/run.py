@@ -8,6 +8,7 @@ Needs Python 3.11 or newer and nothing else. Exit code 0: every case holds.
 import argparse
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from runner.case import Case, Failure, read
@@ -20,34 +21,29 @@ CASES = Path(__file__).parent / "cases"
 def main() -> int:
     """Runs what the words ask for; the exit code."""
     words = _words()
-    server = os.environ.get("CONFORMANCE_POSTGRES_URL")
-    if not server:
-        print("SKIPPED: PostgreSQL; CONFORMANCE_POSTGRES_URL is not set", file=sys.stderr)
-    passed = failed = 0
-    for case in read(CASES):
-        if words.case not in f"{case.part}: {case.name}":
-            continue
-        for database in _databases(case, server, words.database):
-            error = _check(case, words.command, database)
-            passed, failed = (passed, failed + 1) if error else (passed + 1, failed)
-            print(f"{'FAILED' if error else 'ok    '} {case.part} on {database.name}: {case.name}", flush=True)
-            if error:
-                print(f"  {error}", flush=True)
-    print(f"conformance: {passed} passed, {failed} failed")
-    return 0 if passed and not failed else 1
+    with ExitStack() as stack:
+        databases: list[Database] = [Sqlite()]
+        if server := os.environ.get("CONFORMANCE_POSTGRES_URL"):
+            databases.append(stack.enter_context(Postgres.made_on(server)))
+        else:
+            print("SKIPPED: PostgreSQL; CONFORMANCE_POSTGRES_URL is not set", file=sys.stderr)
+        chosen = [database for database in databases if words.database in (None, database.name)]
+        cases = [case for case in read(CASES) if words.case in f"{case.part}: {case.name}"]
+        outcomes = [
+            _holds(case, words.command, database) for case in cases for database in chosen if database.name in case.databases
+        ]
+    print(f"conformance: {outcomes.count(True)} passed, {outcomes.count(False)} failed")
+    return 0 if outcomes and all(outcomes) else 1
 
 
-def _check(case: Case, command: list[str], database: Database) -> Failure | DriverError | None:
+def _holds(case: Case, command: list[str], database: Database) -> bool:
     try:
         case.run(command, database)
     except (Failure, DriverError) as error:
-        return error
-    return None
-
-
-def _databases(case: Case, server: str | None, only: str | None) -> list[Database]:
-    all_of_them: list[Database] = [Sqlite(), *([Postgres(server)] if server else [])]
-    return [database for database in all_of_them if database.name in case.databases and only in (None, database.name)]
+        print(f"FAILED {case.part} on {database.name}: {case.name}\n  {error}", flush=True)
+        return False
+    print(f"ok     {case.part} on {database.name}: {case.name}", flush=True)
+    return True
 
 
 def _words() -> argparse.Namespace:

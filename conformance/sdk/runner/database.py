@@ -4,11 +4,14 @@ SQLite is read by the standard library, PostgreSQL by `psql`, since the runner n
 """
 
 import json
+import os
 import secrets
 import sqlite3
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -70,27 +73,37 @@ class Sqlite(Database):
 
 
 class Postgres(Database):
-    """A database made for one case on a running server, whose address and right to make databases are given."""
+    """A database on a running server, made for the run; emptied for each case, since making one takes seconds."""
 
     name = "postgres"
 
-    def __init__(self, server: str) -> None:
-        self._server = server
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @classmethod
+    @contextmanager
+    def made_on(cls, server: str) -> Iterator[Self]:
+        """Makes the database on the server at this address; it is gone at the end of the `with`."""
+        name = f"conformance_{secrets.token_hex(6)}"
+        _psql(server, f"CREATE DATABASE {name}")
+        try:
+            yield cls(urlunsplit(urlsplit(server)._replace(path=f"/{name}")))
+        finally:
+            _psql(server, f"DROP DATABASE {name} WITH (FORCE)")
 
     def __enter__(self) -> Self:
-        self._made = f"conformance_{secrets.token_hex(6)}"
-        self._psql(self._server, f"CREATE DATABASE {self._made}")
-        self.url = urlunsplit(urlsplit(self._server)._replace(path=f"/{self._made}"))
+        # It waits for what drivers of the case before still hold while their connections are being closed.
+        self.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._psql(self._server, f"DROP DATABASE {self._made} WITH (FORCE)")
+        """Nothing: the next case empties it."""
 
     def run(self, sql: str) -> None:
-        self._psql(self.url, sql)
+        _psql(self.url, sql)
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
-        text = self._psql(self.url, f"SELECT coalesce(json_agg(t), '[]') FROM ({sql}) AS t")
+        text = _psql(self.url, f"SELECT coalesce(json_agg(t), '[]') FROM ({sql}) AS t")
         rows: list[dict[str, Any]] = json.loads(text)
         return rows
 
@@ -103,9 +116,12 @@ class Postgres(Database):
         )
         return {row["name"]: {"null": row["nullable"], "key": row["key"]} for row in rows}
 
-    def _psql(self, url: str, sql: str) -> str:
-        command = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--set=ON_ERROR_STOP=1"]
-        done = subprocess.run([*command, f"--command={sql}", url], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise RuntimeError(f"psql: {done.stderr.strip()}: {sql}")
-        return done.stdout
+
+def _psql(url: str, sql: str) -> str:
+    command = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--set=ON_ERROR_STOP=1"]
+    quiet = {**os.environ, "PGOPTIONS": "-c client_min_messages=warning"}
+    words = [*command, f"--command={sql}", url]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=quiet)
+    if done.returncode != 0:
+        raise RuntimeError(f"psql: {done.stderr.strip()}: {sql}")
+    return done.stdout
