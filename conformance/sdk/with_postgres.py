@@ -40,7 +40,9 @@ def _server(tools: Path) -> Iterator[str]:
         # Cases kill clients, never the machine, so nothing needs to reach the disk.
         options = ["-c", "fsync=off", "-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}"]
         server = subprocess.Popen(
-            _as_server(str(tools / "postgres"), "-D", data, *options), stderr=subprocess.PIPE, env={**os.environ, "LC_ALL": "C"}
+            _as_server(str(tools / "postgres"), "-D", data, *options),
+            stderr=subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C"},
         )
         try:
             _wait_until_ready(server)

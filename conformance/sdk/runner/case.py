@@ -154,4 +154,3 @@ class _Run:
             if "ok" not in answer:
                 raise DriverError(f"open: {answer}")
         return self._drivers[name]
-

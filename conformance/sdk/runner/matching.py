@@ -18,9 +18,7 @@ def differences(expected: Any, actual: Any, names: dict[str, Any], at: str = "")
         if word in _SPECIAL:
             return _SPECIAL[word](argument, actual, names, at)
     if isinstance(expected, dict) and isinstance(actual, dict):
-        return [
-            line for key, value in expected.items() for line in differences(value, actual.get(key), names, f"{at}.{key}")
-        ]
+        return [line for key, value in expected.items() for line in differences(value, actual.get(key), names, f"{at}.{key}")]
     if isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
             return [f"{at or '.'}: {len(actual)} instead of {len(expected)}: {_show(actual)}"]

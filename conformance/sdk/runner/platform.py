@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from typing import Any, Self
 
 #: The bearer token that drivers are given.
@@ -41,7 +42,7 @@ class Platform:
         """The requests since the last time."""
         with self._lock:
             taken, self._requests = self._requests, []
-        for earlier, later in zip(taken, taken[1:], strict=False):
+        for earlier, later in pairwise(taken):
             later["waited"] = later["at"] - earlier["at"]
         return taken
 

@@ -48,7 +48,7 @@ def first_row(cursor: Any) -> tuple[Any, ...] | None:
 
 def _expect_transaction(connection: Connection) -> None:
     """Refuses a connection that commits by itself. One that begins by itself before a write is well."""
-    whole = getattr(connection, "connection", connection)
+    whole: Any = getattr(connection, "connection", connection)
     if isinstance(whole, sqlite3.Connection):
         by_itself = whole.isolation_level is None or getattr(whole, "autocommit", None) is True
         if by_itself and not whole.in_transaction:

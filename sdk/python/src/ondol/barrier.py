@@ -26,7 +26,7 @@ Tests: `conformance/sdk/cases/barrier.json`.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ondol._database import Connection, execute, first_row
 from ondol.answer import Answer
@@ -66,7 +66,7 @@ class Duplicate:
 class Late:
     """The compensation was here first: do nothing and give this answer, a 409."""
 
-    answer: Answer = Answer.late()
+    answer: Answer = field(default_factory=Answer.late)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class Context:
 
 def _members(baggage: str) -> dict[str, str]:
     """The members by name, without their properties; those that could not be an event's attribute are left out."""
-    members = {}
+    members: dict[str, str] = {}
     for member in baggage[:_MAX_BAGGAGE].split(","):
         name, _, value = member.partition(";")[0].partition("=")
         try:

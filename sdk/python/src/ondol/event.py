@@ -27,7 +27,18 @@ _MAX_EXTENSIONS = 32
 _NAME = re.compile(r"[a-z0-9]{1,20}")
 
 #: Attributes with a field of their own, and those that the platform adds.
-_NAMED = {"specversion", "id", "source", "type", "subject", "time", "partitionkey", "datacontenttype", "data", "data_base64"}
+_NAMED = {
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "subject",
+    "time",
+    "partitionkey",
+    "datacontenttype",
+    "data",
+    "data_base64",
+}
 _PLACES = {"stream", "revision", "position"}
 
 #: Visible ASCII but for `"` and `%`, which `quote` leaves as they are; it never encodes letters, digits and `_.-~`.
@@ -70,9 +81,8 @@ class NewEvent:
     extensions: Mapping[str, Extension] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, value in (("type", self.type), ("id", self.id)):
-            if not value:
-                raise BadEvent(f"attribute {name} is empty")
+        if not (self.type and self.id):
+            raise BadEvent("attribute type or id is empty")
         for name, value in self.attributes().items():
             _check(name, value, _MAX_TYPE if name == "type" else 512)
         if len(self.extensions) > _MAX_EXTENSIONS:

@@ -69,7 +69,7 @@ class SagaKey:
         return key
 
     @classmethod
-    def parse(cls, text: str, attempt: Attempt = Attempt()) -> Self:  # noqa: B008 (it is immutable)
+    def parse(cls, text: str, attempt: Attempt = Attempt()) -> Self:
         """Reads a key, quoted or bare: `"0198….pay.action"`.
 
         Raises `BadKey`.

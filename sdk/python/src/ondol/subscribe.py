@@ -14,7 +14,7 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec
 from urllib.parse import quote
 
 from ondol._headers import folded
@@ -29,6 +29,8 @@ _MAX_PAUSE = 5.0
 #: Longest reason that is told with a nack, in letters.
 _MAX_REASON = 500
 
+P = ParamSpec("P")
+
 _log = logging.getLogger(__name__)
 
 
@@ -40,7 +42,7 @@ class BadRequest(ValueError):
         self.status = status
 
 
-class Reject(Exception):  # noqa: N818 (a word said to the loop, not a defect)
+class Reject(Exception):
     """Raised by a handler: this event can never be handled. It becomes a dead letter; the message is its reason."""
 
 
@@ -162,7 +164,7 @@ def run(
             continue
         for leased in page:
             if stop.is_set():
-                _say(name, lambda leased=leased: nack(platform, name, [leased.lease], "the consumer is stopping"))
+                _say(name, nack, platform, name, [leased.lease], "the consumer is stopping")
             else:
                 _handle(platform, name, handler, leased)
 
@@ -172,22 +174,20 @@ def _handle(platform: Platform, name: str, handler: Callable[[Leased], None], le
     try:
         handler(leased)
     except Reject as error:
-        reason = str(error)
-        _say(name, lambda: nack(platform, name, leases, reason, reject=True))
+        _say(name, nack, platform, name, leases, str(error), reject=True)
     except Exception as error:
         _log.exception("subscription %s: event %s is handed back", name, leased.event.id)
-        reason = f"{type(error).__name__}: {error}"
-        _say(name, lambda: nack(platform, name, leases, reason))
+        _say(name, nack, platform, name, leases, f"{type(error).__name__}: {error}")
     else:
-        _say(name, lambda: ack(platform, name, leases))
+        _say(name, ack, platform, name, leases)
 
 
-def _say(name: str, call: Callable[[], None]) -> None:
+def _say(subscription: str, call: Callable[P, None], *words: P.args, **named: P.kwargs) -> None:
     """Tells the platform about a lease. When that fails the lease ends by itself and the event comes again."""
     try:
-        call()
+        call(*words, **named)
     except (Refused, Unavailable, BadAnswer) as error:
-        _log.warning("subscription %s: %s", name, error)
+        _log.warning("subscription %s: %s", subscription, error)
 
 
 def _post(platform: Platform, name: str, what: str, words: dict[str, Any], waits: float = 0.0) -> Any:
