@@ -12,7 +12,7 @@ struct Need {
     what_for: &'static str,
 }
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
     Need {
         there: || Path::new("/usr/lib/postgresql").is_dir(),
         package: "postgresql",
@@ -27,6 +27,11 @@ const NEEDS: [Need; 4] = [
         there: || sh::has("node"),
         package: "nodejs npm",
         what_for: "the storefront",
+    },
+    Need {
+        there: || sh::has("python3"),
+        package: "python3 python3-venv",
+        what_for: "the SDK and the shop's service in Python",
     },
     Need {
         there: || sh::has("promtool"),

@@ -28,6 +28,7 @@ const STEPS: &[Step] = &[
     ("tests", || sh::run(&mut cargo(&["test", "--workspace"]))),
     ("the guides, as a reader runs them", docs_walk),
     ("the shop, in a browser", browser),
+    ("the SDK and the shop's service in Python", python),
     ("torture, short", || bench::tool("torture", &["--short".into()])),
 ];
 
@@ -110,6 +111,27 @@ fn browser() -> anyhow::Result<()> {
             .arg(storefront)
             .arg("test"),
     )
+}
+
+/// What is written in Python, by its own tools; each makes its environment from a lock file.
+fn python() -> anyhow::Result<()> {
+    if !sh::has("python3") {
+        eprintln!(
+            "SKIPPED: the SDK and the shop's service in Python; install the Debian packages: python3 python3-venv"
+        );
+        return Ok(());
+    }
+    for words in [
+        &["sdk/python/check.py"][..],
+        &["shop/services/points/build.py", "check"],
+    ] {
+        sh::run(
+            std::process::Command::new("python3")
+                .args(words)
+                .current_dir(sh::root()),
+        )?;
+    }
+    Ok(())
 }
 
 /// The store on a disk that forgets what was not synced.
