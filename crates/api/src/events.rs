@@ -4,6 +4,7 @@ use crate::problem::{Answer, Problem};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use ondol_core::engine::{Order, Selector, Wanted};
 use ondol_core::id::StreamName;
 use ondol_core::unit::parse_duration;
 use ondol_events::{CloudEvent, Page, Streams, expected_from_if_match};
@@ -52,14 +53,21 @@ pub(crate) async fn append(
 }
 
 pub(crate) async fn read(streams: &Streams, stream: &StreamName, query: &ReadQuery) -> Answer<Response> {
-    Ok(page(streams.read(stream, query.from, limit(query.limit)).await?))
+    Ok(page(
+        streams
+            .read(stream, query.from, Order::Ascending, limit(query.limit))
+            .await?,
+    ))
 }
 
 pub(crate) async fn all(streams: &Streams, families: Option<Vec<String>>, query: &AllQuery) -> Answer<Response> {
     let wait = query.wait.as_deref().map_or(Ok(Duration::ZERO), parse_duration);
     let wait = wait.map_err(|error| Problem::bad_request(format!("wait: {error}")))?;
+    let wanted = families.map_or(Wanted::All, |names| {
+        Wanted::Any(names.into_iter().map(Selector::family).collect())
+    });
     Ok(page(
-        streams.all(query.after, families, limit(query.limit), wait).await?,
+        streams.follow(&wanted, query.after, limit(query.limit), wait).await?,
     ))
 }
 

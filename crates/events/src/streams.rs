@@ -5,7 +5,10 @@ use crate::error::EventsError;
 use crate::page::Page;
 use bytes::Bytes;
 use ondol_core::clock::SharedClock;
-use ondol_core::engine::{Append, Appended, Expected, NewEvent, SharedEngine, StoreError, Write};
+use ondol_core::engine::{
+    Append, Appended, Expected, KindInfo, NewEvent, Order, SharedEngine, StoreError, StoredEvent, StreamInfo, Wanted,
+    Write,
+};
 use ondol_core::id::StreamName;
 use ondol_core::task::{Kind, Tasks};
 use serde::{Deserialize, Serialize};
@@ -108,6 +111,7 @@ impl Streams {
                 id: event.id,
                 kind: event.kind,
                 at,
+                correlation: event.correlationid,
                 body: Bytes::from(body),
             })
         });
@@ -138,36 +142,79 @@ impl Streams {
         }
     }
 
-    /// The events of one stream from revision `from`, at most `limit` (at most 10,000). Empty when it does not exist.
+    /// The events of one stream from revision `from` on or back, at most `limit` (at most 10,000). Empty when it does not
+    /// exist.
     ///
     /// # Errors
     /// The store's.
-    pub async fn read(&self, stream: &StreamName, from: u64, limit: u32) -> Result<Page, EventsError> {
+    pub async fn read(&self, stream: &StreamName, from: u64, order: Order, limit: u32) -> Result<Page, EventsError> {
         Ok(Page {
-            events: self.engine.stream(stream.clone(), from, limit).await?,
+            events: self.engine.stream(stream.clone(), from, order, limit).await?,
         })
     }
 
-    /// Events after position `after`, of all streams or those of some families. Where there are none yet it waits up to
-    /// `wait` (at most 30 s) for an append through this handle, and then gives what there is, which may be nothing.
+    /// The log after or before position `from`, at most `limit` events (at most 10,000).
     ///
     /// # Errors
     /// The store's.
-    pub async fn all(
+    pub async fn log(&self, wanted: Wanted, from: u64, order: Order, limit: u32) -> Result<Page, EventsError> {
+        Ok(Page {
+            events: self.engine.events(wanted, from, order, limit).await?,
+        })
+    }
+
+    /// The event with this id.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn event(&self, id: &str) -> Result<Option<StoredEvent>, EventsError> {
+        let found = self
+            .log(Wanted::Ids(vec![id.to_owned()]), 0, Order::Ascending, 1)
+            .await?;
+        Ok(found.events.into_iter().next())
+    }
+
+    /// Streams whose name begins with `prefix`, by name after `after`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn streams(
         &self,
-        after: u64,
-        families: Option<Vec<String>>,
+        prefix: &str,
+        after: Option<String>,
         limit: u32,
-        wait: Duration,
-    ) -> Result<Page, EventsError> {
+    ) -> Result<Vec<StreamInfo>, EventsError> {
+        Ok(self.engine.streams(prefix.to_owned(), after, limit).await?)
+    }
+
+    /// Types of events that the log holds, by name after `after`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn kinds(&self, after: Option<String>, limit: u32) -> Result<Vec<KindInfo>, EventsError> {
+        Ok(self.engine.kinds(after, limit).await?)
+    }
+
+    /// Highest position that this process has appended, 0 before the first: changes at every append, so that whoever
+    /// follows need not ask the store again and again.
+    pub fn head(&self) -> watch::Receiver<u64> {
+        self.head.subscribe()
+    }
+
+    /// Events after position `after`. Where there are none yet it waits up to `wait` (at most 30 s) for an append through
+    /// this handle, and then gives what there is, which may be nothing.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn follow(&self, wanted: &Wanted, after: u64, limit: u32, wait: Duration) -> Result<Page, EventsError> {
         // Subscribed before the first look, so that an append in between wakes.
         let mut head = self.head.subscribe();
         let mut end = std::pin::pin!(tokio::time::sleep(wait.min(LONGEST_WAIT)));
         loop {
             head.mark_unchanged();
-            let events = self.engine.all(after, families.clone(), limit).await?;
-            if !events.is_empty() || wait.is_zero() {
-                return Ok(Page { events });
+            let events = self.log(wanted.clone(), after, Order::Ascending, limit).await?;
+            if !events.events.is_empty() || wait.is_zero() {
+                return Ok(events);
             }
             tokio::select! {
                 () = &mut end => return Ok(Page::default()),

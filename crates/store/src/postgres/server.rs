@@ -5,7 +5,7 @@ use ondol_core::task::{Kind, Tasks};
 use std::time::Duration;
 use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage};
 
-const MIGRATIONS: &[&str] = &[include_str!("v1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql")];
 const OLDEST: u32 = 140_000;
 const CONNECT: Duration = Duration::from_secs(5);
 

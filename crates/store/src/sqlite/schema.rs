@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use std::time::Duration;
 
-const MIGRATIONS: &[&str] = &[include_str!("v1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql")];
 /// Marks the file as Ondol's: the letters `Ondl`.
 const APPLICATION_ID: i64 = 0x4f6e_646c;
 /// How long a statement waits for another program that locks the file, such as a person's `sqlite3`.
