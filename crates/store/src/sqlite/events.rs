@@ -149,7 +149,7 @@ impl Range {
     fn cut(self, mut positions: Vec<i64>, limit: u32) -> Vec<i64> {
         match self.order {
             Order::Ascending => {
-                positions.retain(|position| (self.from + 1..=self.edge).contains(position));
+                positions.retain(|position| self.from < *position && *position <= self.edge);
                 positions.sort_unstable();
             }
             Order::Descending => {

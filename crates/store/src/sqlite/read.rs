@@ -263,7 +263,7 @@ mod tests {
         }
         let waiting = plan(&connection, &due_sql(Table::Delivery));
         assert!(
-            matches!(&waiting[..], [one] if one.contains("state_row_due (name=? AND wake_at<?)")),
+            matches!(&waiting[..], [one] if one.contains("state_row_due (name=? AND wake_at>? AND wake_at<?)")),
             "no sort: {waiting:?}"
         );
     }
