@@ -2,12 +2,13 @@
 
 use crate::envelope::{CloudEvent, check_all};
 use crate::error::EventsError;
+use crate::hops;
 use crate::page::Page;
 use bytes::Bytes;
 use ondol_core::clock::SharedClock;
 use ondol_core::engine::{
-    Append, Appended, Expected, KindInfo, NewEvent, Order, SharedEngine, StoreError, StoredEvent, StreamInfo, Wanted,
-    Write,
+    Append, Appended, Committed, Expected, KindInfo, NewEvent, Order, SharedEngine, StoreError, StoredEvent,
+    StreamInfo, Wanted, Write,
 };
 use ondol_core::id::StreamName;
 use ondol_core::task::{Kind, Tasks};
@@ -102,7 +103,25 @@ impl Streams {
         expected: Expected,
         events: Vec<CloudEvent>,
     ) -> Result<Receipt, EventsError> {
+        let mut events = events;
         check_all(&events)?;
+        hops::count(self, &mut events).await?;
+        let append = Append {
+            stream: stream.clone(),
+            expected,
+            events: self.stamp(events)?,
+        };
+        let committed = self.write(Write {
+            appends: vec![append],
+            ..Write::default()
+        });
+        let places = committed.await?.appended.first().copied();
+        let places = places.ok_or_else(|| StoreError::Broken("an append has no place".into()))?;
+        Ok(places.into())
+    }
+
+    /// The stored form of new events, with the clock's time where the producer named none.
+    pub(crate) fn stamp(&self, events: Vec<CloudEvent>) -> Result<Vec<NewEvent>, EventsError> {
         let at = self.clock.wall();
         let stored = events.into_iter().map(|mut event| {
             event.time.get_or_insert_with(|| at.to_string());
@@ -115,29 +134,22 @@ impl Streams {
                 body: Bytes::from(body),
             })
         });
-        let events = stored.collect::<Result<_, EventsError>>()?;
-        let append = Append {
-            stream: stream.clone(),
-            expected,
-            events,
-        };
-        let commit = self.engine.commit(Write {
-            appends: vec![append],
-            ..Write::default()
-        });
-        let head = self.head.clone();
-        // A task of its own: a caller that goes away while the store syncs must not leave the followers asleep.
+        stored.collect()
+    }
+
+    /// Makes events durable and wakes those who follow.
+    ///
+    /// A task of its own: a caller that goes away while the store syncs must not leave the followers asleep.
+    pub(crate) async fn write(&self, write: Write) -> Result<Committed, EventsError> {
+        let (commit, head) = (self.engine.commit(write), self.head.clone());
         let written = self.tasks.spawn(Kind::Events, async move {
             let committed = commit.await?;
-            let places = committed.appended.first().copied();
-            let places = places.ok_or_else(|| StoreError::Broken("an append has no place".into()))?;
-            head.send_if_modified(|head| {
-                std::mem::replace(head, places.last_position.max(*head)) < places.last_position
-            });
-            Ok::<_, StoreError>(places)
+            let last = committed.appended.iter().map(|places| places.last_position).max();
+            head.send_if_modified(|head| last.is_some_and(|last| std::mem::replace(head, last.max(*head)) < last));
+            Ok::<_, StoreError>(committed)
         });
         match written.await {
-            Ok(Some(outcome)) => Ok(outcome?.into()),
+            Ok(Some(outcome)) => Ok(outcome?),
             _ => Err(StoreError::Unavailable("this process is stopping".into()).into()),
         }
     }
