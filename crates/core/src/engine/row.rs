@@ -24,11 +24,13 @@ pub enum Table {
     Delivery,
     /// One per service whose outbox is relayed: how far.
     Relay,
+    /// Which sagas belong to a flow that is not named after them.
+    Correlation,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Saga,
         Self::Definition,
         Self::StartKey,
@@ -37,6 +39,7 @@ impl Table {
         Self::Subscription,
         Self::Delivery,
         Self::Relay,
+        Self::Correlation,
     ];
 
     /// The number under which an engine stores it; never reused.
@@ -50,6 +53,7 @@ impl Table {
             Self::Subscription => 6,
             Self::Delivery => 7,
             Self::Relay => 8,
+            Self::Correlation => 9,
         }
     }
 }

@@ -196,6 +196,7 @@ pub fn request(key: &str) -> StartRequest {
             ..Auth::default()
         }),
         correlation: None,
+        causation: None,
         traceparent: None,
         wait: Duration::from_secs(5),
     }

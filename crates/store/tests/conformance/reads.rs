@@ -228,7 +228,7 @@ pub async fn the_size_counts_what_is_there(bench: Bench) {
     let size = engine.size().await.expect("reads");
     assert_eq!(
         (size.records, size.events, &size.rows[..]),
-        (1, 2, &[1, 0, 0, 0, 0, 0, 0, 0][..])
+        (1, 2, &[1, 0, 0, 0, 0, 0, 0, 0, 0][..])
     );
     assert!(size.bytes > 0);
 }
