@@ -17,7 +17,8 @@ use ondol_deploy::instance::{TokenKey, console_socket};
 use ondol_deploy::service;
 use ondol_discovery::control::{self, Proxies};
 use ondol_discovery::registry::CONTROLLER_SOCKET;
-use ondol_events::Streams;
+use ondol_events::subscription::Ports as SubscriptionPorts;
+use ondol_events::{Publisher, Streams, Subscriptions};
 use ondol_saga::{Ports as SagaPorts, Sagas, Settings};
 use ondol_telemetry::Red;
 use std::process::ExitCode;
@@ -65,14 +66,23 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         &plan,
         SagaPorts {
             engine: engine.clone(),
-            caller,
+            caller: caller.clone(),
             clock: clock.clone(),
-            entropy,
+            entropy: entropy.clone(),
             tasks: tasks.clone(),
         },
     )
     .await?;
     let streams = Streams::new(engine.clone(), clock.clone(), &tasks);
+    let publisher = Publisher::new(streams.clone());
+    let subscriptions = Subscriptions::new(SubscriptionPorts {
+        engine: engine.clone(),
+        caller,
+        clock: clock.clone(),
+        entropy,
+        tasks: tasks.clone(),
+        head: streams.head(),
+    });
     let (proxies, red) = (Proxies::default(), Arc::new(Mutex::new(Red::default())));
     let snapshots = serve_proxies(&home, &proxies, &red, &tasks)?;
 
@@ -99,6 +109,8 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         deploy: deploy.clone(),
         sagas,
         streams,
+        publisher,
+        subscriptions,
         proxies,
         red,
         tokens,
