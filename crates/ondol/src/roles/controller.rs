@@ -18,7 +18,7 @@ use ondol_deploy::service;
 use ondol_discovery::control::{self, Proxies};
 use ondol_discovery::registry::CONTROLLER_SOCKET;
 use ondol_events::subscription::Ports as SubscriptionPorts;
-use ondol_events::{Publisher, Streams, Subscriptions};
+use ondol_events::{Publisher, Streams, Subscriptions, Topics};
 use ondol_saga::{Ports as SagaPorts, Sagas, Settings};
 use ondol_telemetry::Red;
 use std::process::ExitCode;
@@ -83,6 +83,8 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         tasks: tasks.clone(),
         head: streams.head(),
     });
+    let events = Events { publisher, subscriptions };
+    events.set(&plan).await?;
     let (proxies, red) = (Proxies::default(), Arc::new(Mutex::new(Red::default())));
     let snapshots = serve_proxies(&home, &proxies, &red, &tasks)?;
 
@@ -101,7 +103,7 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         state: home.state(),
         boot: boot.clone(),
         build: !again,
-        watch: args.watch.then(|| reload(&home, &args, &boot, &sagas)),
+        watch: args.watch.then(|| reload(&home, &args, &boot, &sagas, &events)),
         tokens: tokens.clone(),
     };
     let deploy = service::start(config, ports)?;
@@ -109,8 +111,8 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         deploy: deploy.clone(),
         sagas,
         streams,
-        publisher,
-        subscriptions,
+        publisher: events.publisher,
+        subscriptions: events.subscriptions,
         proxies,
         red,
         tokens,
@@ -176,13 +178,32 @@ fn serve_proxies(
     Ok(snapshots)
 }
 
+/// What the manifests' `events:` sets.
+#[derive(Clone)]
+struct Events {
+    publisher: Publisher,
+    subscriptions: Subscriptions,
+}
+
+impl Events {
+    async fn set(&self, plan: &plan::Plan) -> anyhow::Result<()> {
+        self.publisher.set(Topics::new(&plan.published)?);
+        self.subscriptions.set(plan.subscriptions.clone()).await;
+        Ok(())
+    }
+}
+
 /// Reads the manifests again for `--watch`, and keeps the result for the next controller.
-fn reload(home: &Home, args: &RoleArgs, boot: &BootId, sagas: &Sagas) -> service::Reload {
-    let (home, only, boot, sagas) = (home.clone(), args.only.clone(), boot.clone(), sagas.clone());
+fn reload(home: &Home, args: &RoleArgs, boot: &BootId, sagas: &Sagas, events: &Events) -> service::Reload {
+    let (home, only, boot) = (home.clone(), args.only.clone(), boot.clone());
+    let (sagas, events) = (sagas.clone(), events.clone());
     let runtime = tokio::runtime::Handle::current();
     Box::new(move || {
         let plan = plan::read(&home, &only).map_err(|error| format!("{error:#}"))?;
         plan::keep(&home, &boot, &plan).map_err(|error| format!("{error:#}"))?;
+        runtime
+            .block_on(events.set(&plan))
+            .map_err(|error| format!("{error:#}"))?;
         runtime
             .block_on(sagas.set_definitions(plan.sagas))
             .map_err(|error| error.to_string())?;
