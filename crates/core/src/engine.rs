@@ -152,7 +152,7 @@ pub trait Engine: Send + Sync + 'static {
 
     /// The event log, at most `limit` events: ascending after position `from`, descending before it, itself excluded
     /// (so descending from `u64::MAX` begins with the newest). Goes along an index whatever is wanted: the cost does not
-    /// grow with the events that are not.
+    /// grow with the events that are not; a selector with both parts goes along its type.
     fn events(
         &self,
         wanted: Wanted,

@@ -112,7 +112,7 @@ async fn check(engine: &SharedEngine, progress: &[Progress]) -> Result<Vec<u64>,
             return Err(format!("writer {writer}: its records are {numbers:?}"));
         }
         let events = engine
-            .stream(stream(&format!("w{writer}-x")), 0, 10_000)
+            .stream(stream(&format!("w{writer}-x")), 0, Order::Ascending, 10_000)
             .await
             .map_err(text)?;
         let row = engine

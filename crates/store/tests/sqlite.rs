@@ -325,7 +325,7 @@ async fn a_full_file_system_refuses_cleanly_and_the_store_goes_on_when_space_ret
         engine.commit(create("more", &"x".repeat(5_000))).await,
         Err(StoreError::Full)
     ));
-    let rows = async |engine: &ondol_core::engine::SharedEngine| {
+    let rows = async |engine: &SharedEngine| {
         engine
             .rows(Table::Saga, RowFilter::default(), Order::Ascending, None, 10_000)
             .await
