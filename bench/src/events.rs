@@ -35,11 +35,10 @@ store: sqlite:ondol.db
 
 const SERVICE: &str = r#"service: publisher
 run: PROGRAM publisher
-timeout: 10m
 routes:
   - name: publish
     match: { path: / }
-    policy: { timeout: 10m }
+    timeout: 10m
 events: { publishes: [bench.happened.v1] }
 "#;
 
