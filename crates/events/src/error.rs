@@ -102,6 +102,18 @@ impl EventsError {
         }
     }
 
+    /// The one event that is to blame, of a batch that would go without it.
+    pub(crate) const fn index(&self) -> Option<usize> {
+        match self {
+            Self::Invalid { index, .. }
+            | Self::NotPublished { index, .. }
+            | Self::Schema { index, .. }
+            | Self::Conflict { index, .. }
+            | Self::TooDeep { index, .. } => Some(*index),
+            _ => None,
+        }
+    }
+
     /// Whether the same call may be made again.
     pub const fn retry(&self) -> Retry {
         match self {

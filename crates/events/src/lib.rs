@@ -5,7 +5,7 @@
 //! - `streams.rs`: the handle [`Streams`]: append, read a stream, follow everything; `hops.rs`: chains of causes end.
 //! - `config.rs`, `topics.rs`: who publishes which types; `publish.rs`: the handle [`Publisher`].
 //! - `page.rs`: what a read gives, and how it is written as JSON without reading it again.
-//! - `subscription/`: events delivered to services, [`Subscriptions`].
+//! - `subscription/`: events delivered to services, [`Subscriptions`]; `relay/`: rows of their outboxes, published.
 //!
 //! Shapes on the wire: an append takes `application/cloudevents-batch+json` (an array) or one
 //! `application/cloudevents+json`, and answers [`Receipt`]; a read answers an array of CloudEvents, each with the extra
@@ -16,7 +16,7 @@
 //! - A published event is idempotent by its id; a batch is published whole or not at all.
 //! - A follower that asks after the last position it has seen misses nothing and sees nothing twice.
 //!
-//! Not here: HTTP (`ondol-api`), outbox, relay, projections.
+//! Not here: HTTP (`ondol-api`), projections.
 
 mod binary;
 pub mod config;
@@ -26,6 +26,7 @@ mod error;
 mod hops;
 mod page;
 mod publish;
+pub mod relay;
 mod streams;
 pub mod subscription;
 mod topics;
