@@ -2,7 +2,7 @@
 
 use crate::problem::{self, Problem};
 use crate::state::Api;
-use crate::{flows, guard, metrics, sagas, subscriptions, system, topics};
+use crate::{flows, guard, metrics, outboxes, sagas, subscriptions, system, topics};
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
 use axum::{Json, Router, middleware};
@@ -39,6 +39,7 @@ const MAX_BODY: usize = 1 << 20;
         topics::all,
         topics::event,
         flows::flow,
+        outboxes::list,
         subscriptions::list,
         subscriptions::show,
         subscriptions::act,
@@ -79,6 +80,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/all", get(topics::all))
         .route("/v1/events/{id}", get(topics::event))
         .route("/v1/flows/{correlation}", get(flows::flow))
+        .route("/v1/outboxes", get(outboxes::list))
         .route("/v1/subscriptions", get(subscriptions::list))
         .route("/v1/subscriptions/{name}", get(subscriptions::show))
         .route("/v1/subscriptions/{name}/actions", post(subscriptions::act))

@@ -11,6 +11,7 @@ mod events;
 mod flows;
 mod guard;
 mod metrics;
+mod outboxes;
 mod problem;
 mod pulls;
 mod sagas;

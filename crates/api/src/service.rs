@@ -5,6 +5,7 @@
 //! request comes from the gateway, which strips every `Ondol-*` header from outside and sends nothing here but starts.
 
 use crate::events::{self, AllQuery, ReadQuery};
+use crate::outboxes;
 use crate::problem::{self, Answer, Problem};
 use crate::pulls;
 use crate::state::Api;
@@ -39,6 +40,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/streams/{name}", get(read))
         .route("/v1/all", get(all))
         .route("/v1/events", post(publish))
+        .route("/v1/outbox", get(outboxes::own))
         .merge(pulls::routes())
         .fallback(|| async { Problem::not_found("there is nothing at this path of the service API") })
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -119,7 +121,10 @@ async fn all(State(api): State<Api>, Query(query): Query<AllQuery>, headers: Hea
 async fn publish(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Answer<Response> {
     let service = caller(&api, &headers)?;
     let events = CloudEvent::read_request(&headers, &body)?;
-    let published = api.publisher.publish(&service.service, &Context::of(&headers), events).await?;
+    let published = api
+        .publisher
+        .publish(&service.service, &Context::of(&headers), events)
+        .await?;
     Ok((StatusCode::CREATED, axum::Json(json!({ "events": published }))).into_response())
 }
 

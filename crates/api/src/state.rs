@@ -4,6 +4,7 @@ use ondol_core::clock::SharedClock;
 use ondol_deploy::Deploy;
 use ondol_deploy::instance::TokenKey;
 use ondol_discovery::control::Proxies;
+use ondol_events::relay::Relays;
 use ondol_events::{Publisher, Streams, Subscriptions};
 use ondol_saga::Sagas;
 use ondol_telemetry::Red;
@@ -22,6 +23,8 @@ pub struct Api {
     pub publisher: Publisher,
     /// Events delivered to services.
     pub subscriptions: Subscriptions,
+    /// Outboxes of services, published.
+    pub relays: Relays,
     /// What proxies say.
     pub proxies: Proxies,
     /// What proxies counted.

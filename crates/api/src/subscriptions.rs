@@ -1,4 +1,5 @@
-//! Subscriptions for operators: where each stands, its dead letters, and what may be done about them.
+//! Subscriptions for operators: where each stands, its dead letters, and what may be done about them. The dead letters of an
+//! outbox are seen and acted on here too, under `SERVICE.outbox`; there a position is the row's `seq`.
 
 use crate::problem::{Answer, Problem};
 use crate::sagas::OPERATOR;
@@ -108,6 +109,10 @@ pub(crate) async fn keys(
     Query(query): Query<KeysQuery>,
 ) -> Answer<Json<Keys>> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    if let Some(owner) = api.relays.owner(&name) {
+        let keys = api.relays.keys(owner, query.state, query.after, limit).await?;
+        return Ok(Json(Keys { keys }));
+    }
     let keys = api
         .subscriptions
         .keys(&name, query.state, query.after.as_deref(), limit)
@@ -123,7 +128,10 @@ pub(crate) async fn key(
     State(api): State<Api>,
     Path((name, key)): Path<(SubscriptionName, String)>,
 ) -> Answer<Json<KeyDetails>> {
-    Ok(Json(api.subscriptions.key(&name, &key).await?))
+    Ok(Json(match api.relays.owner(&name) {
+        Some(owner) => api.relays.key(owner, &key).await?,
+        None => api.subscriptions.key(&name, &key).await?,
+    }))
 }
 
 /// `{"keys": ["order-1"], "type": "…", "rate": 50, "dry_run": true, "reason": "…"}`.
@@ -162,7 +170,11 @@ pub(crate) async fn redrive(
         rate,
         dry_run,
     };
-    Ok(Json(api.subscriptions.redrive(&name, request, operator(reason)).await?))
+    let act = operator(reason);
+    Ok(Json(match api.relays.owner(&name) {
+        Some(owner) => api.relays.redrive(owner, request, act).await?,
+        None => api.subscriptions.redrive(&name, request, act).await?,
+    }))
 }
 
 /// `{"action": "edit", "position": 7, "data": {…}, "reason": "…"}`.
@@ -211,8 +223,10 @@ pub(crate) async fn act_on_key(
         (KeyActionName::Skip, None) => KeyAction::Skip { position },
         _ => return Err(Problem::bad_request("data: `edit` needs it, `skip` does not take it")),
     };
-    api.subscriptions
-        .act_on_key(&name, &key, action, operator(reason))
-        .await?;
+    let act = operator(reason);
+    match api.relays.owner(&name) {
+        Some(owner) => api.relays.act_on_key(owner, &key, action, act).await?,
+        None => api.subscriptions.act_on_key(&name, &key, action, act).await?,
+    }
     Ok(Json(Acted { key, position }))
 }

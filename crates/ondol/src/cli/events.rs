@@ -30,6 +30,8 @@ enum What {
     },
     /// Who gets which events, and how far each is.
     Subscriptions,
+    /// Outboxes: how far each is relayed, and what waits for a person.
+    Outboxes,
     /// Everything that one correlation id ties together, as a tree.
     Flow {
         /// The correlation id; for a saga that began by itself its own id.
@@ -54,6 +56,7 @@ pub(crate) fn run(home: &Home, args: Args, json: bool) -> anyhow::Result<ExitCod
     match args.what {
         What::List => list(&admin, json),
         What::Subscriptions => super::subscriptions::list(&admin, json),
+        What::Outboxes => super::outboxes::list(&admin, json),
         What::Tail(tail) => follow(&admin, &tail, json),
         What::Show { id } => one(&admin, &id, json),
         What::Flow { id } => flow(&admin, &id, json),

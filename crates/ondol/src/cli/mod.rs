@@ -11,6 +11,7 @@ mod explain;
 mod init;
 mod logs;
 mod look;
+mod outboxes;
 mod saga;
 mod scale;
 mod schema;

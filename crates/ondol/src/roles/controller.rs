@@ -17,6 +17,7 @@ use ondol_deploy::instance::{TokenKey, console_socket};
 use ondol_deploy::service;
 use ondol_discovery::control::{self, Proxies};
 use ondol_discovery::registry::CONTROLLER_SOCKET;
+use ondol_events::relay::{Ports as RelayPorts, Relays};
 use ondol_events::subscription::Ports as SubscriptionPorts;
 use ondol_events::{Publisher, Streams, Subscriptions, Topics};
 use ondol_saga::{Ports as SagaPorts, Sagas, Settings};
@@ -79,11 +80,22 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         engine: engine.clone(),
         caller,
         clock: clock.clone(),
-        entropy,
+        entropy: entropy.clone(),
         tasks: tasks.clone(),
         head: streams.head(),
     });
-    let events = Events { publisher, subscriptions };
+    let relays = Relays::new(RelayPorts {
+        engine: engine.clone(),
+        publisher: publisher.clone(),
+        clock: clock.clone(),
+        entropy,
+        tasks: tasks.clone(),
+    });
+    let events = Events {
+        publisher,
+        subscriptions,
+        relays,
+    };
     events.set(&plan).await?;
     let (proxies, red) = (Proxies::default(), Arc::new(Mutex::new(Red::default())));
     let snapshots = serve_proxies(&home, &proxies, &red, &tasks)?;
@@ -113,6 +125,7 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         streams,
         publisher: events.publisher,
         subscriptions: events.subscriptions,
+        relays: events.relays,
         proxies,
         red,
         tokens,
@@ -178,17 +191,19 @@ fn serve_proxies(
     Ok(snapshots)
 }
 
-/// What the manifests' `events:` sets.
+/// What the manifests' `events:` and `outbox:` set. Types first: a row of one that is not declared is a dead letter.
 #[derive(Clone)]
 struct Events {
     publisher: Publisher,
     subscriptions: Subscriptions,
+    relays: Relays,
 }
 
 impl Events {
     async fn set(&self, plan: &plan::Plan) -> anyhow::Result<()> {
         self.publisher.set(Topics::new(&plan.published)?);
         self.subscriptions.set(plan.subscriptions.clone()).await;
+        self.relays.set(plan.outboxes.clone()).await;
         Ok(())
     }
 }

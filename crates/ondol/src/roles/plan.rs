@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use ondol_core::id::{BootId, ServiceName};
 use ondol_deploy::config::SystemPlan;
 use ondol_events::config::PublishedType;
+use ondol_events::relay::config::Outbox;
 use ondol_events::subscription::Subscription;
 use ondol_manifest::OsEnv;
 use ondol_saga::config::Definition;
@@ -23,6 +24,8 @@ pub(super) struct Plan {
     pub(super) published: Vec<PublishedType>,
     #[serde(default)]
     pub(super) subscriptions: Vec<Subscription>,
+    #[serde(default)]
+    pub(super) outboxes: Vec<Outbox>,
 }
 
 /// The form on disk; mode 0600, since connection strings are in it.
@@ -75,6 +78,7 @@ pub(super) fn read(home: &Home, only: &[ServiceName]) -> anyhow::Result<Plan> {
         sagas: lowered.sagas,
         published: lowered.published,
         subscriptions: lowered.subscriptions,
+        outboxes: lowered.outboxes,
     };
     if !only.is_empty() {
         reduce(&mut plan, only);
@@ -112,4 +116,5 @@ fn reduce(plan: &mut Plan, only: &[ServiceName]) {
     plan.sagas.retain(|saga| kept.contains(&saga.owner));
     plan.published.retain(|kind| kept.contains(&kind.publisher));
     plan.subscriptions.retain(|one| kept.contains(&one.name.service));
+    plan.outboxes.retain(|one| kept.contains(&one.service));
 }

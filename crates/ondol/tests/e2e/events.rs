@@ -206,7 +206,8 @@ fn a_stream_of_server_sent_events_goes_on_where_it_was_left() {
 
 #[test]
 fn what_belongs_together_is_one_graph() {
-    let saga = "saga: sell\nsteps:\n  - pay: { call: \"PUT shop/part/pay/{saga.id}\", body: { how: [] }, pivot: true }\n";
+    let saga =
+        "saga: sell\nsteps:\n  - pay: { call: \"PUT shop/part/pay/{saga.id}\", body: { how: [] }, pivot: true }\n";
     let shop = format!(
         "{}\nsagas: [sell.saga.yaml]\nroutes: [{{ name: sell, match: {{ path: /sell }}, start: {{ saga: sell, wait: 20s, key: optional }} }}]",
         SHOP[0].1
