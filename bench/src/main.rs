@@ -2,9 +2,10 @@
 //!
 //! - `load`: customers at a steady rate against a running shop
 //! - `torture`: the same while everything is killed at random, then the shop's laws
-//! - `sagas`, `first-order`, `memory`: the figures of `docs/performance.md`
+//! - `sagas`, `events`, `first-order`, `memory`: the figures of `docs/performance.md`
 //! - shared: `http.rs` (client), `system.rs` (a system of its own), `shop.rs` (a customer), `laws.rs` (the six laws)
 
+mod events;
 mod first_order;
 mod http;
 mod laws;
@@ -12,6 +13,7 @@ mod load;
 mod memory;
 mod participant;
 mod postgres;
+mod publisher;
 mod random;
 mod sagas;
 mod shop;
@@ -33,6 +35,8 @@ enum Cli {
     Torture(torture::Args),
     /// Two-step sagas per second.
     Sagas(sagas::Args),
+    /// Published events per second, and a restart over a million of them.
+    Events(events::Args),
     /// From `ondol up` to the first confirmed order.
     FirstOrder(first_order::Args),
     /// The idle roles' memory.
@@ -42,12 +46,16 @@ enum Cli {
     /// A participant that keeps nothing; `sagas` starts it.
     #[command(hide = true)]
     Participant,
+    /// A service that publishes what it is told to; `events` starts it.
+    #[command(hide = true)]
+    Publisher,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli {
         Cli::Participant => participant::run(),
+        Cli::Publisher => publisher::run(),
         other => tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -69,9 +77,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Cli::Load(args) => load::run(args).await,
         Cli::Torture(args) => torture::run(args).await,
         Cli::Sagas(args) => sagas::run(args).await,
+        Cli::Events(args) => events::run(args).await,
         Cli::FirstOrder(args) => first_order::run(args).await,
         Cli::Memory(args) => memory::run(args).await,
         Cli::WithShop(args) => with_shop::run(args).await,
-        Cli::Participant => Ok(()),
+        Cli::Participant | Cli::Publisher => Ok(()),
     }
 }

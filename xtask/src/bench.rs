@@ -6,10 +6,14 @@ use anyhow::bail;
 use std::process::Command;
 
 /// Each with what it measures.
-const BENCHES: [(&str, &str); 3] = [
+const BENCHES: [(&str, &str); 4] = [
     (
         "sagas",
         "two-step sagas per second, started by HTTP, each step through the proxy",
+    ),
+    (
+        "events",
+        "durable publishes by HTTP, one by one and in batches; size and restart with a million stored events",
     ),
     (
         "first-order",

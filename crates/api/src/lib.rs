@@ -8,13 +8,19 @@
 
 pub mod admin;
 mod events;
+mod flows;
 mod guard;
 mod metrics;
+mod outboxes;
 mod problem;
+mod pulls;
 mod sagas;
 pub mod serve;
 pub mod service;
+mod sse;
 mod state;
+mod subscriptions;
 mod system;
+mod topics;
 
 pub use state::Api;

@@ -6,6 +6,8 @@ use axum::extract::State;
 use http::header;
 use ondol_core::engine::{StoreSize, Table};
 use ondol_core::wire::supervision::Phase;
+use ondol_events::subscription::phase::Mode;
+use ondol_events::subscription::view::View;
 use ondol_saga::query::Stats;
 use ondol_telemetry::exposition::{self, Page};
 use std::sync::PoisonError;
@@ -19,6 +21,8 @@ pub(crate) async fn metrics(State(api): State<Api>) -> Answer<([(header::HeaderN
     let stats = api.sagas.stats().await?;
     sagas(&mut page, &stats);
     store(&mut page, &stats.store);
+    subscriptions(&mut page, &api).await;
+    outboxes(&mut page, &api);
     Ok((
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
         page.finish(),
@@ -107,6 +111,94 @@ fn sagas(page: &mut Page, stats: &Stats) {
         ),
     ] {
         page.family(name, "counter", help).sample(name, &[], value);
+    }
+}
+
+/// Labels are names of the manifests and words of the platform: as many as were declared.
+async fn subscriptions(page: &mut Page, api: &Api) {
+    let views = api.subscriptions.list().await;
+    let gauges: [(&str, &str, fn(&View) -> u64); 4] = [
+        (
+            "ondol_subscription_lag_events",
+            "Events of the log that it has not passed.",
+            |view| view.lag,
+        ),
+        ("ondol_subscription_in_flight", "Events under way.", |view| {
+            view.in_flight as u64
+        }),
+        ("ondol_subscription_parked_events", "Events of parked keys.", |view| {
+            view.parked_events as u64
+        }),
+        (
+            "ondol_subscription_running",
+            "1 while it runs; 0 while it is full, waiting, misconfigured or paused.",
+            |view| u64::from(view.state == Mode::Running),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        page.family(name, "gauge", help);
+        for view in &views {
+            page.sample(name, &[("subscription", &view.name)], value(view));
+        }
+    }
+    page.family(
+        "ondol_subscription_full",
+        "gauge",
+        "1 while dead letters keep it from reading on.",
+    );
+    for view in &views {
+        let full = u8::from(view.state == Mode::Full);
+        page.sample("ondol_subscription_full", &[("subscription", &view.name)], full);
+    }
+    page.family("ondol_subscription_keys", "gauge", "Keys whose events wait, by state.");
+    for view in &views {
+        for (state, keys) in [
+            ("retrying", view.retrying_keys),
+            ("parked", view.parked_keys),
+            ("delayed", view.delayed_keys),
+        ] {
+            let labels = [("subscription", view.name.as_str()), ("state", state)];
+            page.sample("ondol_subscription_keys", &labels, keys);
+        }
+    }
+    page.family("ondol_subscription_delivered_total", "counter", "Events acknowledged.");
+    for view in &views {
+        page.sample(
+            "ondol_subscription_delivered_total",
+            &[("subscription", &view.name)],
+            view.delivered,
+        );
+    }
+    page.family(
+        "ondol_subscription_attempts_total",
+        "counter",
+        "Attempts by what they came to, of this controller.",
+    );
+    for (name, outcomes) in api.subscriptions.outcomes() {
+        for (outcome, count) in outcomes {
+            let labels = [("subscription", name.as_str()), ("outcome", outcome)];
+            page.sample("ondol_subscription_attempts_total", &labels, count);
+        }
+    }
+}
+
+fn outboxes(page: &mut Page, api: &Api) {
+    let figures = api.relays.figures();
+    page.family(
+        "ondol_outbox_published_total",
+        "counter",
+        "Rows published as events, by this controller.",
+    );
+    for (service, published, _) in &figures {
+        page.sample("ondol_outbox_published_total", &[("service", service)], published);
+    }
+    page.family(
+        "ondol_outbox_poisoned_rows",
+        "gauge",
+        "Rows that wait for a person, and those behind them.",
+    );
+    for (service, _, held) in &figures {
+        page.sample("ondol_outbox_poisoned_rows", &[("service", service)], held);
     }
 }
 

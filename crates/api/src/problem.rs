@@ -6,6 +6,7 @@ use ondol_core::engine::StoreError;
 use ondol_core::error::ErrorCode;
 use ondol_deploy::handle::Refused;
 use ondol_events::EventsError;
+use ondol_events::subscription::SubscriptionError;
 use ondol_saga::SagaError;
 use serde_json::json;
 
@@ -46,6 +47,11 @@ impl Problem {
     /// 403.
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, ErrorCode::new("AP-003"), detail)
+    }
+
+    /// 500: a stored event that is no JSON any more.
+    pub fn unreadable(id: &str, error: &serde_json::Error) -> Self {
+        Self::store(&StoreError::Broken(format!("event {id:?}: {error}")))
     }
 
     /// 404.
@@ -105,7 +111,25 @@ impl From<EventsError> for Problem {
     fn from(error: EventsError) -> Self {
         match &error {
             EventsError::Store(inner) => Self::store(inner),
+            EventsError::NotPublished { .. } => Self::new(StatusCode::FORBIDDEN, error.code(), error.to_string()),
+            EventsError::Conflict { .. } => Self::new(StatusCode::CONFLICT, error.code(), error.to_string()),
+            EventsError::Schema { .. } | EventsError::TooDeep { .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), error.to_string())
+            }
             _ => Self::new(StatusCode::BAD_REQUEST, error.code(), error.to_string()),
+        }
+    }
+}
+
+impl From<SubscriptionError> for Problem {
+    fn from(error: SubscriptionError) -> Self {
+        if let SubscriptionError::Store(error) = &error {
+            return Self::store(error);
+        }
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self {
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
+            ..Self::new(status, error.code(), error.to_string())
         }
     }
 }

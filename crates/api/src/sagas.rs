@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use std::time::Duration;
 
 /// Who acts through the admin API; one token, so one name in the audit.
-const OPERATOR: &str = "operator";
+pub(crate) const OPERATOR: &str = "operator";
 
 /// `GET /v1/sagas?…`.
 #[derive(Deserialize)]
@@ -109,6 +109,7 @@ pub(crate) async fn start(State(api): State<Api>, Json(start): Json<Start>) -> A
         body: Bytes::copy_from_slice(start.input.get().as_bytes()),
         auth: None,
         correlation: None,
+        causation: None,
         traceparent: None,
         wait: wait.map_err(|error| Problem::bad_request(format!("wait: {error}")))?,
     };

@@ -5,22 +5,26 @@
 //! request comes from the gateway, which strips every `Ondol-*` header from outside and sends nothing here but starts.
 
 use crate::events::{self, AllQuery, ReadQuery};
+use crate::outboxes;
 use crate::problem::{self, Answer, Problem};
+use crate::pulls;
 use crate::state::Api;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use ondol_core::id::{RouteName, SagaName, ServiceName, StreamName};
 use ondol_core::unit::parse_duration;
 use ondol_core::wire::proxy::Action;
 use ondol_deploy::config::ServicePlan;
+use ondol_events::{CloudEvent, Context};
 use ondol_saga::record::Auth;
 use ondol_saga::start::scope;
 use ondol_saga::{StartAnswer, StartRequest};
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 use std::time::Duration;
 
@@ -35,6 +39,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/streams/{name}/events", post(append))
         .route("/v1/streams/{name}", get(read))
         .route("/v1/all", get(all))
+        .route("/v1/events", post(publish))
+        .route("/v1/outbox", get(outboxes::own))
+        .merge(pulls::routes())
         .fallback(|| async { Problem::not_found("there is nothing at this path of the service API") })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::map_response(problem::complete))
@@ -46,7 +53,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// The service that calls, proved by its token.
-fn caller(api: &Api, headers: &HeaderMap) -> Answer<ServicePlan> {
+pub(crate) fn caller(api: &Api, headers: &HeaderMap) -> Answer<ServicePlan> {
     let edge = text(headers, "ondol-caller").ok_or_else(|| Problem::forbidden("this path is for services"))?;
     let token = text(headers, "authorization").and_then(|value| value.strip_prefix("Bearer "));
     let token = token.ok_or_else(|| Problem::unauthorized("send `Authorization: Bearer $ONDOL_TOKEN`"))?;
@@ -74,7 +81,8 @@ fn plan(api: &Api, service: &ServiceName) -> Option<ServicePlan> {
 /// The stream, if the service owns its family.
 fn owned(service: &ServicePlan, stream: &str) -> Answer<StreamName> {
     let stream = StreamName::new(stream).map_err(|error| Problem::bad_request(error.to_string()))?;
-    if service.streams.iter().any(|family| family == stream.family()) {
+    let topic = stream.family() == ondol_events::FAMILY;
+    if !topic && service.streams.iter().any(|family| family == stream.family()) {
         return Ok(stream);
     }
     let (name, family) = (&service.service, stream.family());
@@ -103,10 +111,21 @@ async fn read(
     events::read(&api.streams, &stream, &query).await
 }
 
-/// Only events of the service's own families.
+/// Only events that the service may see: of its own families, and of types that it publishes or subscribes to.
 async fn all(State(api): State<Api>, Query(query): Query<AllQuery>, headers: HeaderMap) -> Answer<Response> {
     let service = caller(&api, &headers)?;
-    events::all(&api.streams, Some(service.streams), &query).await
+    let view = events::View::of(&api, &service);
+    events::all(&api.streams, &view, &query, &headers).await
+}
+
+async fn publish(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Answer<Response> {
+    let service = caller(&api, &headers)?;
+    let events = CloudEvent::read_request(&headers, &body)?;
+    let published = api
+        .publisher
+        .publish(&service.service, &Context::of(&headers), events)
+        .await?;
+    Ok((StatusCode::CREATED, axum::Json(json!({ "events": published }))).into_response())
 }
 
 /// `POST /v1/sagas`.
@@ -131,6 +150,7 @@ async fn start_by_service(State(api): State<Api>, headers: HeaderMap, body: Byte
         )));
     }
     let wait = start.wait.as_deref().map_or(Ok(Duration::ZERO), parse_duration);
+    let context = Context::of(&headers);
     let request = StartRequest {
         saga: start.saga,
         scope: scope(&["service", service.service.as_str()]),
@@ -138,8 +158,9 @@ async fn start_by_service(State(api): State<Api>, headers: HeaderMap, body: Byte
         key_required: true,
         body: Bytes::copy_from_slice(start.input.get().as_bytes()),
         auth: None,
-        correlation: correlation(&headers),
-        traceparent: text(&headers, "traceparent").map(Into::into),
+        correlation: context.correlation,
+        causation: context.causation,
+        traceparent: context.traceparent,
         wait: wait.map_err(|error| Problem::bad_request(format!("wait: {error}")))?,
     };
     Ok(respond(api.sagas.start(request).await))
@@ -172,6 +193,7 @@ async fn start_by_route(
     let (issuer, subject) = auth
         .as_ref()
         .map_or(("", ""), |auth| (auth.issuer.as_str(), auth.subject.as_str()));
+    let context = Context::of(&headers);
     let request = StartRequest {
         saga: saga.clone(),
         scope: scope(&["route", issuer, subject, route.as_str()]),
@@ -179,8 +201,9 @@ async fn start_by_route(
         key_required: *key_required,
         body,
         auth: auth.clone(),
-        correlation: correlation(&headers),
-        traceparent: text(&headers, "traceparent").map(Into::into),
+        correlation: context.correlation,
+        causation: context.causation,
+        traceparent: context.traceparent,
         wait: Duration::from_millis(*wait_ms),
     };
     Ok(respond(api.sagas.start(request).await))
@@ -214,16 +237,6 @@ fn verified(headers: &HeaderMap) -> Auth {
     }
 }
 
-/// The `correlation-id` member of W3C baggage.
-fn correlation(headers: &HeaderMap) -> Option<String> {
-    let members = text(headers, "baggage")?.split(',');
-    let pairs = members.filter_map(|member| member.split(';').next()?.split_once('='));
-    let mut found = pairs
-        .filter(|(name, _)| name.trim() == "correlation-id")
-        .map(|(_, value)| value.trim().to_owned());
-    found.next().filter(|id| !id.is_empty() && id.len() <= 200)
-}
-
 fn respond(answer: StartAnswer) -> Response {
     (answer.status, answer.headers, answer.body).into_response()
 }
@@ -231,18 +244,6 @@ fn respond(answer: StartAnswer) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_correlation_id_comes_from_baggage() {
-        let with = |text: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("baggage", text.parse().expect("header"));
-            correlation(&headers)
-        };
-        assert_eq!(with("a=b, correlation-id = c-1;ttl=4 ,x=y"), Some("c-1".into()));
-        assert_eq!(with("a=b"), None);
-        assert_eq!(with("correlation-id="), None);
-    }
 
     #[test]
     fn a_key_that_cannot_be_read_is_refused_and_not_taken_for_none() {

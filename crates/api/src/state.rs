@@ -4,7 +4,8 @@ use ondol_core::clock::SharedClock;
 use ondol_deploy::Deploy;
 use ondol_deploy::token::TokenKey;
 use ondol_discovery::control::Proxies;
-use ondol_events::Streams;
+use ondol_events::relay::Relays;
+use ondol_events::{Publisher, Streams, Subscriptions};
 use ondol_saga::Sagas;
 use ondol_telemetry::Red;
 use std::sync::{Arc, Mutex};
@@ -18,6 +19,12 @@ pub struct Api {
     pub sagas: Sagas,
     /// Event streams.
     pub streams: Streams,
+    /// Published types, and publishing.
+    pub publisher: Publisher,
+    /// Events delivered to services.
+    pub subscriptions: Subscriptions,
+    /// Outboxes of services, published.
+    pub relays: Relays,
     /// What proxies say.
     pub proxies: Proxies,
     /// What proxies counted.

@@ -9,65 +9,20 @@
 //! - Due work is a row's `wake_at`; there is no second queue.
 //! - An unmet [`Guard`] or [`Expected`] refuses its own write only, never its neighbours in the batch.
 
+mod error;
+mod event;
+mod row;
+
+pub use error::StoreError;
+pub use event::{Append, Appended, Expected, KindInfo, NewEvent, Pattern, Selector, StoredEvent, StreamInfo, Wanted};
+pub use row::{Row, RowFilter, Table};
+
 use crate::BoxFuture;
 use crate::clock::Timestamp;
-use crate::error::{ErrorCode, Retry};
 use crate::id::StreamName;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::sync::Arc;
-
-/// A family of rows. The set is closed, so that nothing user-given names a table.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Table {
-    /// One per saga.
-    Saga,
-    /// Saga definitions by hash.
-    Definition,
-    /// Start keys of sagas: scope and key → saga and body hash.
-    StartKey,
-    /// What operators did.
-    Audit,
-    /// Operators' settings, such as the scale of a service.
-    Setting,
-}
-
-impl Table {
-    /// Every table.
-    pub const ALL: [Self; 5] = [Self::Saga, Self::Definition, Self::StartKey, Self::Audit, Self::Setting];
-
-    /// The number under which an engine stores it; never reused.
-    pub const fn number(self) -> i16 {
-        match self {
-            Self::Saga => 1,
-            Self::Definition => 2,
-            Self::StartKey => 3,
-            Self::Audit => 4,
-            Self::Setting => 5,
-        }
-    }
-}
-
-/// One row of state.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Row {
-    /// Unique in its table; at most 512 bytes.
-    pub key: String,
-    /// The machine's state, for lists: `running`, `stuck`. At most 64 bytes.
-    pub state: String,
-    /// What kind of thing, for lists: a saga's definition. At most 128 bytes.
-    pub name: String,
-    /// A third label for lists: the step a saga is at. At most 128 bytes.
-    pub detail: String,
-    /// When somebody must look at it again; `None`: nothing is due.
-    pub wake_at: Option<Timestamp>,
-    /// When it was last changed.
-    pub updated_at: Timestamp,
-    /// The whole state, in a form its room versions. At most 4 MiB.
-    pub body: Bytes,
-}
 
 /// A record of the append-only log: what happened to `subject`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -96,6 +51,8 @@ pub struct StoredRecord {
 pub enum Guard {
     /// The table has no such key; else [`StoreError::Exists`] gives the row that is there.
     Absent(Table, String),
+    /// No event id of this write is known, not even the first of an append; else [`StoreError::IdInUse`].
+    NewIds,
 }
 
 /// A change to one row.
@@ -105,82 +62,6 @@ pub enum RowOp {
     Put(Table, Row),
     /// Take away; nothing happens when it is not there.
     Delete(Table, String),
-}
-
-/// The revision that a stream must have for an append.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Expected {
-    /// Whatever it has.
-    Any,
-    /// It must not exist.
-    NoStream,
-    /// It must exist.
-    Exists,
-    /// Its last event's revision; the first event has revision 0.
-    Revision(u64),
-}
-
-impl fmt::Display for Expected {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any => out.write_str("any revision"),
-            Self::NoStream => out.write_str("that it does not exist"),
-            Self::Exists => out.write_str("that it exists"),
-            Self::Revision(revision) => write!(out, "revision {revision}"),
-        }
-    }
-}
-
-/// An event to append.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NewEvent {
-    /// Unique in the whole store; an append whose first id is known is a duplicate.
-    pub id: String,
-    /// Such as `order.placed`.
-    pub kind: String,
-    /// When, by the writer's clock.
-    pub at: Timestamp,
-    /// The CloudEvent's data and extensions, in a form `ondol-events` versions. At most 1 MiB.
-    pub body: Bytes,
-}
-
-/// Events for one stream.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Append {
-    /// Which stream.
-    pub stream: StreamName,
-    /// What revision it must have. Looked at only when the batch is no duplicate.
-    pub expected: Expected,
-    /// From 1 to 1,000 events.
-    pub events: Vec<NewEvent>,
-}
-
-/// Where an append went.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Appended {
-    /// Of the first event.
-    pub first_revision: u64,
-    /// Of the last event.
-    pub last_revision: u64,
-    /// Position of the first event in the one event log.
-    pub first_position: u64,
-    /// Position of the last event.
-    pub last_position: u64,
-    /// The first id was known: nothing was written, the places are those of the first time.
-    pub duplicate: bool,
-}
-
-/// A stored event.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct StoredEvent {
-    /// Its place in the one event log, dense, from 1.
-    pub position: u64,
-    /// Its stream.
-    pub stream: StreamName,
-    /// Its place in the stream, from 0.
-    pub revision: u64,
-    /// What was appended.
-    pub event: NewEvent,
 }
 
 /// One atomic change.
@@ -205,21 +86,6 @@ pub struct Committed {
     pub appended: Vec<Appended>,
 }
 
-/// Which rows a list wants. All set fields must match.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct RowFilter {
-    /// Rows in this state.
-    pub state: Option<String>,
-    /// Rows of this name.
-    pub name: Option<String>,
-    /// Rows with this detail.
-    pub detail: Option<String>,
-    /// Only rows with a `wake_at`.
-    pub awake: bool,
-    /// Only rows whose `wake_at` is this moment or an earlier one. Still by key, so that a list can be paged.
-    pub due_by: Option<Timestamp>,
-}
-
 /// In which order a list goes by key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Order {
@@ -241,102 +107,6 @@ pub struct StoreSize {
     pub events: u64,
     /// Rows by table, in the order of [`Table::ALL`].
     pub rows: Vec<u64>,
-}
-
-/// Why the store refused or failed.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum StoreError {
-    /// A guard did not hold; the row that is there.
-    #[error("a row with key {} exists already", .0.key)]
-    Exists(Box<Row>),
-    /// The stream has another revision.
-    #[error("stream {stream} {}, but the append expects {expected}", at(*actual))]
-    WrongRevision {
-        /// Which stream.
-        stream: StreamName,
-        /// What was asked.
-        expected: Expected,
-        /// What it has; `None`: it does not exist.
-        actual: Option<u64>,
-    },
-    /// An event id is known, but the batch's first is not, or the streams differ.
-    #[error("event id {id} is in use")]
-    IdInUse {
-        /// The id.
-        id: String,
-    },
-    /// A bound of this module was passed.
-    #[error("{what} has {size} bytes; at most {limit} fit")]
-    TooLarge {
-        /// What.
-        what: &'static str,
-        /// Its size.
-        size: usize,
-        /// The bound.
-        limit: usize,
-    },
-    /// Something in the write is of a shape that no engine keeps, such as a text with a NUL character.
-    #[error("{what}: {rule}")]
-    Malformed {
-        /// What.
-        what: &'static str,
-        /// What it should be.
-        rule: &'static str,
-    },
-    /// The disk is full. Nothing was written; the store goes on when there is space.
-    #[error("the store's disk is full")]
-    Full,
-    /// Too many writes wait.
-    #[error("the store's queue is full")]
-    Busy,
-    /// Another controller has taken over the store.
-    #[error("another controller owns the store since epoch {current}; this one has {mine}")]
-    Fenced {
-        /// This process's epoch.
-        mine: u64,
-        /// The store's.
-        current: u64,
-    },
-    /// The engine cannot be reached now, or was closed; whether the write happened is unknown.
-    #[error("the store does not answer: {0}")]
-    Unavailable(String),
-    /// The engine answered with something that must not be, such as a failed fsync or a torn row.
-    #[error("the store is broken: {0}")]
-    Broken(String),
-}
-
-fn at(revision: Option<u64>) -> String {
-    revision.map_or_else(
-        || "does not exist".to_owned(),
-        |revision| format!("is at revision {revision}"),
-    )
-}
-
-impl StoreError {
-    /// Stable code; the page in `docs/errors/` says what to do.
-    pub const fn code(&self) -> ErrorCode {
-        match self {
-            Self::Exists(_) => ErrorCode::new("ST-001"),
-            Self::WrongRevision { .. } => ErrorCode::new("ST-002"),
-            Self::IdInUse { .. } => ErrorCode::new("ST-003"),
-            Self::TooLarge { .. } => ErrorCode::new("ST-004"),
-            Self::Full => ErrorCode::new("ST-005"),
-            Self::Busy => ErrorCode::new("ST-006"),
-            Self::Fenced { .. } => ErrorCode::new("ST-007"),
-            Self::Unavailable(_) => ErrorCode::new("ST-008"),
-            Self::Broken(_) => ErrorCode::new("ST-009"),
-            Self::Malformed { .. } => ErrorCode::new("ST-010"),
-        }
-    }
-
-    /// Whether the same write may be sent again.
-    pub const fn retry(&self) -> Retry {
-        match self {
-            Self::Full | Self::Busy => Retry::Safe,
-            Self::Unavailable(_) => Retry::IfIdempotent,
-            _ => Retry::Never,
-        }
-    }
 }
 
 /// The durable store. Reads see every write that was acknowledged before they began.
@@ -366,16 +136,41 @@ pub trait Engine: Send + Sync + 'static {
     /// The log of one subject after `after`, at most `limit` records.
     fn records(&self, subject: String, after: u64, limit: u32) -> BoxFuture<Result<Vec<StoredRecord>, StoreError>>;
 
-    /// A stream's events from revision `from`, at most `limit`. Empty when the stream does not exist.
-    fn stream(&self, stream: StreamName, from: u64, limit: u32) -> BoxFuture<Result<Vec<StoredEvent>, StoreError>>;
+    /// Rows of one name whose `wake_at` is `by` or earlier, the earliest first, at most `limit`. Goes along an index for
+    /// [`Table::Delivery`]; the other tables have few rows of one name that wait.
+    fn due(&self, table: Table, name: String, by: Timestamp, limit: u32) -> BoxFuture<Result<Vec<Row>, StoreError>>;
 
-    /// All events after position `after`, at most `limit`. With `families` only of streams whose family is named.
-    fn all(
+    /// A stream's events, at most `limit`: ascending from revision `from` on, descending from it back, itself included.
+    /// Empty when the stream does not exist.
+    fn stream(
         &self,
-        after: u64,
-        families: Option<Vec<String>>,
+        stream: StreamName,
+        from: u64,
+        order: Order,
         limit: u32,
     ) -> BoxFuture<Result<Vec<StoredEvent>, StoreError>>;
+
+    /// The event log, at most `limit` events: ascending after position `from`, descending before it, itself excluded
+    /// (so descending from `u64::MAX` begins with the newest). Goes along an index whatever is wanted: the cost does not
+    /// grow with the events that are not; a selector with both parts goes along its type.
+    fn events(
+        &self,
+        wanted: Wanted,
+        from: u64,
+        order: Order,
+        limit: u32,
+    ) -> BoxFuture<Result<Vec<StoredEvent>, StoreError>>;
+
+    /// Streams whose name begins with `prefix`, by name in bytes after `after`, at most `limit`.
+    fn streams(
+        &self,
+        prefix: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> BoxFuture<Result<Vec<StreamInfo>, StoreError>>;
+
+    /// Types of events, by name in bytes after `after`, at most `limit`.
+    fn kinds(&self, after: Option<String>, limit: u32) -> BoxFuture<Result<Vec<KindInfo>, StoreError>>;
 
     /// What it holds. Cost: the same whatever that is; nothing is counted row by row.
     fn size(&self) -> BoxFuture<Result<StoreSize, StoreError>>;

@@ -5,7 +5,9 @@
 //!
 //! Source: CloudEvents 1.0.2, core specification and JSON event format.
 
+use crate::binary;
 use crate::error::EventsError;
+use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -13,8 +15,12 @@ use std::collections::BTreeMap;
 
 const SINGLE: &str = "application/cloudevents+json";
 const BATCH: &str = "application/cloudevents-batch+json";
-/// Attributes that the platform adds when it gives an event out.
-const RESERVED: [&str; 3] = ["stream", "revision", "position"];
+/// Attributes that only the platform sets.
+const RESERVED: [&str; 4] = ["stream", "revision", "position", HOPS];
+/// How many events stand before this one in its chain of causes: set at the append.
+pub(crate) const HOPS: &str = "ondolhops";
+/// Not before this moment is it given to subscribers.
+const DELIVER_AT: &str = "deliverat";
 /// Longest id, source, type and other attribute, in bytes.
 const LONGEST: usize = 512;
 /// Longest `type`; the store lists by it.
@@ -86,6 +92,21 @@ impl CloudEvent {
         Ok(events)
     }
 
+    /// Reads a request's events: binary mode by its `ce-*` headers, else structured or batch by its media type. Checks
+    /// every event.
+    ///
+    /// # Errors
+    /// As [`CloudEvent::read_body`].
+    pub fn read_request(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Self>, EventsError> {
+        if binary::is_binary(headers) {
+            return Ok(vec![binary::read(headers, body)?]);
+        }
+        let kind = headers
+            .get(header::CONTENT_TYPE)
+            .map(|value| value.to_str().unwrap_or("?"));
+        Self::read_body(kind.unwrap_or_default(), body)
+    }
+
     fn check(&self) -> Result<(), (&str, &'static str)> {
         if self.specversion != "1.0" {
             return Err(("specversion", "is not 1.0"));
@@ -117,11 +138,7 @@ impl CloudEvent {
         {
             check_text(text).map_err(|rule| (name, rule))?;
         }
-        if self
-            .time
-            .as_ref()
-            .is_some_and(|time| time.parse::<jiff::Timestamp>().is_err())
-        {
+        if self.time.as_ref().is_some_and(|time| !is_moment(time)) {
             return Err(("time", "is not a moment as RFC 3339 writes it"));
         }
         if self.data.is_some() && self.data_base64.is_some() {
@@ -141,6 +158,9 @@ impl CloudEvent {
             let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
             if !(1..=20).contains(&name.len()) || !name.bytes().all(plain) {
                 return Err((name, "has a name that is not 1 to 20 of a-z and 0-9"));
+            }
+            if name == DELIVER_AT && !value.as_str().is_some_and(is_moment) {
+                return Err((name, "is not a moment as RFC 3339 writes it"));
             }
             match value {
                 Value::String(text) => check_text(text).map_err(|rule| (name.as_str(), rule))?,
@@ -162,6 +182,30 @@ pub(crate) fn check_all(events: &[CloudEvent]) -> Result<(), EventsError> {
         }
     }
     Ok(())
+}
+
+fn is_moment(text: &str) -> bool {
+    text.parse::<jiff::Timestamp>().is_ok()
+}
+
+/// Undoes percent-encoding (RFC 3986, section 2.1).
+///
+/// # Errors
+/// When a percent sign is not followed by two hexadecimal digits, or the bytes are no UTF-8.
+pub(crate) fn percent_decoded(text: &str) -> Result<String, std::str::Utf8Error> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let digit = |at: usize| tail.get(at).and_then(|b| char::from(*b).to_digit(16));
+        (rest, _) = match (first, digit(0), digit(1)) {
+            // Two digits make one byte.
+            (b'%', Some(high), Some(low)) => (&tail[2..], bytes.push((high * 16 + low) as u8)),
+            // No byte of UTF-8: the text is refused below.
+            (b'%', ..) => (tail, bytes.push(0xff)),
+            (byte, ..) => (tail, bytes.push(*byte)),
+        };
+    }
+    std::str::from_utf8(&bytes).map(str::to_owned)
 }
 
 fn check_text(text: &str) -> Result<(), &'static str> {
@@ -202,6 +246,7 @@ mod tests {
             Ok(()),
         );
         check(r#","data_base64":"AAEC""#, Ok(()));
+        check(r#","deliverat":"2030-01-01T00:00:00Z""#, Ok(()));
         check(r#","flag":true,"number":-7,"text":"주문""#, Ok(()));
     }
 
@@ -215,6 +260,8 @@ mod tests {
         check(r#","object":{}"#, Err("neither a string"));
         check(r#","subject":"a\u0000b""#, Err("control character"));
         check(&format!(r#","subject":"{}""#, "x".repeat(513)), Err("longer than 512"));
+        check(r#","deliverat":"soon""#, Err("attribute deliverat is not a moment"));
+        check(r#","ondolhops":1"#, Err("attribute ondolhops is set by the platform"));
         check(r#","id":"again""#, Err("duplicate field"));
     }
 

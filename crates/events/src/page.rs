@@ -26,13 +26,7 @@ impl Page {
             if index > 0 {
                 out.push(b',');
             }
-            // Stream names need no escaping. A stored body begins with `{` and holds at least its id.
-            let (stream, revision, position) = (&stored.stream, stored.revision, stored.position);
-            let _ = write!(
-                out,
-                r#"{{"stream":"{stream}","revision":{revision},"position":{position},"#
-            );
-            out.extend_from_slice(stored.event.body.get(1..).unwrap_or_default());
+            write_event(&mut out, stored);
         }
         out.push(b']');
         out.into()
@@ -42,4 +36,24 @@ impl Page {
     pub fn last_position(&self) -> Option<u64> {
         self.events.last().map(|stored| stored.position)
     }
+}
+
+impl Page {
+    /// One event as the page's JSON has it.
+    pub fn event_json(stored: &StoredEvent) -> Vec<u8> {
+        let mut out = Vec::with_capacity(stored.event.body.len() + 128);
+        write_event(&mut out, stored);
+        out
+    }
+}
+
+/// One event as its JSON, with its places put in front.
+pub(crate) fn write_event(out: &mut Vec<u8>, stored: &StoredEvent) {
+    // Stream names need no escaping. A stored body begins with `{` and holds at least its id.
+    let (stream, revision, position) = (&stored.stream, stored.revision, stored.position);
+    let _ = write!(
+        out,
+        r#"{{"stream":"{stream}","revision":{revision},"position":{position},"#
+    );
+    out.extend_from_slice(stored.event.body.get(1..).unwrap_or_default());
 }

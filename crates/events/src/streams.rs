@@ -2,10 +2,14 @@
 
 use crate::envelope::{CloudEvent, check_all};
 use crate::error::EventsError;
+use crate::hops;
 use crate::page::Page;
 use bytes::Bytes;
 use ondol_core::clock::SharedClock;
-use ondol_core::engine::{Append, Appended, Expected, NewEvent, SharedEngine, StoreError, Write};
+use ondol_core::engine::{
+    Append, Appended, Committed, Expected, KindInfo, NewEvent, Order, SharedEngine, StoreError, StoredEvent,
+    StreamInfo, Wanted, Write,
+};
 use ondol_core::id::StreamName;
 use ondol_core::task::{Kind, Tasks};
 use serde::{Deserialize, Serialize};
@@ -99,7 +103,25 @@ impl Streams {
         expected: Expected,
         events: Vec<CloudEvent>,
     ) -> Result<Receipt, EventsError> {
+        let mut events = events;
         check_all(&events)?;
+        hops::count(self, &mut events).await?;
+        let append = Append {
+            stream: stream.clone(),
+            expected,
+            events: self.stamp(events)?,
+        };
+        let committed = self.write(Write {
+            appends: vec![append],
+            ..Write::default()
+        });
+        let places = committed.await?.appended.first().copied();
+        let places = places.ok_or_else(|| StoreError::Broken("an append has no place".into()))?;
+        Ok(places.into())
+    }
+
+    /// The stored form of new events, with the clock's time where the producer named none.
+    pub(crate) fn stamp(&self, events: Vec<CloudEvent>) -> Result<Vec<NewEvent>, EventsError> {
         let at = self.clock.wall();
         let stored = events.into_iter().map(|mut event| {
             event.time.get_or_insert_with(|| at.to_string());
@@ -108,66 +130,103 @@ impl Streams {
                 id: event.id,
                 kind: event.kind,
                 at,
+                correlation: event.correlationid,
                 body: Bytes::from(body),
             })
         });
-        let events = stored.collect::<Result<_, EventsError>>()?;
-        let append = Append {
-            stream: stream.clone(),
-            expected,
-            events,
-        };
-        let commit = self.engine.commit(Write {
-            appends: vec![append],
-            ..Write::default()
-        });
-        let head = self.head.clone();
-        // A task of its own: a caller that goes away while the store syncs must not leave the followers asleep.
+        stored.collect()
+    }
+
+    /// Makes events durable and wakes those who follow.
+    ///
+    /// A task of its own: a caller that goes away while the store syncs must not leave the followers asleep.
+    pub(crate) async fn write(&self, write: Write) -> Result<Committed, EventsError> {
+        let (commit, head) = (self.engine.commit(write), self.head.clone());
         let written = self.tasks.spawn(Kind::Events, async move {
             let committed = commit.await?;
-            let places = committed.appended.first().copied();
-            let places = places.ok_or_else(|| StoreError::Broken("an append has no place".into()))?;
-            head.send_if_modified(|head| {
-                std::mem::replace(head, places.last_position.max(*head)) < places.last_position
-            });
-            Ok::<_, StoreError>(places)
+            let last = committed.appended.iter().map(|places| places.last_position).max();
+            head.send_if_modified(|head| last.is_some_and(|last| std::mem::replace(head, last.max(*head)) < last));
+            Ok::<_, StoreError>(committed)
         });
         match written.await {
-            Ok(Some(outcome)) => Ok(outcome?.into()),
+            Ok(Some(outcome)) => Ok(outcome?),
             _ => Err(StoreError::Unavailable("this process is stopping".into()).into()),
         }
     }
 
-    /// The events of one stream from revision `from`, at most `limit` (at most 10,000). Empty when it does not exist.
+    /// The events of one stream from revision `from` on or back, at most `limit` (at most 10,000). Empty when it does not
+    /// exist.
     ///
     /// # Errors
     /// The store's.
-    pub async fn read(&self, stream: &StreamName, from: u64, limit: u32) -> Result<Page, EventsError> {
+    pub async fn read(&self, stream: &StreamName, from: u64, order: Order, limit: u32) -> Result<Page, EventsError> {
         Ok(Page {
-            events: self.engine.stream(stream.clone(), from, limit).await?,
+            events: self.engine.stream(stream.clone(), from, order, limit).await?,
         })
     }
 
-    /// Events after position `after`, of all streams or those of some families. Where there are none yet it waits up to
-    /// `wait` (at most 30 s) for an append through this handle, and then gives what there is, which may be nothing.
+    /// The log after or before position `from`, at most `limit` events (at most 10,000).
     ///
     /// # Errors
     /// The store's.
-    pub async fn all(
+    pub async fn log(&self, wanted: Wanted, from: u64, order: Order, limit: u32) -> Result<Page, EventsError> {
+        Ok(Page {
+            events: self.engine.events(wanted, from, order, limit).await?,
+        })
+    }
+
+    /// The event with this id.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn event(&self, id: &str) -> Result<Option<StoredEvent>, EventsError> {
+        let found = self
+            .log(Wanted::Ids(vec![id.to_owned()]), 0, Order::Ascending, 1)
+            .await?;
+        Ok(found.events.into_iter().next())
+    }
+
+    /// Streams whose name begins with `prefix`, by name after `after`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn streams(
         &self,
-        after: u64,
-        families: Option<Vec<String>>,
+        prefix: &str,
+        after: Option<String>,
         limit: u32,
-        wait: Duration,
-    ) -> Result<Page, EventsError> {
+    ) -> Result<Vec<StreamInfo>, EventsError> {
+        Ok(self.engine.streams(prefix.to_owned(), after, limit).await?)
+    }
+
+    /// Types of events that the log holds, by name after `after`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn kinds(&self, after: Option<String>, limit: u32) -> Result<Vec<KindInfo>, EventsError> {
+        Ok(self.engine.kinds(after, limit).await?)
+    }
+
+    /// Highest position that this process has appended, 0 before the first: changes at every append, so that whoever
+    /// follows need not ask the store again and again.
+    pub fn head(&self) -> watch::Receiver<u64> {
+        self.head.subscribe()
+    }
+
+    /// Events after position `after`. Where there are none yet it waits up to `wait` (at most 30 s) for an append through
+    /// this handle, and then gives what there is, which may be nothing.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn follow(&self, wanted: &Wanted, after: u64, limit: u32, wait: Duration) -> Result<Page, EventsError> {
         // Subscribed before the first look, so that an append in between wakes.
         let mut head = self.head.subscribe();
         let mut end = std::pin::pin!(tokio::time::sleep(wait.min(LONGEST_WAIT)));
         loop {
             head.mark_unchanged();
-            let events = self.engine.all(after, families.clone(), limit).await?;
-            if !events.is_empty() || wait.is_zero() {
-                return Ok(Page { events });
+            let events = self.log(wanted.clone(), after, Order::Ascending, limit).await?;
+            if !events.events.is_empty() || wait.is_zero() {
+                return Ok(events);
             }
             tokio::select! {
                 () = &mut end => return Ok(Page::default()),

@@ -1,7 +1,7 @@
 //! The handle over a real SQLite store.
 
 use ondol_core::clock::SystemClock;
-use ondol_core::engine::{Expected, StoreError};
+use ondol_core::engine::{Expected, Order, Selector, StoreError, Wanted};
 use ondol_core::entropy::SystemEntropy;
 use ondol_core::id::StreamName;
 use ondol_core::task::Tasks;
@@ -47,8 +47,9 @@ impl Bench {
 
     /// Ids and positions of everything after `after`, as the JSON gives them.
     async fn all(&self, after: u64, families: Option<&[&str]>, wait: Duration) -> Vec<(String, u64)> {
-        let families = families.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
-        let page = self.streams.all(after, families, 100, wait).await.expect("reads");
+        let family = |name: &&str| Selector::family(*name);
+        let wanted = families.map_or(Wanted::All, |names| Wanted::Any(names.iter().map(family).collect()));
+        let page = self.streams.follow(&wanted, after, 100, wait).await.expect("reads");
         let events: Vec<Value> = serde_json::from_slice(&page.to_json()).expect("a JSON array");
         assert_eq!(
             page.last_position(),
@@ -91,7 +92,11 @@ async fn what_is_appended_is_read_back_with_its_places() {
             .expect("next"),
         [2, 2, 4, 4]
     );
-    let page = bench.streams.read(&name("order-1"), 1, 10).await.expect("reads");
+    let page = bench
+        .streams
+        .read(&name("order-1"), 1, Order::Ascending, 10)
+        .await
+        .expect("reads");
     let events: Value = serde_json::from_slice(&page.to_json()).expect("JSON");
     let second = &events[0];
     assert_eq!(
@@ -104,7 +109,11 @@ async fn what_is_appended_is_read_back_with_its_places() {
     );
     assert!(second["time"].as_str().expect("set at the append").ends_with('Z'));
     assert_eq!(events.as_array().map(Vec::len), Some(2));
-    let none = bench.streams.read(&name("order-2"), 0, 10).await.expect("reads");
+    let none = bench
+        .streams
+        .read(&name("order-2"), 0, Order::Ascending, 10)
+        .await
+        .expect("reads");
     assert_eq!(&none.to_json()[..], b"[]");
     assert_eq!(
         bench.all(0, Some(&["order"]), Duration::ZERO).await,

@@ -147,7 +147,7 @@ pub fn suggest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     if let Some(word) = nearest(given, all.iter().copied()) {
         return Some(format!("did you mean `{word}`?"));
     }
-    (1..=24)
+    (1..=30)
         .contains(&all.len())
         .then(|| format!("known here: {}", all.join(", ")))
 }

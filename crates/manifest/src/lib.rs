@@ -2,7 +2,7 @@
 //!
 //! A line through: [`load`] reads `ondol.yaml`, each `service.yaml`, the saga files and the contracts into trees
 //! (`tree.rs`), decodes them (`read.rs`, `doc/`), checks them against each other (`check/`) and gives a [`Loaded`];
-//! [`Loaded::lower`] turns that into what `ondol-deploy` and `ondol-saga` run. Every error is a [`Diagnostic`] with a place,
+//! [`Loaded::lower`] turns that into what `ondol-deploy`, `ondol-saga` and `ondol-events` run. Every error is a [`Diagnostic`] with a place,
 //! and all of them come at once.
 //!
 //! Invariants
@@ -36,6 +36,7 @@ mod schema;
 pub mod source;
 mod tree;
 pub mod value;
+pub mod value_event;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use env::{Env, OsEnv};

@@ -1,5 +1,7 @@
 //! From a folder to a checked system: finds the files, reads them all, checks them against each other.
 
+mod schemas;
+
 use crate::check;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use crate::doc::saga::SagaDoc;
@@ -48,6 +50,8 @@ pub struct Service {
     pub doc: ServiceDoc,
     /// Its contract.
     pub api: Option<Arc<Contract>>,
+    /// JSON Schemas of events that it publishes, by type.
+    pub schemas: BTreeMap<String, serde_json::Value>,
     /// Why it cannot run here.
     pub skipped: Option<String>,
 }
@@ -242,12 +246,14 @@ impl<'a> Loader<'a> {
             .api
             .as_ref()
             .and_then(|api| self.contract(&join(folder, &api.value), api.at));
+        let schemas = self.event_schemas(folder, &doc);
         read.services.push(Service {
             name,
             file,
             folder: folder.to_path_buf(),
             doc,
             api,
+            schemas,
             skipped: None,
         });
     }
@@ -277,7 +283,7 @@ impl<'a> Loader<'a> {
         if let Some(known) = self.contracts.get(path) {
             return known.clone();
         }
-        let read = self.contract_json(path, at).and_then(|(file, json)| {
+        let read = self.json(path, at).and_then(|(file, json)| {
             let made = Contract::new(path.to_path_buf(), file, json);
             made.map_err(|why| self.error(Code::Contract, Span { file, start: 0, end: 0 }, why))
                 .ok()
@@ -287,8 +293,8 @@ impl<'a> Loader<'a> {
         contract
     }
 
-    /// A contract's content. JSON is read as JSON: tools write escapes and tabs in it that YAML takes otherwise.
-    fn contract_json(&mut self, path: &Path, at: Span) -> Option<(FileId, serde_json::Value)> {
+    /// A contract's or schema's content. JSON is read as JSON: tools write escapes and tabs in it that YAML takes otherwise.
+    fn json(&mut self, path: &Path, at: Span) -> Option<(FileId, serde_json::Value)> {
         if path.extension().is_none_or(|end| end != "json") {
             return self
                 .tree(path, parse::CONTRACT, Some(at))
@@ -313,37 +319,6 @@ impl<'a> Loader<'a> {
             );
         });
         Some((file, read.ok()?))
-    }
-
-    /// The schema of a saga's input, standing alone and compiled once to see that it can be.
-    fn input_schema(&mut self, saga: &Path, node: &Node) -> Option<serde_json::Value> {
-        let json = node.json();
-        if let (Some(target), Value::Map(entries)) = (node.get("$ref"), &node.value)
-            && entries.len() > 1
-        {
-            let found = Diagnostic::error(Code::Conflict, target.at, "a `$ref` stands alone");
-            self.found
-                .push(found.hint("write what is beside it into the schema that it names"));
-            return None;
-        }
-        let schema = match node
-            .get("$ref")
-            .and_then(Node::text)
-            .and_then(|target| target.split_once('#'))
-        {
-            Some((file, pointer)) if !file.is_empty() => {
-                let at = node.get("$ref").map_or(node.at, |target| target.at);
-                let folder = saga.parent().unwrap_or(Path::new("/"));
-                let contract = self.contract(&join(folder, file), at)?;
-                contract.alone(pointer).map_err(|why| (at, why))
-            }
-            _ => crate::openapi::alone(&json, &json).map_err(|why| (node.at, why)),
-        };
-        let checked = schema.and_then(|schema| match jsonschema::validator_for(&schema) {
-            Ok(_) => Ok(schema),
-            Err(error) => Err((node.at, format!("not a JSON Schema: {error}"))),
-        });
-        checked.map_err(|(at, why)| self.error(Code::Contract, at, why)).ok()
     }
 
     fn finish(mut self, mut read: Parts) -> Result<Loaded, Diagnostics> {

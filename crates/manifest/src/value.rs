@@ -30,6 +30,7 @@ macro_rules! leaf {
         }
     )* };
 }
+pub(crate) use leaf;
 
 /// A span of time, in milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -245,6 +246,7 @@ macro_rules! words {
         }
     };
 }
+pub(crate) use words;
 
 words! {
     /// `socket:`.

@@ -4,7 +4,10 @@
 //! its hint beneath. Nothing there means: taken without a word. `ONDOL_BLESS=1` writes what is said now; read the
 //! difference before committing it.
 
+use ondol_events::config::PublishedType;
+use ondol_events::subscription::Subscription;
 use ondol_manifest::{Diagnostics, Env, Loaded, Severity, load};
+use serde_json::json;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -145,5 +148,39 @@ fn good_cases_lower_to_plans_that_survive_json() {
             assert_eq!(back, saga);
             ondol_saga::plan::Plan::compile(back).expect("what check takes, the engine takes");
         }
+        let has_outbox = case.to_string_lossy().contains("events");
+        assert_eq!(lowered.outboxes.is_empty(), !has_outbox, "{case:?}");
+        let json = serde_json::to_string(&(&lowered.published, &lowered.subscriptions)).expect("serializes");
+        let back: (Vec<PublishedType>, Vec<Subscription>) = serde_json::from_str(&json).expect("reads back");
+        assert_eq!(back, (lowered.published, lowered.subscriptions));
+        ondol_events::Topics::new(&back.0).expect("what check takes, the room takes");
     }
+}
+
+#[test]
+fn every_key_of_a_subscription_reaches_the_room() {
+    let case = include_str!("../../../conformance/manifests/good-events.case");
+    let root = tempfile::tempdir().expect("a folder");
+    unpack(case, root.path());
+    let lowered = load(root.path(), &World).expect("good").lower();
+    let types: Vec<_> = lowered
+        .published
+        .iter()
+        .map(|one| (&*one.kind, one.schema.is_some()))
+        .collect();
+    assert_eq!(types, [("order.placed.v1", false), ("order.confirmed.v1", true)]);
+    assert!(lowered.published.iter().all(|one| one.publisher.as_str() == "orders"));
+    let json = serde_json::to_value(&lowered.subscriptions).expect("serializes");
+    let secs = |secs, nanos| json!({ "secs": secs, "nanos": nanos });
+    let full = json!({
+        "name": "points.orders", "types": ["order.confirmed.v1"], "sources": ["/services/orders"],
+        "extensions": { "region": "eu", "level": "3" }, "push": "/internal/events", "parallel": 16,
+        "timeout": secs(10, 0), "retry": { "attempts": 8, "first": secs(0, 200_000_000), "cap": secs(30, 0) },
+        "from": "start",
+    });
+    let short = json!({
+        "name": "points.all", "types": ["order.*"], "sources": [], "extensions": {}, "push": null, "parallel": 16,
+        "timeout": secs(10, 0), "retry": full["retry"], "from": "now",
+    });
+    assert_eq!(json, json!([full, short]));
 }

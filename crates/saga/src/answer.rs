@@ -38,7 +38,7 @@ pub fn outcome(step: &PlannedStep, op: Op, answer: Result<Answer, CallError>, no
             };
         }
     };
-    let after = || retry_after(&answer.headers, now);
+    let after = || answer.retry_after(now);
     match answer.status.as_u16() {
         202 | 425 => Outcome::Running {
             poll: location(&answer.headers),
@@ -111,40 +111,6 @@ fn location(headers: &HeaderMap) -> Option<String> {
     let fits =
         path.starts_with('/') && !path.starts_with("//") && path.len() <= MAX_LOCATION && !path.contains(['#', ' ']);
     fits.then(|| path.to_owned())
-}
-
-/// Seconds, or an HTTP date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    match text.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => Some(http_date(text)?.since(now)),
-    }
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`, the one form that senders may use.
-fn http_date(text: &str) -> Option<Timestamp> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let mut words = text.split_once(", ")?.1.split(' ');
-    let day: i64 = words.next()?.parse().ok()?;
-    let name = words.next()?;
-    let month = 1 + i64::try_from(MONTHS.iter().position(|month| *month == name)?).ok()?;
-    let year: i64 = words.next()?.parse().ok()?;
-    let mut clock = words.next()?.split(':').map(|part| part.parse::<i64>().ok());
-    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
-    if words.next() != Some("GMT") || !(1..=31).contains(&day) || !(1970..10_000).contains(&year) {
-        return None;
-    }
-    // Days before the month in a year that begins in March, so that the leap day is last. Source: Howard Hinnant.
-    let (y, m) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let days = y * 365 + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
-    Some(Timestamp((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000))
 }
 
 #[cfg(test)]

@@ -148,17 +148,26 @@ impl Sagas {
             definition: plan.hash.clone(),
             started: now,
             correlation: start::correlation(request.correlation.as_deref()).map_or_else(|| text.clone(), Arc::from),
+            causation: request
+                .causation
+                .as_deref()
+                .and_then(|id| start::correlation(Some(id)))
+                .map(Arc::from),
             traceparent: start::traceparent(request.traceparent.as_deref()).map(Arc::from),
             auth: request.auth.map(Arc::new),
             input: Arc::new(input),
             state: State::new(&plan, now),
             answer: None,
         };
-        let also = match &key {
+        let mut also = match &key {
             Some(key) => first_rows(key, id, plan.definition.saga.as_str(), now)
                 .map_err(|error| Refusal::store(None, error.to_string()))?,
             None => Also::default(),
         };
+        if saved.correlation != text {
+            let row = query::flow_row(&saved.correlation, &text, now);
+            also.rows.push(RowOp::Put(Table::Correlation, row));
+        }
         let watcher = self.shared.hub.watch(id);
         let Some(claim) = self.shared.hub.claim(id) else {
             return Err(Refusal::full());
@@ -303,6 +312,14 @@ impl Sagas {
     /// The store's.
     pub async fn list(&self, query: ListQuery) -> Result<Vec<Summary>, SagaError> {
         query::list(&self.shared, query).await
+    }
+
+    /// Sagas of one flow, at most `limit`: the one that gave it its name, then those that were started in it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn in_flow(&self, correlation: &str, limit: u32) -> Result<Vec<SagaId>, SagaError> {
+        query::in_flow(&self.shared, correlation, limit).await
     }
 
     /// One saga with its whole history.

@@ -7,9 +7,10 @@ use crate::phase::Phase;
 use crate::record::{self, Event, FinalAnswer, Happened, Saved};
 use crate::shared::Shared;
 use crate::state::{Failure, Op, Status};
+use bytes::Bytes;
 use ondol_core::clock::Timestamp;
 use ondol_core::engine::{Order, Row, RowFilter, StoreSize, Table};
-use ondol_core::id::SagaId;
+use ondol_core::id::{SagaId, ServiceName};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -58,6 +59,8 @@ pub struct Summary {
 pub struct StepView {
     /// Its name.
     pub name: String,
+    /// Whom its call asks.
+    pub service: ServiceName,
     /// Of the parallel group, or alone.
     pub stage: usize,
     /// How far its call is.
@@ -103,6 +106,9 @@ pub struct View {
     pub definition: Arc<str>,
     /// The correlation id.
     pub correlation: Arc<str>,
+    /// Id of the event or call that led to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub causation: Option<Arc<str>>,
     /// Who started it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -187,6 +193,39 @@ pub(crate) async fn list(shared: &Shared, query: ListQuery) -> Result<Vec<Summar
     Ok(rows.iter().map(summary).collect())
 }
 
+/// The row that says that a saga belongs to a flow of another name. No correlation id holds a space.
+pub(crate) fn flow_row(correlation: &str, id: &str, now: Timestamp) -> Row {
+    Row {
+        key: format!("{correlation} {id}"),
+        state: "started".to_owned(),
+        name: String::new(),
+        detail: String::new(),
+        wake_at: None,
+        updated_at: now,
+        body: Bytes::new(),
+    }
+}
+
+/// Sagas of a flow, by id, at most `limit`: the one that gave it its name, and those that were started in it.
+pub(crate) async fn in_flow(shared: &Shared, correlation: &str, limit: u32) -> Result<Vec<SagaId>, SagaError> {
+    let mut found = Vec::new();
+    if let Ok(own) = correlation.parse::<SagaId>()
+        && shared.ports.engine.row(Table::Saga, own.to_string()).await?.is_some()
+    {
+        found.push(own);
+    }
+    let prefix = format!("{correlation} ");
+    let (filter, after) = (RowFilter::default(), Some(prefix.clone()));
+    let rows = shared
+        .ports
+        .engine
+        .rows(Table::Correlation, filter, Order::Ascending, after, limit)
+        .await?;
+    let of_flow = rows.iter().map_while(|row| row.key.strip_prefix(&prefix));
+    found.extend(of_flow.filter_map(|id| id.parse::<SagaId>().ok()));
+    Ok(found)
+}
+
 pub(crate) async fn show(shared: &Shared, id: SagaId) -> Result<View, SagaError> {
     let (row, saved) = load(shared, id).await?;
     let plan = shared.plan_hashed(&saved.definition).await?;
@@ -197,6 +236,7 @@ pub(crate) async fn show(shared: &Shared, id: SagaId) -> Result<View, SagaError>
         .zip(&saved.state.steps)
         .map(|(planned, step)| StepView {
             name: planned.name.to_string(),
+            service: planned.action.service.clone(),
             stage: planned.stage,
             action: step.action.status,
             compensate: step.undo.status,
@@ -212,6 +252,7 @@ pub(crate) async fn show(shared: &Shared, id: SagaId) -> Result<View, SagaError>
         deadline: saved.state.deadline,
         definition: saved.definition.clone(),
         correlation: saved.correlation.clone(),
+        causation: saved.causation.clone(),
         subject: saved.auth.as_ref().map(|auth| auth.subject.clone()),
         input: saved.input.clone(),
         failure: saved.state.failure.clone(),

@@ -148,6 +148,9 @@ pub struct Saved {
     pub started: Timestamp,
     /// The correlation id.
     pub correlation: Arc<str>,
+    /// Id of the event or call that led to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causation: Option<Arc<str>>,
     /// The starter's `traceparent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<Arc<str>>,

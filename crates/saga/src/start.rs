@@ -42,6 +42,8 @@ pub struct StartRequest {
     pub auth: Option<Auth>,
     /// The correlation id that the request brought; else the saga's id is used.
     pub correlation: Option<String>,
+    /// Id of the event or call that led to it.
+    pub causation: Option<String>,
     /// The header `traceparent`.
     pub traceparent: Option<String>,
     /// How long to wait for the end, at most [`MAX_WAIT`].

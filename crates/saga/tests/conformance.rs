@@ -125,6 +125,7 @@ async fn check(folder: &Path, file: &Path) {
             ..Auth::default()
         }),
         correlation: None,
+        causation: None,
         traceparent: None,
         wait: Duration::from_millis(case.start.wait_ms),
     };

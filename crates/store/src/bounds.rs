@@ -10,6 +10,8 @@ const MIB: usize = 1024 * KIB;
 pub(crate) const PAGE_ITEMS: u32 = 10_000;
 /// A page of a read ends once it holds so many bytes.
 pub(crate) const PAGE_BYTES: usize = 16 * MIB;
+/// At most so many entries of a list in a read are looked at: ids, positions, selectors.
+pub(crate) const LISTED: usize = 1_000;
 /// One write as a whole, in bytes.
 const WRITE: usize = 16 * MIB;
 const EVENTS_PER_APPEND: usize = 1_000;
@@ -22,8 +24,10 @@ const ITEM: usize = 128;
 /// [`StoreError::TooLarge`], [`StoreError::Malformed`] or [`StoreError::IdInUse`] with the first bound it breaks.
 pub(crate) fn weigh(write: &Write) -> Result<usize, StoreError> {
     let mut total = 0;
-    for Guard::Absent(_, key) in &write.guards {
-        total += text("a row's key", key, 512)?;
+    for guard in &write.guards {
+        if let Guard::Absent(_, key) = guard {
+            total += text("a row's key", key, 512)?;
+        }
     }
     for record in &write.records {
         total += weigh_record(record)?;
@@ -85,6 +89,11 @@ fn weigh_event(event: &NewEvent) -> Result<usize, StoreError> {
     Ok(ITEM
         + text("an event's id", &event.id, 512)?
         + text("an event's kind", &event.kind, 256)?
+        + text(
+            "an event's correlation",
+            event.correlation.as_deref().unwrap_or_default(),
+            512,
+        )?
         + fits("an event's body", event.body.len(), MIB)?)
 }
 

@@ -48,9 +48,15 @@ pub(crate) fn decide<F: Facts>(
     heads: &mut Heads,
     facts: &mut F,
 ) -> Result<Result<Committed, StoreError>, F::Error> {
-    for Guard::Absent(table, key) in &write.guards {
-        if let Some(row) = facts.row(*table, key)? {
-            return Ok(Err(StoreError::Exists(Box::new(row))));
+    let mut new_ids = false;
+    for guard in &write.guards {
+        match guard {
+            Guard::Absent(table, key) => {
+                if let Some(row) = facts.row(*table, key)? {
+                    return Ok(Err(StoreError::Exists(Box::new(row))));
+                }
+            }
+            Guard::NewIds => new_ids = true,
         }
     }
     let mut after = *heads;
@@ -63,11 +69,12 @@ pub(crate) fn decide<F: Facts>(
         after.record += write.records.len() as u64;
     }
     for (index, append) in write.appends.iter().enumerate() {
-        let earlier = Earlier {
+        let beside = Beside {
             appends: &write.appends[..index],
             appended: &committed.appended,
+            new_ids,
         };
-        match place_append(append, &earlier, &mut after.event, facts)? {
+        match place_append(append, &beside, &mut after.event, facts)? {
             Ok(appended) => committed.appended.push(appended),
             Err(refusal) => return Ok(Err(refusal)),
         }
@@ -76,13 +83,15 @@ pub(crate) fn decide<F: Facts>(
     Ok(Ok(committed))
 }
 
-/// The appends of the same write that were decided before this one.
-struct Earlier<'a> {
+/// What this write says beside the append: its earlier appends, as they were decided, and its guard on ids.
+struct Beside<'a> {
     appends: &'a [Append],
     appended: &'a [Appended],
+    /// [`Guard::NewIds`]: a known first id is no duplicate but a refusal.
+    new_ids: bool,
 }
 
-impl Earlier<'_> {
+impl Beside<'_> {
     fn last_revision(&self, stream: &StreamName) -> Option<u64> {
         let mut pairs = self.appends.iter().zip(self.appended).rev();
         pairs
@@ -93,19 +102,21 @@ impl Earlier<'_> {
 
 fn place_append<F: Facts>(
     append: &Append,
-    earlier: &Earlier<'_>,
+    beside: &Beside<'_>,
     head: &mut u64,
     facts: &mut F,
 ) -> Result<Result<Appended, StoreError>, F::Error> {
     let in_use = |id: &str| Ok(Err(StoreError::IdInUse { id: id.to_owned() }));
     for (index, event) in append.events.iter().enumerate() {
         match facts.place(&event.id)? {
-            Some(place) if index == 0 && place.stream == append.stream => return Ok(Ok(duplicate(&place))),
+            Some(place) if index == 0 && !beside.new_ids && place.stream == append.stream => {
+                return Ok(Ok(duplicate(&place)));
+            }
             Some(_) => return in_use(&event.id),
             None => {}
         }
     }
-    let actual = match earlier.last_revision(&append.stream) {
+    let actual = match beside.last_revision(&append.stream) {
         Some(revision) => Some(revision),
         None => facts.last_revision(&append.stream)?,
     };

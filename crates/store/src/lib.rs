@@ -20,6 +20,7 @@ mod error;
 mod postgres;
 mod queue;
 mod sqlite;
+mod tally;
 
 pub use config::Config;
 pub use error::OpenError;

@@ -5,7 +5,7 @@
 
 mod support;
 
-use ondol_core::engine::{Expected, Guard, RowOp, Table};
+use ondol_core::engine::{Expected, Guard, Order, RowOp, Table};
 use ondol_core::entropy::{Entropy, SeededEntropy};
 use std::io::{BufRead, BufReader, Write as _};
 use std::process::{Command, Stdio};
@@ -21,7 +21,7 @@ async fn writes_until_killed() {
     let engine = bench.open().await;
     let writer = async |writer: usize| {
         let last = engine
-            .stream(stream(&format!("w{writer}-x")), 0, 10_000)
+            .stream(stream(&format!("w{writer}-x")), 0, Order::Ascending, 10_000)
             .await
             .expect("reads")
             .len() as u64;
@@ -89,7 +89,7 @@ async fn check(bench: &Bench, acknowledged: &mut [u64; WRITERS]) -> Result<(), S
     let mut sum = 0;
     for (writer, acknowledged) in acknowledged.iter_mut().enumerate() {
         let events = engine
-            .stream(stream(&format!("w{writer}-x")), 0, 10_000)
+            .stream(stream(&format!("w{writer}-x")), 0, Order::Ascending, 10_000)
             .await
             .expect("reads");
         let records = engine.records(format!("w{writer}"), 0, 10_000).await.expect("reads");

@@ -2,7 +2,7 @@
 
 mod support;
 
-use ondol_core::engine::{Expected, Guard, RowOp, StoreError, Table};
+use ondol_core::engine::{Expected, Guard, Order, RowOp, StoreError, Table, Wanted};
 use ondol_store::{Config, OpenError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use support::postgres::Postgres;
@@ -130,7 +130,7 @@ async fn a_server_that_crashes_under_load_loses_and_doubles_nothing() {
         assert_eq!(keys, (0..*number).map(|n| format!("{writer}.{n}")).collect::<Vec<_>>());
         assert_eq!(
             engine
-                .stream(stream(&format!("w{writer}-x")), 0, 10_000)
+                .stream(stream(&format!("w{writer}-x")), 0, Order::Ascending, 10_000)
                 .await
                 .expect("reads")
                 .len() as u64,
@@ -208,6 +208,42 @@ async fn a_schema_of_something_else_is_refused() {
         .map(|_| ())
         .expect_err("must not open");
     assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error:?}");
+}
+
+/// What version 2 keeps beside the events is made from those that version 1 left.
+#[tokio::test]
+async fn a_store_of_version_1_is_upgraded() {
+    let Some(server) = Postgres::start() else { return };
+    let bench = Bench::at(server.new_database());
+    server.sql("db0", include_str!("../src/postgres/v1.sql"));
+    server.sql(
+        "db0",
+        r#"UPDATE ondol.meta SET version = 1, epoch = 3;
+           INSERT INTO ondol.event VALUES
+             (1, 'order-1', 0, 1, 'order', 'a', 'happened', 5, '{}'),
+             (2, 'order-1', 1, 0, 'order', 'b', 'placed', 5, '{"id":"b","correlationid":"flow-1"}'),
+             (3, 'order-1', 2, 0, 'order', 'c', 'placed', 6, '\xff00');"#,
+    );
+    let engine = bench.open().await;
+    assert_eq!(engine.epoch(), 4);
+    let kinds = engine.kinds(None, 9).await.expect("reads");
+    let counts: Vec<_> = kinds
+        .iter()
+        .map(|kind| (&*kind.kind, kind.events, kind.last_position))
+        .collect();
+    assert_eq!(counts, [("happened", 1, 1), ("placed", 2, 3)]);
+    let flow = engine
+        .events(Wanted::Correlation("flow-1".into()), 0, Order::Ascending, 9)
+        .await;
+    assert_eq!(
+        flow.expect("reads")
+            .iter()
+            .map(|stored| stored.position)
+            .collect::<Vec<_>>(),
+        [2]
+    );
+    let next = engine.commit(append("order-1", Expected::Revision(2), &["d"])).await;
+    assert_eq!(next.expect("goes on").appended[0].first_position, 4);
 }
 
 #[tokio::test]

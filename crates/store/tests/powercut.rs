@@ -9,7 +9,7 @@
 mod support;
 
 use ondol_core::clock::SystemClock;
-use ondol_core::engine::{Expected, Order, RowFilter, RowOp, SharedEngine, StoreError, Table};
+use ondol_core::engine::{Expected, Order, RowFilter, RowOp, SharedEngine, StoreError, Table, Wanted};
 use ondol_core::entropy::{Entropy, SeededEntropy};
 use ondol_store::Config;
 use ondol_testkit::disk::Disk;
@@ -112,7 +112,7 @@ async fn check(engine: &SharedEngine, progress: &[Progress]) -> Result<Vec<u64>,
             return Err(format!("writer {writer}: its records are {numbers:?}"));
         }
         let events = engine
-            .stream(stream(&format!("w{writer}-x")), 0, 10_000)
+            .stream(stream(&format!("w{writer}-x")), 0, Order::Ascending, 10_000)
             .await
             .map_err(text)?;
         let row = engine
@@ -276,7 +276,10 @@ async fn a_full_disk_refuses_cleanly_and_the_store_goes_on_when_space_returns() 
         "it took some before it was full: {}",
         acknowledged.len()
     );
-    let held = engine.all(0, None, 10_000).await.expect("reads go on while it is full");
+    let held = engine
+        .events(Wanted::All, 0, Order::Ascending, 10_000)
+        .await
+        .expect("reads go on while it is full");
     assert_eq!(held.len(), acknowledged.len());
     bench.disk.limit(None);
     engine
@@ -286,7 +289,11 @@ async fn a_full_disk_refuses_cleanly_and_the_store_goes_on_when_space_returns() 
     drop(engine);
     let engine = bench.open().await.expect("opens");
     assert_eq!(
-        engine.all(0, None, 10_000).await.expect("reads").len(),
+        engine
+            .events(Wanted::All, 0, Order::Ascending, 10_000)
+            .await
+            .expect("reads")
+            .len(),
         acknowledged.len() + 1
     );
 }

@@ -2,7 +2,8 @@
 
 mod support;
 
-use ondol_core::engine::{Expected, Order, RowFilter, StoreError, Table};
+use ondol_core::clock::Timestamp;
+use ondol_core::engine::{Expected, Order, RowFilter, SharedEngine, StoreError, Table, Wanted};
 use ondol_store::{Config, OpenError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,6 +24,24 @@ async fn refused(bench: &Bench) -> OpenError {
         .await
         .map(|_| ())
         .expect_err("must not open")
+}
+
+/// Types with how many events they have and where the last is.
+async fn counts(engine: &SharedEngine) -> Vec<(String, u64, u64)> {
+    let kinds = engine.kinds(None, 9).await.expect("reads");
+    kinds
+        .into_iter()
+        .map(|kind| (kind.kind, kind.events, kind.last_position))
+        .collect()
+}
+
+/// Ids of a flow's events.
+async fn flow(engine: &SharedEngine, id: &str) -> Vec<String> {
+    let events = engine
+        .events(Wanted::Correlation(id.into()), 0, Order::Ascending, 9)
+        .await
+        .expect("reads");
+    events.into_iter().map(|stored| stored.event.id).collect()
 }
 
 #[test]
@@ -89,9 +108,7 @@ async fn an_address_that_names_no_file_is_refused_without_being_repeated() {
     assert!(matches!(nowhere, OpenError::File { .. }), "{nowhere:?}");
 }
 
-/// Dumps, each as its version of this program wrote it; every later version must read them.
-const GOLDEN: [&str; 2] = [include_str!("golden/v1.sql"), include_str!("golden/v2.sql")];
-
+/// A store as an earlier version of this program wrote it; every later version must read it.
 async fn golden(dump: &str) -> Bench {
     let bench = bench().await;
     let old = rusqlite::Connection::open(file(&bench)).expect("opens");
@@ -100,40 +117,85 @@ async fn golden(dump: &str) -> Bench {
 }
 
 #[tokio::test]
-async fn the_stored_form_of_every_version_is_read() {
-    for dump in GOLDEN {
-        let engine = golden(dump).await.open().await;
-        assert_eq!(engine.epoch(), 4);
-        let rows = engine
-            .rows(Table::Saga, RowFilter::default(), Order::Ascending, None, 10)
-            .await
-            .expect("reads");
-        assert_eq!(
-            rows,
-            [
-                row("k1", "running", Some(1_700_000_000_000), "body one"),
-                row("k2", "done", None, "body two")
-            ]
-        );
-        assert_eq!(engine.size().await.expect("reads").rows, [2, 0, 0, 1, 0]);
-        let records = engine.records("k1".into(), 0, 10).await.expect("reads");
-        assert_eq!(records.iter().map(|stored| stored.position).collect::<Vec<_>>(), [1, 2]);
-        let events = engine.stream(stream("order-1"), 0, 10).await.expect("reads");
-        let places: Vec<_> = events
-            .iter()
-            .map(|stored| (&*stored.event.id, stored.position))
-            .collect();
-        assert_eq!(places, [("a", 1), ("b", 2)]);
-        let again = engine
-            .commit(append("order-1", Expected::NoStream, &["a", "b"]))
-            .await
-            .expect("known");
-        assert_eq!(
-            (again.appended[0].last_position, again.appended[0].duplicate),
-            (2, true)
-        );
-        assert_eq!(engine.commit(log("k1", "x")).await.expect("commits").first_record, 3);
-    }
+async fn the_stored_form_of_version_1_is_read() {
+    let engine = golden(include_str!("golden/v1.sql")).await.open().await;
+    assert_eq!(engine.epoch(), 4);
+    let rows = engine
+        .rows(Table::Saga, RowFilter::default(), Order::Ascending, None, 10)
+        .await
+        .expect("reads");
+    assert_eq!(
+        rows,
+        [
+            row("k1", "running", Some(1_700_000_000_000), "body one"),
+            row("k2", "done", None, "body two")
+        ]
+    );
+    assert_eq!(engine.size().await.expect("reads").rows, [2, 0, 0, 1, 0, 0, 0, 0, 0]);
+    let records = engine.records("k1".into(), 0, 10).await.expect("reads");
+    assert_eq!(records.iter().map(|stored| stored.position).collect::<Vec<_>>(), [1, 2]);
+    let events = engine
+        .stream(stream("order-1"), 0, Order::Ascending, 10)
+        .await
+        .expect("reads");
+    let places: Vec<_> = events
+        .iter()
+        .map(|stored| (&*stored.event.id, stored.position))
+        .collect();
+    assert_eq!(places, [("a", 1), ("b", 2)]);
+    let again = engine
+        .commit(append("order-1", Expected::NoStream, &["a", "b"]))
+        .await
+        .expect("known");
+    assert_eq!(
+        (again.appended[0].last_position, again.appended[0].duplicate),
+        (2, true)
+    );
+    assert_eq!(engine.commit(log("k1", "x")).await.expect("commits").first_record, 3);
+}
+
+#[tokio::test]
+async fn the_stored_form_of_version_2_is_read() {
+    let engine = golden(include_str!("golden/v2.sql")).await.open().await;
+    assert_eq!(engine.size().await.expect("reads").rows, [1, 0, 0, 0, 0, 0, 2, 0, 0]);
+    assert_eq!(
+        counts(&engine).await,
+        [("order.placed.v1".into(), 1, 1), ("user.registered.v1".into(), 1, 2)]
+    );
+    assert_eq!(flow(&engine, "flow-1").await, ["b"]);
+    let due = engine
+        .due(Table::Delivery, "points.orders".into(), Timestamp(i64::MAX), 9)
+        .await
+        .expect("reads");
+    assert_eq!(
+        due.iter().map(|row| row.key.as_str()).collect::<Vec<_>>(),
+        ["points.orders l"]
+    );
+    engine
+        .commit(append("order-1", Expected::Revision(0), &["c"]))
+        .await
+        .expect("goes on");
+}
+
+/// What version 2 keeps beside the events is made from those that version 1 left.
+#[tokio::test]
+async fn flows_and_counts_of_an_earlier_version_are_made_at_the_upgrade() {
+    let bench = bench().await;
+    let old = rusqlite::Connection::open(file(&bench)).expect("opens");
+    old.execute_batch(include_str!("golden/v1.sql")).expect("runs");
+    old.execute_batch(
+        r#"INSERT INTO event VALUES
+            (3, 'order-1', 2, 0, 'order', 'c', 'placed', 5, CAST('{"id":"c","correlationid":"flow-1"}' AS BLOB)),
+            (4, 'order-1', 3, 0, 'order', 'd', 'placed', 6, X'ff00');"#,
+    )
+    .expect("runs");
+    drop(old);
+    let engine = bench.open().await;
+    assert_eq!(
+        counts(&engine).await,
+        [("happened".into(), 2, 2), ("placed".into(), 2, 4)]
+    );
+    assert_eq!(flow(&engine, "flow-1").await, ["c"]);
 }
 
 /// Whoever changes the tables without a new version breaks this.
@@ -150,7 +212,7 @@ async fn a_new_store_has_the_tables_of_the_newest_version() {
     };
     let fresh = bench().await;
     drop(fresh.open().await);
-    for dump in GOLDEN {
+    for dump in [include_str!("golden/v1.sql"), include_str!("golden/v2.sql")] {
         let old = golden(dump).await;
         drop(old.open().await);
         assert_eq!(tables(&fresh), tables(&old));
@@ -298,7 +360,7 @@ async fn a_full_file_system_refuses_cleanly_and_the_store_goes_on_when_space_ret
         engine.commit(create("more", &"x".repeat(5_000))).await,
         Err(StoreError::Full)
     ));
-    let rows = async |engine: &ondol_core::engine::SharedEngine| {
+    let rows = async |engine: &SharedEngine| {
         engine
             .rows(Table::Saga, RowFilter::default(), Order::Ascending, None, 10_000)
             .await

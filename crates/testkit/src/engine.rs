@@ -8,9 +8,10 @@
 //! page. The others are the real engines' (their conformance suite asks). Tests: beside it.
 
 use ondol_core::BoxFuture;
+use ondol_core::clock::Timestamp;
 use ondol_core::engine::{
-    Append, Appended, Committed, Engine, Expected, Guard, Order, Row, RowFilter, RowOp, StoreError, StoreSize,
-    StoredEvent, StoredRecord, Table, Write,
+    Append, Appended, Committed, Engine, Expected, Guard, KindInfo, Order, Row, RowFilter, RowOp, StoreError,
+    StoreSize, StoredEvent, StoredRecord, StreamInfo, Table, Wanted, Write,
 };
 use ondol_core::entropy::SharedEntropy;
 use ondol_core::id::StreamName;
@@ -22,6 +23,10 @@ use std::time::Duration;
 const ROW_BODY: usize = 4 * 1024 * 1024;
 /// A page of a read ends once it holds so many bytes.
 const PAGE_BYTES: usize = 16 * 1024 * 1024;
+
+fn weigh(stored: &StoredEvent) -> usize {
+    stored.event.body.len()
+}
 
 /// The head of `found`, up to `limit` items or [`PAGE_BYTES`].
 fn page<'d, T: Clone + 'd>(found: impl Iterator<Item = &'d T>, limit: u32, body: fn(&T) -> usize) -> Vec<T> {
@@ -142,9 +147,15 @@ impl Data {
         if self.full {
             return Err(StoreError::Full);
         }
-        for Guard::Absent(table, key) in &write.guards {
-            if let Some(row) = self.rows.get(table).and_then(|rows| rows.get(key)) {
-                return Err(StoreError::Exists(Box::new(row.clone())));
+        let mut new_ids = false;
+        for guard in &write.guards {
+            match guard {
+                Guard::Absent(table, key) => {
+                    if let Some(row) = self.rows.get(table).and_then(|rows| rows.get(key)) {
+                        return Err(StoreError::Exists(Box::new(row.clone())));
+                    }
+                }
+                Guard::NewIds => new_ids = true,
             }
         }
         for op in &write.rows {
@@ -162,7 +173,7 @@ impl Data {
         // All or nothing: appends are the last thing that can be refused, so they are placed before anything is kept.
         let (mut revisions, mut events, mut places) = (self.revisions.clone(), Vec::new(), HashMap::new());
         for append in write.appends {
-            let placed = self.place(&append, &mut revisions, &mut events)?;
+            let placed = self.place(&append, new_ids, &mut revisions, &mut events)?;
             if !placed.duplicate {
                 // A repeat that begins in the middle of a batch has the place of its own first event, as in the real engines.
                 places.extend(append.events.iter().zip(0..).map(|(event, after)| {
@@ -202,12 +213,13 @@ impl Data {
     fn place(
         &self,
         append: &Append,
+        new_ids: bool,
         revisions: &mut HashMap<StreamName, u64>,
         events: &mut Vec<StoredEvent>,
     ) -> Result<Appended, StoreError> {
         for (n, event) in append.events.iter().enumerate() {
             let known = self.places.get(&event.id);
-            match known.filter(|_| n == 0) {
+            match known.filter(|_| n == 0 && !new_ids) {
                 Some(place) if self.events[place.first_position as usize - 1].stream == append.stream => {
                     return Ok(Appended {
                         duplicate: true,
@@ -321,30 +333,96 @@ impl Engine for MemoryEngine {
         })
     }
 
-    fn stream(&self, stream: StreamName, from: u64, limit: u32) -> BoxFuture<Result<Vec<StoredEvent>, StoreError>> {
+    fn due(&self, table: Table, name: String, by: Timestamp, limit: u32) -> BoxFuture<Result<Vec<Row>, StoreError>> {
         self.read(move |data| {
-            let found = data
-                .events
-                .iter()
-                .filter(|event| event.stream == stream && event.revision >= from);
-            page(found, limit, |stored| stored.event.body.len())
+            let rows = data.rows.get(&table).into_iter().flat_map(BTreeMap::values);
+            let due = |row: &&Row| row.name == name && row.wake_at.is_some_and(|at| at <= by);
+            let mut rows: Vec<&Row> = rows.filter(due).collect();
+            // A stable sort: rows of one moment stay in the order of their keys.
+            rows.sort_by_key(|row| row.wake_at);
+            page(rows.into_iter(), limit, |row| row.body.len())
         })
     }
 
-    fn all(
+    fn stream(
         &self,
-        after: u64,
-        families: Option<Vec<String>>,
+        stream: StreamName,
+        from: u64,
+        order: Order,
         limit: u32,
     ) -> BoxFuture<Result<Vec<StoredEvent>, StoreError>> {
         self.read(move |data| {
-            let wanted = |event: &&StoredEvent| {
-                families
-                    .as_ref()
-                    .is_none_or(|all| all.iter().any(|one| one == event.stream.family()))
-            };
-            let found = data.events.iter().filter(|event| event.position > after).filter(wanted);
-            page(found, limit, |stored| stored.event.body.len())
+            let events = data.events.iter().filter(|event| event.stream == stream);
+            match order {
+                Order::Ascending => page(events.filter(|event| event.revision >= from), limit, weigh),
+                Order::Descending => page(events.rev().filter(|event| event.revision <= from), limit, weigh),
+            }
+        })
+    }
+
+    fn events(
+        &self,
+        wanted: Wanted,
+        from: u64,
+        order: Order,
+        limit: u32,
+    ) -> BoxFuture<Result<Vec<StoredEvent>, StoreError>> {
+        self.read(move |data| {
+            // Positions are dense, so the place in the list is known.
+            let at = usize::try_from(from).unwrap_or(usize::MAX).min(data.events.len());
+            match order {
+                Order::Ascending => page(
+                    data.events[at..].iter().filter(|event| wanted.matches(event)),
+                    limit,
+                    weigh,
+                ),
+                Order::Descending => {
+                    let before = data.events[..at].iter().rev().filter(|event| event.position < from);
+                    page(before.filter(|event| wanted.matches(event)), limit, weigh)
+                }
+            }
+        })
+    }
+
+    fn streams(
+        &self,
+        prefix: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> BoxFuture<Result<Vec<StreamInfo>, StoreError>> {
+        self.read(move |data| {
+            let mut streams: BTreeMap<&str, StreamInfo> = BTreeMap::new();
+            for stored in &data.events {
+                let info = StreamInfo {
+                    stream: stored.stream.clone(),
+                    events: stored.revision + 1,
+                    last_at: stored.event.at,
+                };
+                streams.insert(stored.stream.as_str(), info);
+            }
+            let beyond = |name: &str| after.as_ref().is_none_or(|after| name > after.as_str());
+            let found = streams
+                .values()
+                .filter(|info| info.stream.as_str().starts_with(&prefix) && beyond(info.stream.as_str()));
+            page(found, limit, |_| 0)
+        })
+    }
+
+    fn kinds(&self, after: Option<String>, limit: u32) -> BoxFuture<Result<Vec<KindInfo>, StoreError>> {
+        self.read(move |data| {
+            let mut kinds: BTreeMap<&str, KindInfo> = BTreeMap::new();
+            for stored in &data.events {
+                let kind = kinds.entry(&stored.event.kind).or_insert_with(|| KindInfo {
+                    kind: stored.event.kind.clone(),
+                    events: 0,
+                    last_position: 0,
+                    last_at: stored.event.at,
+                });
+                (kind.events, kind.last_position) = (kind.events + 1, stored.position);
+                kind.last_at = stored.event.at;
+            }
+            let beyond = |info: &&KindInfo| after.as_ref().is_none_or(|after| info.kind > *after);
+            page(kinds.values().filter(beyond), limit, |_| 0)
         })
     }
 
@@ -368,7 +446,6 @@ impl Engine for MemoryEngine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ondol_core::clock::Timestamp;
     use ondol_core::engine::NewEvent;
     use ondol_core::entropy::SeededEntropy;
 
@@ -412,6 +489,7 @@ mod tests {
                 id: (*id).to_owned(),
                 kind: "k".into(),
                 at: Timestamp(0),
+                correlation: None,
                 body: "{}".into(),
             };
             let (stream, expected) = ("s-1".parse().expect("a name"), Expected::Any);

@@ -3,6 +3,7 @@
 //! Each file here checks one noun and only reports; nothing is changed. Something that is there but could not be read is
 //! *unknown*: nobody is told that it is missing.
 
+mod events;
 mod names;
 mod needs;
 mod routes;
@@ -41,6 +42,7 @@ pub(crate) fn all(world: &World<'_>) -> Vec<Diagnostic> {
     names::check(world, &mut found);
     services::check(world, &mut found);
     routes::check(world, &mut found);
+    events::check(world, &mut found);
     saga::check(world, &mut found);
     template::check(world, &mut found);
     found

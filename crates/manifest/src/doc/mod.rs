@@ -1,6 +1,7 @@
 //! The three files as types: every key, its meaning, its default. The schema, the reference page and the readers come from
 //! these lists.
 
+pub mod events;
 pub mod policy;
 pub mod route;
 pub mod saga;

@@ -1,5 +1,6 @@
 //! `service.yaml`.
 
+use super::events::EventsDoc;
 use super::policy::PolicyDoc;
 use super::route::RouteDoc;
 use crate::document::document;
@@ -57,10 +58,14 @@ document! {
         routes: Vec<RouteDoc>,
         /// Event stream families it owns: it alone appends to `FAMILY-*`.
         streams: Vec<At<Family>>,
+        /// Events that it publishes, and those that it subscribes to.
+        events: Filled<EventsDoc>,
+        /// Whether rows of the table `ondol_outbox` in its `database` are published as events.
+        outbox: At<bool> = "false",
         /// Its saga files, relative to this file.
         sagas: Vec<At<String>>,
     }
-    later: "events", "outbox", "reconcile", "slo", "pipeline";
+    later: "reconcile", "slo", "pipeline";
 }
 
 document! {

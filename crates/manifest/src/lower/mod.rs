@@ -1,8 +1,9 @@
-//! A checked system → what the rooms run: `ondol_deploy`'s plan and `ondol_saga`'s definitions.
+//! A checked system → what the rooms run: `ondol_deploy`'s plan, `ondol_saga`'s definitions, `ondol_events`' configs.
 //!
 //! Nothing is decided here that a check could refuse; defaults are already in the documents, so this only renames,
 //! makes paths absolute and merges policies.
 
+mod events;
 mod route;
 mod saga;
 mod service;
@@ -17,6 +18,9 @@ use crate::source::join;
 use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy::Issuer;
 use ondol_deploy::config::{BuildPlan, SystemPlan};
+use ondol_events::config::PublishedType;
+use ondol_events::relay::config::Outbox;
+use ondol_events::subscription::Subscription;
 use ondol_saga::config::Definition;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -33,6 +37,12 @@ pub struct Lowered {
     pub plan: SystemPlan,
     /// By name.
     pub sagas: Vec<Definition>,
+    /// Who publishes which types of events.
+    pub published: Vec<PublishedType>,
+    /// What is delivered to whom.
+    pub subscriptions: Vec<Subscription>,
+    /// Whose databases hold events to be published.
+    pub outboxes: Vec<Outbox>,
 }
 
 impl Loaded {
@@ -77,6 +87,13 @@ impl Loaded {
         Lowered {
             plan,
             sagas: self.sagas.iter().map(saga::definition).collect(),
+            published: self.services.iter().flat_map(events::published).collect(),
+            subscriptions: self.services.iter().flat_map(events::subscriptions).collect(),
+            outboxes: self
+                .services
+                .iter()
+                .filter_map(|service| self.outbox(service))
+                .collect(),
         }
     }
 

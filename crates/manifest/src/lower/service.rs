@@ -97,7 +97,7 @@ impl Loaded {
     }
 
     /// `sqlite:///absolute/path`, or what is written.
-    fn database(&self, service: &Service) -> Option<String> {
+    pub(super) fn database(&self, service: &Service) -> Option<String> {
         let written = &service.doc.database.as_ref()?.value;
         let Some(file) = written.strip_prefix("sqlite:") else {
             return Some(written.clone());

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::diagnostic::Code;
-use crate::doc::{policy, route, saga, service, system};
+use crate::doc::{events, policy, route, saga, service, system};
 use crate::read::{Read, Reader};
 use crate::source::{At, Span};
 use crate::testing::FixedEnv;
@@ -32,6 +32,10 @@ fn readers() -> BTreeMap<&'static str, Asked> {
         ("Owner", ask::<service::OwnerDoc>),
         ("Ready", ask::<service::ReadyDoc>),
         ("Scale", ask::<service::ScaleDoc>),
+        ("Events", ask::<events::EventsDoc>),
+        ("Publish", ask::<events::PublishDoc>),
+        ("Subscribe", ask::<events::SubscribeDoc>),
+        ("DeliveryRetry", ask::<events::DeliveryRetryDoc>),
         ("Policy", ask::<policy::PolicyDoc>),
         ("Limit", ask::<policy::LimitDoc>),
         ("Breaker", ask::<policy::BreakerDoc>),

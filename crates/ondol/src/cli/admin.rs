@@ -26,6 +26,18 @@ pub(crate) struct Away {
     source: std::io::Error,
 }
 
+/// A text as one segment of a path, or as one value of a query.
+pub(crate) fn segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
 /// The admin API of one system.
 pub(crate) struct Admin {
     address: String,

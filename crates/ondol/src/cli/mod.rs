@@ -4,17 +4,21 @@
 
 mod admin;
 mod check;
+mod dlq;
 mod down;
+mod events;
 mod explain;
 mod init;
 mod logs;
 mod look;
+mod outboxes;
 mod role_line;
 mod saga;
 mod scale;
 mod schema;
 mod show;
 mod status;
+mod subscriptions;
 mod table;
 mod up;
 
@@ -68,6 +72,10 @@ enum Command {
     Schema(schema::Args),
     /// Look at sagas and act on those that are stuck.
     Saga(saga::Args),
+    /// Look at topics, at events and at what they led to.
+    Events(events::Args),
+    /// Look at events that could not be delivered; deliver, edit or skip them.
+    Dlq(dlq::Args),
     /// Print a completion script for a shell.
     Completion {
         /// For which shell.
@@ -104,6 +112,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&home()?, args, cli.json),
         Command::Schema(args) => schema::run(args),
         Command::Saga(args) => saga::run(&home()?, args, cli.json),
+        Command::Events(args) => events::run(&home()?, args, cli.json),
+        Command::Dlq(args) => dlq::run(&home()?, args, cli.json),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "ondol", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -16,7 +16,9 @@ use ondol_deploy::service;
 use ondol_deploy::token::TokenKey;
 use ondol_discovery::control::{self, Proxies};
 use ondol_discovery::registry::CONTROLLER_SOCKET;
-use ondol_events::Streams;
+use ondol_events::relay::{Ports as RelayPorts, Relays};
+use ondol_events::subscription::Ports as SubscriptionPorts;
+use ondol_events::{Publisher, Streams, Subscriptions, Topics};
 use ondol_saga::{Ports as SagaPorts, Sagas, Settings};
 use ondol_telemetry::Red;
 use std::process::ExitCode;
@@ -65,14 +67,36 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         &plan,
         SagaPorts {
             engine: engine.clone(),
-            caller,
+            caller: caller.clone(),
             clock: clock.clone(),
-            entropy,
+            entropy: entropy.clone(),
             tasks: tasks.clone(),
         },
     )
     .await?;
     let streams = Streams::new(engine.clone(), clock.clone(), &tasks);
+    let publisher = Publisher::new(streams.clone());
+    let subscriptions = Subscriptions::new(SubscriptionPorts {
+        engine: engine.clone(),
+        caller,
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        tasks: tasks.clone(),
+        head: streams.head(),
+    });
+    let relays = Relays::new(RelayPorts {
+        engine: engine.clone(),
+        publisher: publisher.clone(),
+        clock: clock.clone(),
+        entropy,
+        tasks: tasks.clone(),
+    });
+    let events = Events {
+        publisher,
+        subscriptions,
+        relays,
+    };
+    events.set(&plan).await?;
     let (proxies, red) = (Proxies::default(), Arc::new(Mutex::new(Red::default())));
     let snapshots = serve_proxies(&home, &proxies, &red, &tasks)?;
 
@@ -91,7 +115,7 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         state: home.state(),
         boot: boot.clone(),
         build: !again,
-        watch: args.watch.then(|| reload(&home, &args, &boot, &sagas)),
+        watch: args.watch.then(|| reload(&home, &args, &boot, &sagas, &events)),
         tokens: tokens.clone(),
     };
     let deploy = service::start(config, ports)?;
@@ -99,6 +123,9 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         deploy: deploy.clone(),
         sagas,
         streams,
+        publisher: events.publisher,
+        subscriptions: events.subscriptions,
+        relays: events.relays,
         proxies,
         red,
         tokens,
@@ -165,13 +192,34 @@ fn serve_proxies(
     Ok(snapshots)
 }
 
+/// What the manifests' `events:` and `outbox:` set. Types first: a row of one that is not declared is a dead letter.
+#[derive(Clone)]
+struct Events {
+    publisher: Publisher,
+    subscriptions: Subscriptions,
+    relays: Relays,
+}
+
+impl Events {
+    async fn set(&self, plan: &plan::Plan) -> anyhow::Result<()> {
+        self.publisher.set(Topics::new(&plan.published)?);
+        self.subscriptions.set(plan.subscriptions.clone()).await;
+        self.relays.set(plan.outboxes.clone()).await;
+        Ok(())
+    }
+}
+
 /// Reads the manifests again for `--watch`, and keeps the result for the next controller.
-fn reload(home: &Home, args: &RoleArgs, boot: &BootId, sagas: &Sagas) -> service::Reload {
-    let (home, only, boot, sagas) = (home.clone(), args.only.clone(), boot.clone(), sagas.clone());
+fn reload(home: &Home, args: &RoleArgs, boot: &BootId, sagas: &Sagas, events: &Events) -> service::Reload {
+    let (home, only, boot) = (home.clone(), args.only.clone(), boot.clone());
+    let (sagas, events) = (sagas.clone(), events.clone());
     let runtime = tokio::runtime::Handle::current();
     Box::new(move || {
         let plan = plan::read(&home, &only).map_err(|error| format!("{error:#}"))?;
         plan::keep(&home, &boot, &plan).map_err(|error| format!("{error:#}"))?;
+        runtime
+            .block_on(events.set(&plan))
+            .map_err(|error| format!("{error:#}"))?;
         runtime
             .block_on(sagas.set_definitions(plan.sagas))
             .map_err(|error| error.to_string())?;

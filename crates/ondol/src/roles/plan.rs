@@ -6,6 +6,9 @@ use crate::whole;
 use anyhow::bail;
 use ondol_core::id::{BootId, ServiceName};
 use ondol_deploy::config::SystemPlan;
+use ondol_events::config::PublishedType;
+use ondol_events::relay::config::Outbox;
+use ondol_events::subscription::Subscription;
 use ondol_manifest::OsEnv;
 use ondol_saga::config::Definition;
 use serde::{Deserialize, Serialize};
@@ -17,6 +20,12 @@ use std::path::PathBuf;
 pub(super) struct Plan {
     pub(super) system: SystemPlan,
     pub(super) sagas: Vec<Definition>,
+    #[serde(default)]
+    pub(super) published: Vec<PublishedType>,
+    #[serde(default)]
+    pub(super) subscriptions: Vec<Subscription>,
+    #[serde(default)]
+    pub(super) outboxes: Vec<Outbox>,
 }
 
 /// The form on disk; mode 0600, since connection strings are in it.
@@ -55,6 +64,9 @@ pub(super) fn read(home: &Home, only: &[ServiceName]) -> anyhow::Result<Plan> {
     let mut plan = Plan {
         system: lowered.plan,
         sagas: lowered.sagas,
+        published: lowered.published,
+        subscriptions: lowered.subscriptions,
+        outboxes: lowered.outboxes,
     };
     if !only.is_empty() {
         reduce(&mut plan, only);
@@ -90,4 +102,7 @@ fn reduce(plan: &mut Plan, only: &[ServiceName]) {
         .collect();
     plan.system.builds.retain(|name, _| used.contains(name));
     plan.sagas.retain(|saga| kept.contains(&saga.owner));
+    plan.published.retain(|kind| kept.contains(&kind.publisher));
+    plan.subscriptions.retain(|one| kept.contains(&one.name.service));
+    plan.outboxes.retain(|one| kept.contains(&one.service));
 }

@@ -9,6 +9,7 @@
 
 mod access;
 mod disk;
+mod events;
 mod gateway;
 mod http;
 mod identity;

@@ -5,13 +5,14 @@ use crate::http::Message;
 use crate::system::System;
 use serde_json::{Value, json};
 
-struct Owner {
-    address: String,
-    token: String,
+/// A service as the platform sees it: its `ONDOL_URL` and its token.
+pub struct Owner {
+    pub address: String,
+    pub token: String,
 }
 
 impl Owner {
-    fn of(system: &System, instance: &str) -> Self {
+    pub fn of(system: &System, instance: &str) -> Self {
         let url = system.variable(instance, "ONDOL_URL");
         Self {
             address: url.trim_start_matches("http://").trim_end_matches('/').to_owned(),
@@ -19,7 +20,7 @@ impl Owner {
         }
     }
 
-    fn ask(&self, method: &str, path: &str, fields: http::Fields, body: &str) -> Message {
+    pub fn ask(&self, method: &str, path: &str, fields: http::Fields, body: &str) -> Message {
         let fields = [fields, &[("authorization", self.token.as_str())]].concat();
         http::ask(&self.address, method, path, &fields, body.as_bytes()).expect("an answer")
     }
@@ -39,7 +40,7 @@ impl Owner {
         )
     }
 
-    fn ids(&self, path: &str) -> Vec<String> {
+    pub fn ids(&self, path: &str) -> Vec<String> {
         let page = self.ask("GET", path, &[], "").expect(200).json();
         let ids = page
             .as_array()

@@ -69,6 +69,7 @@ fn every_stored_form_reads_back_from_its_golden_file() {
             definition: "0123".into(),
             started: Timestamp(1_000),
             correlation: "c-1".into(),
+            causation: None,
             traceparent: Some("00-1".into()),
             auth: Some(Arc::new(auth)),
             input: Arc::new(json!({ "items": [1] })),

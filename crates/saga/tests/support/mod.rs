@@ -208,6 +208,7 @@ pub fn request(key: &str) -> StartRequest {
             ..Auth::default()
         }),
         correlation: None,
+        causation: None,
         traceparent: None,
         wait: Duration::from_secs(5),
     }

@@ -3,6 +3,7 @@
 //! Two changes of one row in one batch would make an upsert fail ("cannot affect row a second time"), so only the last
 //! of them is kept; the log keeps every record.
 
+use crate::tally::Tally;
 use ondol_core::engine::{Append, Appended, Committed, RowOp, Table, Write};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -49,6 +50,16 @@ pub(super) struct Events<'w> {
     pub(super) kind: Vec<&'w str>,
     pub(super) at: Vec<i64>,
     pub(super) body: Vec<&'w [u8]>,
+    pub(super) correlation: Vec<Option<&'w str>>,
+}
+
+/// Columns of `ondol.kind`.
+#[derive(Default)]
+pub(super) struct Kinds<'w> {
+    pub(super) kind: Vec<&'w str>,
+    pub(super) events: Vec<i64>,
+    pub(super) last_position: Vec<i64>,
+    pub(super) last_at: Vec<i64>,
 }
 
 /// What one transaction writes.
@@ -58,6 +69,7 @@ pub(super) struct Batch<'w> {
     pub(super) puts: Puts<'w>,
     pub(super) deletes: Deletes<'w>,
     pub(super) events: Events<'w>,
+    pub(super) kinds: Kinds<'w>,
 }
 
 /// Positions and revisions stay below 2^63: the store counts them from 0.
@@ -71,7 +83,9 @@ impl<'w> Batch<'w> {
         let mut batch = Self::default();
         let mut ops: Vec<&RowOp> = Vec::new();
         let mut last: HashMap<(Table, &str), usize> = HashMap::new();
+        let mut tally = Tally::default();
         for (write, committed) in accepted {
+            tally.add(write, committed);
             batch.add_records(write, committed);
             for op in &write.rows {
                 match last.entry(key_of(op)) {
@@ -94,6 +108,7 @@ impl<'w> Batch<'w> {
         for op in ops {
             batch.add_row(op);
         }
+        batch.add_kinds(&tally);
         batch
     }
 
@@ -147,6 +162,16 @@ impl<'w> Batch<'w> {
             self.events.kind.push(&event.kind);
             self.events.at.push(event.at.0);
             self.events.body.push(&event.body);
+            self.events.correlation.push(event.correlation.as_deref());
+        }
+    }
+
+    fn add_kinds(&mut self, tally: &Tally<'w>) {
+        for (kind, added) in tally.iter() {
+            self.kinds.kind.push(kind);
+            self.kinds.events.push(signed(added.events));
+            self.kinds.last_position.push(signed(added.last_position));
+            self.kinds.last_at.push(added.last_at.0);
         }
     }
 }

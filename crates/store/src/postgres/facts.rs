@@ -21,9 +21,11 @@ impl<'w> Wanted<'w> {
         let mut wanted = Self::default();
         let mut streams = HashSet::new();
         for write in writes {
-            for Guard::Absent(table, key) in &write.guards {
-                wanted.tab.push(table.number());
-                wanted.key.push(key);
+            for guard in &write.guards {
+                if let Guard::Absent(table, key) = guard {
+                    wanted.tab.push(table.number());
+                    wanted.key.push(key);
+                }
             }
             for append in &write.appends {
                 if streams.insert(append.stream.as_str()) {

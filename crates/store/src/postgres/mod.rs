@@ -3,7 +3,7 @@
 //! - `server.rs` connects, refuses unsafe settings, makes the schema and raises the epoch (`v1.sql`).
 //! - `session.rs` is one life of the writing connection; `writer.rs` drives it batch by batch and replaces it.
 //! - `facts.rs` holds what a batch's decisions rest on, `batch.rs` turns accepted writes into columns; both are pure.
-//! - `read.rs` answers reads on a second connection; `fault.rs` sorts the server's errors.
+//! - `read.rs` and `events.rs` answer reads on a second connection; `fault.rs` sorts the server's errors.
 //!
 //! Why nothing is lost or doubled: positions are known only to the holder of the epoch; each transaction locks the meta
 //! row FOR SHARE with its epoch and session, so a take-over (and a reconnect, which raises the session) waits for a
@@ -12,6 +12,7 @@
 //! Not here: TLS to the server, take-over between controllers, a pool.
 
 mod batch;
+mod events;
 mod facts;
 mod fault;
 mod read;
@@ -23,9 +24,10 @@ use crate::config::Config;
 use crate::error::OpenError;
 use crate::queue::{Health, Queue};
 use ondol_core::BoxFuture;
-use ondol_core::clock::SharedClock;
+use ondol_core::clock::{SharedClock, Timestamp};
 use ondol_core::engine::{
-    Committed, Engine, Order, Row, RowFilter, StoreError, StoreSize, StoredEvent, StoredRecord, Table, Write,
+    Committed, Engine, KindInfo, Order, Row, RowFilter, StoreError, StoreSize, StoredEvent, StoredRecord, StreamInfo,
+    Table, Wanted, Write,
 };
 use ondol_core::entropy::SharedEntropy;
 use ondol_core::id::StreamName;
@@ -119,19 +121,46 @@ impl Engine for PostgresEngine {
         Box::pin(async move { reader.records(&subject, after, limit).await })
     }
 
-    fn stream(&self, stream: StreamName, from: u64, limit: u32) -> BoxFuture<Result<Vec<StoredEvent>, StoreError>> {
+    fn due(&self, table: Table, name: String, by: Timestamp, limit: u32) -> BoxFuture<Result<Vec<Row>, StoreError>> {
         let reader = self.reader.clone();
-        Box::pin(async move { reader.stream(&stream, from, limit).await })
+        Box::pin(async move { reader.due(table, &name, by, limit).await })
     }
 
-    fn all(
+    fn stream(
         &self,
-        after: u64,
-        families: Option<Vec<String>>,
+        stream: StreamName,
+        from: u64,
+        order: Order,
         limit: u32,
     ) -> BoxFuture<Result<Vec<StoredEvent>, StoreError>> {
         let reader = self.reader.clone();
-        Box::pin(async move { reader.all(after, families, limit).await })
+        Box::pin(async move { reader.stream(&stream, from, order, limit).await })
+    }
+
+    fn events(
+        &self,
+        wanted: Wanted,
+        from: u64,
+        order: Order,
+        limit: u32,
+    ) -> BoxFuture<Result<Vec<StoredEvent>, StoreError>> {
+        let reader = self.reader.clone();
+        Box::pin(async move { reader.events(&wanted, from, order, limit).await })
+    }
+
+    fn streams(
+        &self,
+        prefix: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> BoxFuture<Result<Vec<StreamInfo>, StoreError>> {
+        let reader = self.reader.clone();
+        Box::pin(async move { reader.streams(&prefix, after.as_deref(), limit).await })
+    }
+
+    fn kinds(&self, after: Option<String>, limit: u32) -> BoxFuture<Result<Vec<KindInfo>, StoreError>> {
+        let reader = self.reader.clone();
+        Box::pin(async move { reader.kinds(after.as_deref(), limit).await })
     }
 
     fn size(&self) -> BoxFuture<Result<StoreSize, StoreError>> {

@@ -1,4 +1,5 @@
 //! Reads, on a connection of their own that many reads share in a pipeline. Every page is bounded in items and bytes.
+//! Reads of events are in `events.rs`.
 //!
 //! A read is tried once more on a new connection when the first is found dead: reading twice is harmless.
 
@@ -9,9 +10,7 @@ use crate::decide::Place;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use ondol_core::clock::Timestamp;
-use ondol_core::engine::{
-    NewEvent, Order, Record, Row, RowFilter, StoreError, StoreSize, StoredEvent, StoredRecord, Table,
-};
+use ondol_core::engine::{Order, Record, Row, RowFilter, StoreError, StoreSize, StoredRecord, Table};
 use ondol_core::id::StreamName;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -23,9 +22,8 @@ use tokio_postgres::{Client, Error};
 const AT_ONCE: usize = 64;
 const ROW: &str = "key, state, name, detail, wake_at, updated_at, body";
 const RECORD: &str = "position, subject, kind, at, body";
-const EVENT: &str = "position, stream, revision, id, kind, at, body";
 
-type Param<'a> = (&'a (dyn ToSql + Sync), Type);
+pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// Reads the columns of [`ROW`].
 pub(super) fn row_from(row: &tokio_postgres::Row) -> Result<Row, Error> {
@@ -57,7 +55,7 @@ pub(super) fn event_place_from(row: &tokio_postgres::Row) -> Result<(String, Pla
     Ok((text(0)?.to_owned(), place))
 }
 
-fn stream(text: &str) -> Result<StreamName, StoreError> {
+pub(super) fn stream(text: &str) -> Result<StreamName, StoreError> {
     StreamName::new(text).map_err(|error| StoreError::Broken(error.to_string()))
 }
 
@@ -76,28 +74,6 @@ fn record_from(row: &tokio_postgres::Row) -> Result<StoredRecord, StoreError> {
         })
     };
     read().map_err(|error| fault::sort(&error))
-}
-
-fn event_from(row: &tokio_postgres::Row) -> Result<StoredEvent, StoreError> {
-    let read = || {
-        let body = Bytes::copy_from_slice(row.try_get(6)?);
-        let event = NewEvent {
-            id: row.try_get(3)?,
-            kind: row.try_get(4)?,
-            at: Timestamp(row.try_get(5)?),
-            body,
-        };
-        let (position, revision): (i64, i64) = (row.try_get(0)?, row.try_get(2)?);
-        Ok((position.cast_unsigned(), revision.cast_unsigned(), event))
-    };
-    let (position, revision, event) = read().map_err(|error| fault::sort(&error))?;
-    let text: &str = row.try_get(1).map_err(|error| fault::sort(&error))?;
-    Ok(StoredEvent {
-        position,
-        stream: stream(text)?,
-        revision,
-        event,
-    })
 }
 
 /// The reading connection.
@@ -129,7 +105,7 @@ impl Reader {
         Ok(held.insert(Arc::new(client)).clone())
     }
 
-    async fn page<T>(
+    pub(super) async fn page<T>(
         &self,
         sql: &str,
         params: &[Param<'_>],
@@ -211,44 +187,22 @@ impl Reader {
             .await
     }
 
-    pub(super) async fn stream(
+    /// What is due of one name, the earliest first.
+    pub(super) async fn due(
         &self,
-        stream: &StreamName,
-        from: u64,
+        table: Table,
+        name: &str,
+        by: Timestamp,
         limit: u32,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        let limit = limit.min(PAGE_ITEMS);
+    ) -> Result<Vec<Row>, StoreError> {
         let sql = format!(
-            "SELECT {EVENT} FROM ondol.event WHERE stream = $1 AND revision >= $2 ORDER BY revision LIMIT {limit}"
+            "SELECT {ROW} FROM ondol.state_row WHERE tab = {} AND name = $1 AND wake_at IS NOT NULL AND wake_at <= $2
+             ORDER BY wake_at, key LIMIT {}",
+            table.number(),
+            limit.min(PAGE_ITEMS)
         );
-        let params: [Param<'_>; 2] = [(&stream.as_str(), Type::TEXT), (&bounded(from), Type::INT8)];
-        self.page(&sql, &params, event_from, weigh_event).await
-    }
-
-    pub(super) async fn all(
-        &self,
-        after: u64,
-        families: Option<Vec<String>>,
-        limit: u32,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        let (after, limit) = (bounded(after), limit.min(PAGE_ITEMS));
-        let Some(families) = families else {
-            let sql = format!("SELECT {EVENT} FROM ondol.event WHERE position > $1 ORDER BY position LIMIT {limit}");
-            return self.page(&sql, &[(&after, Type::INT8)], event_from, weigh_event).await;
-        };
-        // One walk along the index for each family, merged.
-        let sql = format!(
-            "SELECT {EVENT} FROM (SELECT DISTINCT family FROM unnest($2::text[]) AS asked (family)) AS wanted, LATERAL
-             (SELECT {EVENT} FROM ondol.event WHERE event.family = wanted.family AND position > $1
-              ORDER BY position LIMIT {limit}) AS found ORDER BY position LIMIT {limit}"
-        );
-        self.page(
-            &sql,
-            &[(&after, Type::INT8), (&families, Type::TEXT_ARRAY)],
-            event_from,
-            weigh_event,
-        )
-        .await
+        self.page(&sql, &[(&name, Type::TEXT), (&by.0, Type::INT8)], read_row, weigh_row)
+            .await
     }
 
     /// Cost: a few rows, whatever the store holds; the counts are kept by triggers (`v2.sql`).
@@ -317,11 +271,7 @@ fn weigh_row(row: &Row) -> usize {
     row.body.len() + row.key.len()
 }
 
-fn weigh_event(stored: &StoredEvent) -> usize {
-    stored.event.body.len()
-}
-
 /// Positions are stored as signed numbers; a greater one is beyond every event.
-fn bounded(position: u64) -> i64 {
+pub(super) fn bounded(position: u64) -> i64 {
     i64::try_from(position).unwrap_or(i64::MAX)
 }

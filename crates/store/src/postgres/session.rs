@@ -28,9 +28,14 @@ const PUTS: &str = "INSERT INTO ondol.state_row (tab, key, state, name, detail, 
         wake_at = excluded.wake_at, updated_at = excluded.updated_at, body = excluded.body";
 const DELETES: &str = "DELETE FROM ondol.state_row USING unnest($1::smallint[], $2::text[]) AS gone (tab, key)
     WHERE state_row.tab = gone.tab AND state_row.key = gone.key";
-const EVENTS: &str = "INSERT INTO ondol.event (position, stream, revision, rest, family, id, kind, at, body)
+const EVENTS: &str =
+    "INSERT INTO ondol.event (position, stream, revision, rest, family, id, kind, at, body, correlation)
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[],
-        $8::bigint[], $9::bytea[])";
+        $8::bigint[], $9::bytea[], $10::text[])";
+const KINDS: &str = "INSERT INTO ondol.kind (kind, events, last_position, last_at)
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
+    ON CONFLICT (kind) DO UPDATE SET events = kind.events + excluded.events,
+        last_position = excluded.last_position, last_at = excluded.last_at";
 const ROWS: &str = "SELECT key, state, name, detail, wake_at, updated_at, body, tab
     FROM unnest($1::smallint[], $2::text[]) AS wanted (tab, key) JOIN ondol.state_row USING (tab, key)";
 const REVISIONS: &str = "SELECT wanted.stream, last.revision FROM unnest($1::text[]) AS wanted (stream), LATERAL
@@ -44,6 +49,7 @@ struct Statements {
     puts: Statement,
     deletes: Statement,
     events: Statement,
+    kinds: Statement,
     rows: Statement,
     revisions: Statement,
     places: Statement,
@@ -57,6 +63,7 @@ impl Statements {
             puts: client.prepare(PUTS).await?,
             deletes: client.prepare(DELETES).await?,
             events: client.prepare(EVENTS).await?,
+            kinds: client.prepare(KINDS).await?,
             rows: client.prepare(ROWS).await?,
             revisions: client.prepare(REVISIONS).await?,
             places: client.prepare(PLACES).await?,
@@ -235,6 +242,7 @@ impl Session {
             puts: p,
             deletes: d,
             events: e,
+            kinds: k,
         } = batch;
         let begin = async { if begun { Ok(()) } else { self.begin_transaction().await } };
         let records = self.insert(
@@ -269,13 +277,25 @@ impl Session {
                 &e.kind,
                 &e.at,
                 &e.body,
+                &e.correlation,
             ],
             e.position.is_empty(),
         );
+        let kinds = self.insert(
+            &self.statements.kinds,
+            [&k.kind, &k.events, &k.last_position, &k.last_at],
+            k.kind.is_empty(),
+        );
         let commit = self.client.batch_execute("COMMIT");
-        let (begin, records, puts, deletes, events, commit) =
-            tokio::join!(biased; begin, records, puts, deletes, events, commit);
-        begin.and(records).and(puts).and(deletes).and(events).and(commit)
+        let (begin, records, puts, deletes, events, kinds, commit) =
+            tokio::join!(biased; begin, records, puts, deletes, events, kinds, commit);
+        begin
+            .and(records)
+            .and(puts)
+            .and(deletes)
+            .and(events)
+            .and(kinds)
+            .and(commit)
     }
 
     async fn insert<const N: usize>(

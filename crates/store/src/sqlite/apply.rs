@@ -2,6 +2,7 @@
 
 use super::read::{columns_of_row, row_from};
 use crate::decide::{Facts, Heads, Place};
+use crate::tally::Tally;
 use ondol_core::clock::Timestamp;
 use ondol_core::engine::{Append, Appended, Committed, Row, RowOp, Table, Write};
 use ondol_core::id::StreamName;
@@ -17,6 +18,7 @@ pub(super) struct Statements<'c> {
     put: Statement<'c>,
     delete: Statement<'c>,
     event: Statement<'c>,
+    kind: Statement<'c>,
     row: Statement<'c>,
     last_revision: Statement<'c>,
     place: Statement<'c>,
@@ -39,8 +41,13 @@ impl<'c> Statements<'c> {
             )?,
             delete: connection.prepare("DELETE FROM state_row WHERE tab = ?1 AND key = ?2")?,
             event: connection.prepare(
-                "INSERT INTO event (position, stream, revision, rest, family, id, kind, at, body)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT INTO event (position, stream, revision, rest, family, id, kind, at, body, correlation)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?,
+            kind: connection.prepare(
+                "INSERT INTO kind (kind, events, last_position, last_at) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (kind) DO UPDATE SET events = events + excluded.events,
+                 last_position = excluded.last_position, last_at = excluded.last_at",
             )?,
             row: connection.prepare(&format!(
                 "SELECT {} FROM state_row WHERE tab = ?1 AND key = ?2",
@@ -114,8 +121,18 @@ impl<'c> Statements<'c> {
                 event.id,
                 event.kind,
                 event.at.0,
-                &event.body[..]
+                &event.body[..],
+                event.correlation
             ])?;
+        }
+        Ok(())
+    }
+
+    /// Adds a batch's new events to the counts by type.
+    pub(super) fn count(&mut self, tally: &Tally<'_>) -> Result<()> {
+        for (kind, added) in tally.iter() {
+            self.kind
+                .execute(params![kind, added.events, added.last_position, added.last_at.0])?;
         }
         Ok(())
     }

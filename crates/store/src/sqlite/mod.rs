@@ -2,9 +2,10 @@
 //!
 //! - `lock.rs` keeps a second process out; `schema.rs` sets connections and migrates.
 //! - `writer.rs` commits whatever queued during the last fsync, and checkpoints; `apply.rs` holds its statements.
-//! - `reader.rs` runs reads on own connections; `read.rs` holds their queries; `fault.rs` sorts SQLite's errors.
+//! - `reader.rs` runs reads on own connections; `read.rs` and `events.rs` hold their queries; `fault.rs` sorts SQLite's errors.
 
 mod apply;
+mod events;
 mod fault;
 mod lock;
 mod read;
@@ -16,9 +17,10 @@ use crate::config::Config;
 use crate::error::OpenError;
 use crate::queue::{Health, Queue};
 use ondol_core::BoxFuture;
-use ondol_core::clock::SharedClock;
+use ondol_core::clock::{SharedClock, Timestamp};
 use ondol_core::engine::{
-    Committed, Engine, Order, Row, RowFilter, StoreError, StoreSize, StoredEvent, StoredRecord, Table, Write,
+    Committed, Engine, KindInfo, Order, Row, RowFilter, StoreError, StoreSize, StoredEvent, StoredRecord, StreamInfo,
+    Table, Wanted, Write,
 };
 use ondol_core::id::StreamName;
 use ondol_core::task::Tasks;
@@ -123,19 +125,46 @@ impl Engine for SqliteEngine {
             .run(move |connection| read::records(connection, &subject, after, limit))
     }
 
-    fn stream(&self, stream: StreamName, from: u64, limit: u32) -> BoxFuture<Result<Vec<StoredEvent>, StoreError>> {
+    fn due(&self, table: Table, name: String, by: Timestamp, limit: u32) -> BoxFuture<Result<Vec<Row>, StoreError>> {
         self.readers
-            .run(move |connection| read::stream(connection, &stream, from, limit))
+            .run(move |connection| read::due(connection, table, &name, by, limit))
     }
 
-    fn all(
+    fn stream(
         &self,
-        after: u64,
-        families: Option<Vec<String>>,
+        stream: StreamName,
+        from: u64,
+        order: Order,
         limit: u32,
     ) -> BoxFuture<Result<Vec<StoredEvent>, StoreError>> {
         self.readers
-            .run(move |connection| read::all(connection, after, families, limit))
+            .run(move |connection| events::stream(connection, &stream, from, order, limit))
+    }
+
+    fn events(
+        &self,
+        wanted: Wanted,
+        from: u64,
+        order: Order,
+        limit: u32,
+    ) -> BoxFuture<Result<Vec<StoredEvent>, StoreError>> {
+        self.readers
+            .run(move |connection| events::events(connection, wanted, from, order, limit))
+    }
+
+    fn streams(
+        &self,
+        prefix: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> BoxFuture<Result<Vec<StreamInfo>, StoreError>> {
+        self.readers
+            .run(move |connection| events::streams(connection, &prefix, after.as_deref(), limit))
+    }
+
+    fn kinds(&self, after: Option<String>, limit: u32) -> BoxFuture<Result<Vec<KindInfo>, StoreError>> {
+        self.readers
+            .run(move |connection| events::kinds(connection, after.as_deref(), limit))
     }
 
     fn size(&self) -> BoxFuture<Result<StoreSize, StoreError>> {

@@ -1,17 +1,15 @@
-//! The queries of reads. Every page is bounded in items and bytes.
+//! The queries of reads of rows and records. Every page is bounded in items and bytes. Events: `events.rs`.
 
-use super::apply::{heads, stream_at};
+use super::apply::heads;
 use crate::bounds::{PAGE_BYTES, PAGE_ITEMS};
 use bytes::Bytes;
 use ondol_core::clock::Timestamp;
-use ondol_core::engine::{NewEvent, Order, Record, Row, RowFilter, StoreSize, StoredEvent, StoredRecord, Table};
-use ondol_core::id::StreamName;
+use ondol_core::engine::{Order, Record, Row, RowFilter, StoreSize, StoredRecord, Table};
 use rusqlite::{Connection, OptionalExtension, Params, Result, ToSql, params};
 use std::fmt::Write as _;
 use std::path::Path;
 
 const RECORD: &str = "position, subject, kind, at, body";
-const EVENT: &str = "position, stream, revision, id, kind, at, body";
 
 /// The columns that [`row_from`] reads, in its order.
 pub(super) const fn columns_of_row() -> &'static str {
@@ -31,7 +29,7 @@ pub(super) fn row_from(row: &rusqlite::Row<'_>) -> Result<Row> {
     })
 }
 
-fn body_at(row: &rusqlite::Row<'_>, column: usize) -> Result<Bytes> {
+pub(super) fn body_at(row: &rusqlite::Row<'_>, column: usize) -> Result<Bytes> {
     Ok(Bytes::copy_from_slice(row.get_ref(column)?.as_blob()?))
 }
 
@@ -48,28 +46,13 @@ fn record_from(row: &rusqlite::Row<'_>) -> Result<StoredRecord> {
     })
 }
 
-fn event_from(row: &rusqlite::Row<'_>) -> Result<StoredEvent> {
-    let event = NewEvent {
-        id: row.get(3)?,
-        kind: row.get(4)?,
-        at: Timestamp(row.get(5)?),
-        body: body_at(row, 6)?,
-    };
-    Ok(StoredEvent {
-        position: row.get(0)?,
-        stream: stream_at(row, 1)?,
-        revision: row.get(2)?,
-        event,
-    })
-}
-
 /// Positions are stored as signed numbers; a greater one is beyond every event.
-fn bounded(position: u64) -> i64 {
+pub(super) fn bounded(position: u64) -> i64 {
     i64::try_from(position).unwrap_or(i64::MAX)
 }
 
 /// Collects a page: `limit` is in the query, the bound on bytes is kept here.
-fn page<T>(
+pub(super) fn page<T>(
     connection: &Connection,
     sql: &str,
     params: impl Params,
@@ -131,6 +114,7 @@ fn rows_sql(table: Table, filter: &RowFilter, order: Order, after: bool) -> Stri
         _ if awake => "INDEXED BY state_row_awake",
         Table::Saga if filter.state.is_some() => "INDEXED BY state_row_state",
         Table::Saga if filter.name.is_some() => "INDEXED BY state_row_name",
+        Table::Delivery if filter.name.is_some() && filter.state.is_some() => "INDEXED BY state_row_delivery",
         _ => "",
     };
     let mut sql = format!(
@@ -169,41 +153,24 @@ pub(super) fn records(connection: &Connection, subject: &str, after: u64, limit:
     page(connection, &sql, params, record_from, |stored| stored.record.body.len())
 }
 
-pub(super) fn stream(connection: &Connection, stream: &StreamName, from: u64, limit: u32) -> Result<Vec<StoredEvent>> {
-    let sql = format!("SELECT {EVENT} FROM event WHERE stream = ?1 AND revision >= ?2 ORDER BY revision LIMIT ?3");
-    let params = params![stream.as_str(), bounded(from), limit.min(PAGE_ITEMS)];
-    page(connection, &sql, params, event_from, |stored| stored.event.body.len())
+/// What is due of one name, the earliest first.
+pub(super) fn due(connection: &Connection, table: Table, name: &str, by: Timestamp, limit: u32) -> Result<Vec<Row>> {
+    let sql = due_sql(table);
+    let params = params![name, by.0, limit.min(PAGE_ITEMS)];
+    page(connection, &sql, params, row_from, |row| row.body.len() + row.key.len())
 }
 
-pub(super) fn all(
-    connection: &Connection,
-    after: u64,
-    families: Option<Vec<String>>,
-    limit: u32,
-) -> Result<Vec<StoredEvent>> {
-    let (after, limit) = (bounded(after), limit.min(PAGE_ITEMS));
-    let weigh: fn(&StoredEvent) -> usize = |stored| stored.event.body.len();
-    let Some(mut families) = families else {
-        let sql = format!("SELECT {EVENT} FROM event WHERE position > ?1 ORDER BY position LIMIT ?2");
-        return page(connection, &sql, params![after, limit], event_from, weigh);
+fn due_sql(table: Table) -> String {
+    let index = match table {
+        Table::Delivery => "INDEXED BY state_row_due",
+        _ => "INDEXED BY state_row_awake",
     };
-    families.sort_unstable();
-    families.dedup();
-    let sql = format!("SELECT {EVENT} FROM event WHERE family = ?1 AND position > ?2 ORDER BY position LIMIT ?3");
-    // Where a family's page was cut short by bytes, nothing beyond its end may be given: it would jump over the rest.
-    let (mut events, mut until) = (Vec::new(), u64::MAX);
-    for family in &families {
-        let part = page(connection, &sql, params![family, after, limit], event_from, weigh)?;
-        let bytes: usize = part.iter().map(weigh).sum();
-        if bytes >= PAGE_BYTES {
-            until = until.min(part.last().map_or(u64::MAX, |last| last.position));
-        }
-        events.extend(part);
-    }
-    events.retain(|stored| stored.position <= until);
-    events.sort_unstable_by_key(|stored| stored.position);
-    events.truncate(limit as usize);
-    Ok(events)
+    format!(
+        "SELECT {} FROM state_row {index} WHERE tab = {} AND name = ?1 AND wake_at IS NOT NULL AND wake_at <= ?2
+         ORDER BY wake_at, key LIMIT ?3",
+        columns_of_row(),
+        table.number()
+    )
 }
 
 /// Cost: a few rows, whatever the store holds; the counts are kept by triggers (`v2.sql`).
@@ -228,11 +195,21 @@ pub(super) fn size(connection: &Connection, path: &Path) -> Result<StoreSize> {
 mod tests {
     use super::*;
 
+    /// How SQLite will go about a query.
+    fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("valid");
+        let params = vec!["1"; statement.parameter_count()];
+        let rows = statement.query_map(rusqlite::params_from_iter(params), |row| row.get(3));
+        rows.expect("runs").collect::<Result<_>>().expect("texts")
+    }
+
     /// Lists of sagas must stay quick with millions of rows: no query sorts or walks the whole table.
     #[test]
     fn every_list_of_rows_goes_along_an_index() {
         let connection = Connection::open_in_memory().expect("memory");
-        connection.execute_batch(include_str!("v1.sql")).expect("schema");
+        for schema in [include_str!("v1.sql"), include_str!("v2.sql")] {
+            connection.execute_batch(schema).expect("schema");
+        }
         let some = || Some("x".to_owned());
         let awake = RowFilter {
             awake: true,
@@ -257,15 +234,7 @@ mod tests {
             awake: true,
             due_by: Some(Timestamp(7)),
         };
-        let plan_of = |table, filter: &RowFilter, order| {
-            let sql = format!("EXPLAIN QUERY PLAN {}", rows_sql(table, filter, order, true));
-            let mut statement = connection.prepare(&sql).expect("valid");
-            let params = vec!["1"; statement.parameter_count()];
-            let rows = statement
-                .query_map(rusqlite::params_from_iter(params), |row| row.get(3))
-                .expect("runs");
-            rows.collect::<Result<Vec<String>>>().expect("texts")
-        };
+        let plan_of = |table, filter: &RowFilter, order| plan(&connection, &rows_sql(table, filter, order, true));
         for filter in [&RowFilter::default(), &awake, &due, &state, &name, &every] {
             for (table, order) in Table::ALL
                 .iter()
@@ -278,15 +247,25 @@ mod tests {
                 );
             }
         }
+        let key = RowFilter {
+            state: some(),
+            ..name.clone()
+        };
         let indexes = [
-            (&awake, "state_row_awake"),
-            (&due, "state_row_awake"),
-            (&state, "state_row_state"),
-            (&name, "state_row_name"),
+            (Table::Saga, &awake, "state_row_awake"),
+            (Table::Saga, &due, "state_row_awake"),
+            (Table::Saga, &state, "state_row_state"),
+            (Table::Saga, &name, "state_row_name"),
+            (Table::Delivery, &key, "state_row_delivery"),
         ];
-        for (filter, index) in indexes {
-            let plan = plan_of(Table::Saga, filter, Order::Ascending);
+        for (table, filter, index) in indexes {
+            let plan = plan_of(table, filter, Order::Ascending);
             assert!(plan[0].contains(index), "{filter:?}: {plan:?}");
         }
+        let waiting = plan(&connection, &due_sql(Table::Delivery));
+        assert!(
+            matches!(&waiting[..], [one] if one.contains("state_row_due (name=? AND wake_at>? AND wake_at<?)")),
+            "no sort: {waiting:?}"
+        );
     }
 }

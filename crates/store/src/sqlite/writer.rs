@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::decide::{Heads, decide};
 use crate::error::OpenError;
 use crate::queue::{Health, Job, tell_if_slow};
+use crate::tally::Tally;
 use ondol_core::clock::SharedClock;
 use ondol_core::engine::{Committed, StoreError};
 use ondol_core::fault::pass;
@@ -122,13 +123,16 @@ impl Writer<'_> {
 
     fn try_write(&mut self, jobs: &[Job], outcomes: &mut Vec<Result<Committed, StoreError>>) -> SqlResult<()> {
         self.statements.begin()?;
+        let mut tally = Tally::default();
         for job in jobs {
             let outcome = decide(&job.write, &mut self.heads, &mut self.statements)?;
             if let Ok(committed) = &outcome {
                 self.statements.apply(&job.write, committed)?;
+                tally.add(&job.write, committed);
             }
             outcomes.push(outcome);
         }
+        self.statements.count(&tally)?;
         let injected = |fault| rusqlite::Error::ToSqlConversionFailure(Box::new(fault));
         pass("store.commit.before").map_err(injected)?;
         self.statements.commit()?;

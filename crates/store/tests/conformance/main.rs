@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod events;
 mod random;
 mod reads;
 mod writes;
@@ -37,8 +38,13 @@ conformance! {
     reads::what_was_acknowledged_is_there_after_reopening
     reads::each_opening_raises_the_epoch
     reads::lists_of_rows_filter_and_page_by_key_in_bytes
-    reads::events_are_read_by_stream_by_position_and_by_family
+    reads::what_is_due_comes_by_time_and_then_by_key
     reads::a_page_ends_by_bytes_too
     reads::the_size_counts_what_is_there
     random::random_writes_do_what_the_model_does
+    events::a_stream_is_read_from_any_revision_both_ways
+    events::whatever_is_wanted_of_the_log_is_what_a_plain_filter_gives
+    events::streams_and_types_are_listed_with_their_counts
+    events::with_new_ids_asked_for_a_known_one_refuses_the_whole_write
+    events::a_follower_misses_nothing_while_others_write
 }

@@ -2,7 +2,7 @@
 
 use crate::support::model::Model;
 use crate::support::{Bench, event, record, row, stream, together};
-use ondol_core::engine::{Append, Expected, Guard, Order, RowFilter, RowOp, SharedEngine, Table, Write};
+use ondol_core::engine::{Append, Expected, Guard, Order, RowFilter, RowOp, SharedEngine, Table, Wanted, Write};
 use ondol_core::entropy::{Entropy, SeededEntropy};
 
 /// Writes with few keys, ids and streams, so that they meet; submitted together, so that they share batches.
@@ -28,6 +28,9 @@ fn random_write(dice: &SeededEntropy) -> Write {
     let mut write = Write::default();
     if dice.below(3) == 0 {
         write.guards.push(Guard::Absent(Table::Saga, key()));
+    }
+    if dice.below(4) == 0 {
+        write.guards.push(Guard::NewIds);
     }
     for _ in 0..dice.below(3) {
         write.records.push(record(&key(), &dice.below(100).to_string()));
@@ -67,7 +70,13 @@ async fn assert_same(engine: &SharedEngine, model: &Model) {
         .expect("reads");
     assert_eq!(rows, model.rows.values().cloned().collect::<Vec<_>>());
     assert_eq!(engine.size().await.expect("reads").rows[0], rows.len() as u64);
-    assert_eq!(engine.all(0, None, 10_000).await.expect("reads"), model.events);
+    assert_eq!(
+        engine
+            .events(Wanted::All, 0, Order::Ascending, 10_000)
+            .await
+            .expect("reads"),
+        model.events
+    );
     let mut records = Vec::new();
     for n in 0..6 {
         records.extend(engine.records(format!("k{n}"), 0, 10_000).await.expect("reads"));

@@ -3,7 +3,7 @@
 use crate::support::{Bench, append, create, event, log, put, record, row, stream, together};
 use bytes::Bytes;
 use ondol_core::clock::Timestamp;
-use ondol_core::engine::{Expected, Guard, Order, RowFilter, RowOp, StoredEvent, Table, Write};
+use ondol_core::engine::{Expected, Guard, Order, RowFilter, RowOp, Selector, Table, Wanted, Write};
 
 pub async fn lists_of_rows_filter_and_page_by_key_in_bytes(bench: Bench) {
     let engine = bench.open().await;
@@ -114,43 +114,56 @@ pub async fn lists_of_rows_filter_and_page_by_key_in_bytes(bench: Bench) {
     .await;
 }
 
-pub async fn events_are_read_by_stream_by_position_and_by_family(bench: Bench) {
+pub async fn what_is_due_comes_by_time_and_then_by_key(bench: Bench) {
     let engine = bench.open().await;
-    for (name, id) in [
-        ("order-1", "1"),
-        ("cart-1", "2"),
-        ("order-2", "3"),
-        ("order-1", "4"),
-        ("bill-1", "5"),
-    ] {
-        engine
-            .commit(append(name, Expected::Any, &[id]))
-            .await
-            .expect("commits");
-    }
-    let ids = |events: Vec<StoredEvent>| events.into_iter().map(|stored| stored.event.id).collect::<String>();
-    let families = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
-    for (from, limit, claim) in [(0, 9, "14"), (1, 9, "4"), (2, 9, ""), (0, 1, "1"), (u64::MAX, 9, "")] {
-        assert_eq!(
-            ids(engine.stream(stream("order-1"), from, limit).await.expect("reads")),
-            claim
-        );
-    }
-    let cases: [(u64, Option<Vec<String>>, u32, &str); 8] = [
-        (0, None, 9, "12345"),
-        (2, None, 2, "34"),
-        (5, None, 9, ""),
-        (u64::MAX, None, 9, ""),
-        (0, families(&["order"]), 9, "134"),
-        (1, families(&["bill", "order", "order"]), 2, "34"),
-        (0, families(&["ord"]), 9, ""),
-        (0, families(&[]), 9, ""),
+    let waiting = |key: &str, name: &str, wake_at| {
+        let row = ondol_core::engine::Row {
+            name: name.into(),
+            ..row(key, "retrying", wake_at, "")
+        };
+        Write {
+            rows: vec![RowOp::Put(Table::Delivery, row)],
+            ..Write::default()
+        }
+    };
+    let rows = [
+        ("d", "a", Some(5)),
+        ("c", "a", Some(7)),
+        ("b", "a", Some(5)),
+        ("e", "a", Some(9)),
+        ("f", "b", Some(1)),
     ];
-    for (after, families, limit, claim) in cases {
+    let rows = rows.into_iter().chain([("g", "a", None)]);
+    together(
+        &engine,
+        rows.map(|(key, name, wake_at)| waiting(key, name, wake_at)).collect(),
+    )
+    .await;
+    for table in [Table::Delivery, Table::Relay] {
+        let due = engine.due(table, "a".into(), Timestamp(8), 9).await.expect("reads");
+        let keys: String = due.iter().map(|row| row.key.as_str()).collect();
+        assert_eq!(keys, if table == Table::Delivery { "bdc" } else { "" });
+    }
+    let first = engine
+        .due(Table::Delivery, "a".into(), Timestamp(i64::MAX), 1)
+        .await
+        .expect("reads");
+    assert_eq!((first.len(), first[0].wake_at), (1, Some(Timestamp(5))));
+    let state = |state: &str| RowFilter {
+        state: Some(state.into()),
+        name: Some("a".into()),
+        ..RowFilter::default()
+    };
+    for (filter, claim) in [(state("retrying"), "de"), (state("parked"), "")] {
+        let rows = engine
+            .rows(Table::Delivery, filter, Order::Ascending, Some("c".into()), 2)
+            .await;
         assert_eq!(
-            ids(engine.all(after, families.clone(), limit).await.expect("reads")),
-            claim,
-            "{after} {families:?}"
+            rows.expect("reads")
+                .iter()
+                .map(|row| row.key.as_str())
+                .collect::<String>(),
+            claim
         );
     }
 }
@@ -183,12 +196,15 @@ pub async fn a_page_ends_by_bytes_too(bench: Bench) {
         write.appends[0].events[0].body = Bytes::from(vec![b'x'; 1 << 20]);
         engine.commit(write).await.expect("commits");
     }
-    for families in [None, Some(vec!["even".to_owned(), "odd".to_owned()])] {
+    for wanted in [
+        Wanted::All,
+        Wanted::Any(vec![Selector::family("even"), Selector::family("odd")]),
+    ] {
         // Following page by page sees every event once, in order.
         let mut seen = Vec::new();
         loop {
             let page = engine
-                .all(seen.last().copied().unwrap_or(0), families.clone(), 100)
+                .events(wanted.clone(), seen.last().copied().unwrap_or(0), Order::Ascending, 100)
                 .await
                 .expect("reads");
             assert!(page.len() <= 18);
@@ -197,7 +213,7 @@ pub async fn a_page_ends_by_bytes_too(bench: Bench) {
             }
             seen.extend(page.iter().map(|stored| stored.position));
         }
-        assert_eq!(seen, (1..=18).collect::<Vec<_>>(), "{families:?}");
+        assert_eq!(seen, (1..=18).collect::<Vec<_>>(), "{wanted:?}");
     }
 }
 
@@ -224,7 +240,7 @@ pub async fn the_size_counts_what_is_there(bench: Bench) {
         })
         .await
         .expect("commits");
-    let expected = (1, 2, vec![1, 0, 0, 3, 0]);
+    let expected = (1, 2, vec![1, 0, 0, 3, 0, 0, 0, 0, 0]);
     let size = engine.size().await.expect("reads");
     assert_eq!((size.records, size.events, size.rows), expected);
     assert!(size.bytes > 0);
@@ -265,7 +281,10 @@ pub async fn what_was_acknowledged_is_there_after_reopening(bench: Bench) {
     assert_eq!(records.iter().map(|stored| stored.position).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(records[1].record, record("s", "two"));
     assert_eq!(engine.records("s".into(), 1, 10).await.expect("reads"), records[1..]);
-    let events = engine.stream(stream("order-1"), 0, 10).await.expect("reads");
+    let events = engine
+        .stream(stream("order-1"), 0, Order::Ascending, 10)
+        .await
+        .expect("reads");
     assert_eq!(
         (events[1].revision, events[1].position, &events[1].event),
         (1, 2, &event("b"))

@@ -1,7 +1,7 @@
 //! Which writes happen, which are refused, and which places they get.
 
 use crate::support::{Bench, append, create, event, log, put, record, row, stream, together};
-use ondol_core::engine::{Append, Committed, Expected, Order, RowFilter, RowOp, StoreError, Table, Write};
+use ondol_core::engine::{Append, Committed, Expected, Order, RowFilter, RowOp, StoreError, Table, Wanted, Write};
 
 pub async fn of_many_writes_with_one_guard_exactly_one_happens(bench: Bench) {
     let engine = bench.open().await;
@@ -92,7 +92,10 @@ pub async fn positions_are_dense_and_in_order(bench: Bench) {
         records.iter().map(|stored| stored.position).collect::<Vec<_>>(),
         (1..=640).collect::<Vec<_>>()
     );
-    let events = engine.all(0, None, 10_000).await.expect("reads");
+    let events = engine
+        .events(Wanted::All, 0, Order::Ascending, 10_000)
+        .await
+        .expect("reads");
     assert_eq!(
         events.iter().map(|stored| stored.position).collect::<Vec<_>>(),
         (1..=320).collect::<Vec<_>>()
@@ -145,7 +148,14 @@ pub async fn a_known_batch_gets_its_first_places_before_its_revision_is_looked_a
     let outcomes = together(&engine, vec![same(), same()]).await;
     assert_eq!(places(outcomes[0].as_ref().expect("new")), (0, 1, 6, 7, false));
     assert_eq!(places(outcomes[1].as_ref().expect("known")), (0, 1, 6, 7, true));
-    assert_eq!(engine.all(0, None, 100).await.expect("reads").len(), 7);
+    assert_eq!(
+        engine
+            .events(Wanted::All, 0, Order::Ascending, 100)
+            .await
+            .expect("reads")
+            .len(),
+        7
+    );
 }
 
 pub async fn an_event_id_is_used_once(bench: Bench) {
@@ -171,7 +181,14 @@ pub async fn an_event_id_is_used_once(bench: Bench) {
             "{used}: {outcome:?}"
         );
     }
-    assert_eq!(engine.all(0, None, 100).await.expect("reads").len(), 1);
+    assert_eq!(
+        engine
+            .events(Wanted::All, 0, Order::Ascending, 100)
+            .await
+            .expect("reads")
+            .len(),
+        1
+    );
 }
 
 pub async fn an_append_needs_the_revision_it_expects(bench: Bench) {

@@ -102,6 +102,7 @@ pub fn event(id: &str) -> NewEvent {
         id: id.into(),
         kind: "happened".into(),
         at: Timestamp(5),
+        correlation: None,
         body: Bytes::from(format!("{{\"id\":\"{id}\"}}")),
     }
 }

@@ -17,15 +17,18 @@ pub struct Model {
 impl Model {
     /// Does what `write` says, or refuses it and changes nothing.
     pub fn commit(&mut self, write: &Write) -> Result<Committed, StoreError> {
-        for Guard::Absent(table, key) in &write.guards {
-            if let Some(row) = self.row(*table, key) {
+        for guard in &write.guards {
+            if let Guard::Absent(table, key) = guard
+                && let Some(row) = self.row(*table, key)
+            {
                 return Err(StoreError::Exists(Box::new(row.clone())));
             }
         }
+        let new_ids = write.guards.contains(&Guard::NewIds);
         let (events, batches) = (self.events.clone(), self.last_of_batch.clone());
         let mut committed = Committed::default();
         for append in &write.appends {
-            match self.append(append) {
+            match self.append(append, new_ids) {
                 Ok(appended) => committed.appended.push(appended),
                 Err(refusal) => {
                     (self.events, self.last_of_batch) = (events, batches);
@@ -56,9 +59,10 @@ impl Model {
         self.rows.get(&(table.number(), key.to_owned()))
     }
 
-    fn append(&mut self, append: &ondol_core::engine::Append) -> Result<Appended, StoreError> {
+    fn append(&mut self, append: &ondol_core::engine::Append, new_ids: bool) -> Result<Appended, StoreError> {
         let at = |id: &str| self.events.iter().position(|stored| stored.event.id == id);
-        if let Some(first) = at(&append.events[0].id).filter(|at| self.events[*at].stream == append.stream) {
+        if let Some(first) = at(&append.events[0].id).filter(|at| !new_ids && self.events[*at].stream == append.stream)
+        {
             let last = self.last_of_batch[first];
             let (first, last) = (&self.events[first], &self.events[last]);
             return Ok(Appended {

@@ -17,7 +17,7 @@
 //!
 //! Tests: below; every state against every command, and every event after every state.
 
-use crate::event::{Asked, Cancelled, Confirmed, Event, Line, Placed};
+use crate::event::{Asked, Bill, Cancelled, Confirmed, Event, Line, Placed};
 use crate::order::{Order, Status};
 
 /// Why an order of ours is cancelled when a product is not in the catalogue.
@@ -88,11 +88,22 @@ pub fn placed_before(order: &Order, key: &str) -> Result<(), Refused> {
 /// # Errors
 /// [`Refused`] when it is cancelled or missing. The saga confirms after its pivot only, so a person must look.
 pub fn confirm(order: Option<&Order>, payment: String, shipment: String) -> Result<Vec<Event>, Refused> {
-    match order.map(|order| order.status) {
-        None => Err(Refused::Missing),
-        Some(Status::Pending) => Ok(vec![Event::Confirmed(Confirmed { payment, shipment })]),
-        Some(Status::Confirmed) => Ok(Vec::new()),
-        Some(Status::Cancelled) => Err(Refused::Ended(Status::Cancelled)),
+    let order = order.ok_or(Refused::Missing)?;
+    match order.status {
+        Status::Pending => {
+            let bill = Some(Bill {
+                customer: order.customer.clone(),
+                total: order.total,
+                currency: order.currency.clone(),
+            });
+            Ok(vec![Event::Confirmed(Confirmed {
+                payment,
+                shipment,
+                bill,
+            })])
+        }
+        Status::Confirmed => Ok(Vec::new()),
+        Status::Cancelled => Err(Refused::Ended(Status::Cancelled)),
     }
 }
 
@@ -294,6 +305,7 @@ mod tests {
         let confirmed = Event::Confirmed(Confirmed {
             payment: "c".to_owned(),
             shipment: "s".to_owned(),
+            bill: None,
         });
         let placed = place(asked(), lines([Some(1), Some(1)]), "EUR").remove(0);
         let undone = cancelled(asked(), "x", "EUR");

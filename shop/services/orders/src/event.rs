@@ -77,6 +77,20 @@ pub struct Confirmed {
     pub payment: String,
     /// The shipment's id.
     pub shipment: String,
+    /// Whose and how much, so that others need not have seen it placed. Earlier events lack it.
+    #[serde(flatten)]
+    pub bill: Option<Bill>,
+}
+
+/// What an order came to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Bill {
+    /// The token's `sub`.
+    pub customer: String,
+    /// In minor units.
+    pub total: i64,
+    /// ISO 4217.
+    pub currency: String,
 }
 
 /// It is called off. Names the customer and the items too, since it may be the first that is heard of the order.
@@ -199,6 +213,10 @@ mod tests {
             json!({"customer": "u1", "items": items, "lines": lines, "total": 4900, "currency": "EUR"}),
         );
         check("order.confirmed.v1", json!({"payment": "c1", "shipment": "s1"}));
+        check(
+            "order.confirmed.v1",
+            json!({"payment": "c1", "shipment": "s1", "customer": "u1", "total": 4900, "currency": "EUR"}),
+        );
         check(
             "order.cancelled.v1",
             json!({"customer": "u1", "items": items, "reason": "out_of_stock", "currency": "EUR"}),

@@ -226,7 +226,8 @@ fn decode<T: for<'de> Deserialize<'de>>(call: String, response: &Response<Bytes>
     serde_json::from_slice(response.body()).map_err(|source| LogError::Answer { call, source })
 }
 
-/// The events as CloudEvents. Their ids come from the call's key, so the same call makes the same ids.
+/// The events as CloudEvents. Their ids come from the call's key, so the same call makes the same ids. The flow that they
+/// belong to, and their cause, stand in the call's baggage: the log takes them from there.
 fn batch(order: &str, cause: &Cause, events: &[Event]) -> Result<Vec<u8>, serde_json::Error> {
     let mut batch = Vec::with_capacity(events.len());
     for (index, event) in events.iter().enumerate() {
@@ -244,7 +245,6 @@ fn batch(order: &str, cause: &Cause, events: &[Event]) -> Result<Vec<u8>, serde_
             "time": jiff::Timestamp::now().to_string(),
             "datacontenttype": "application/json",
             "partitionkey": order,
-            "correlationid": order, // The order's id is the saga's.
             "data": event.data()?,
         });
         if let Some(parent) = &cause.traceparent {

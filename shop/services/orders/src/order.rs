@@ -121,12 +121,14 @@ pub fn evolve(order: Option<Order>, stored: &Stored) -> Result<Order, BrokenHist
                 currency.clone(),
             )
         },
-        (Some(order), Event::Confirmed(Confirmed { payment, shipment })) if order.status == Status::Pending => Order {
-            status: Status::Confirmed,
-            payment: Some(payment.clone()),
-            shipment: Some(shipment.clone()),
-            ..order
-        },
+        (Some(order), Event::Confirmed(Confirmed { payment, shipment, .. })) if order.status == Status::Pending => {
+            Order {
+                status: Status::Confirmed,
+                payment: Some(payment.clone()),
+                shipment: Some(shipment.clone()),
+                ..order
+            }
+        }
         (Some(order), Event::Cancelled(Cancelled { reason, .. })) if order.status == Status::Pending => Order {
             status: Status::Cancelled,
             reason: Some(reason.clone()),

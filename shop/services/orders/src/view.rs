@@ -64,7 +64,7 @@ impl View {
                 }),
                 _,
             ) => opened(lines.clone(), *total, currency),
-            (Event::Confirmed(Confirmed { payment, shipment }), Some(view)) => Self {
+            (Event::Confirmed(Confirmed { payment, shipment, .. }), Some(view)) => Self {
                 status: Status::Confirmed,
                 payment: Some(payment.clone()),
                 shipment: Some(shipment.clone()),
@@ -158,6 +158,7 @@ mod tests {
         Event::Confirmed(Confirmed {
             payment: "c1".to_owned(),
             shipment: "s1".to_owned(),
+            bill: None,
         })
     }
 

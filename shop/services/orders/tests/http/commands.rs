@@ -205,7 +205,12 @@ async fn a_create_and_its_cancel_sent_at_once_leave_one_story() {
 async fn events_say_which_call_made_them_and_which_flow_they_belong_to() {
     let shop = Shop::open().await;
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let headers = [("idempotency-key", "\"o1.create.action\""), ("traceparent", parent)];
+    let baggage = "correlation-id=c1,causation-id=o1.create.action";
+    let headers = [
+        ("idempotency-key", "\"o1.create.action\""),
+        ("traceparent", parent),
+        ("baggage", baggage),
+    ];
     let body = json!({"customer": "alice", "items": basket()});
     shop.orders.ask("PUT", "/internal/orders/o1", &headers, body).await;
     let event = shop.log.events().remove(0);
@@ -215,7 +220,7 @@ async fn events_say_which_call_made_them_and_which_flow_they_belong_to() {
         ("stream", "order-o1"),
         ("subject", "o1"),
         ("partitionkey", "o1"),
-        ("correlationid", "o1"),
+        ("baggage", baggage),
         ("traceparent", parent),
     ] {
         assert_eq!(event[name], value, "{name}");

@@ -150,7 +150,12 @@ async fn append(
     if let Some((stream, event)) = log.faults.lock().unwrap().rival.take() {
         log.put(&stream, vec![event]);
     }
-    let batch: Vec<Value> = serde_json::from_slice(&body).unwrap();
+    let mut batch: Vec<Value> = serde_json::from_slice(&body).unwrap();
+    if let Some(baggage) = headers.get("baggage") {
+        // The platform takes flow and cause out of it; here it is kept as it came.
+        let baggage = baggage.to_str().unwrap();
+        batch.iter_mut().for_each(|event| event["baggage"] = baggage.into());
+    }
     if log.events.borrow().iter().any(|stored| stored["id"] == batch[0]["id"]) {
         return Ok(log.receipt(&batch, true));
     }

@@ -1,0 +1,230 @@
+//! Publishing: events of declared types, each into its topic's stream, all or none in one commit.
+//!
+//! Every event is idempotent by itself, by its id. The first try says that all ids are new, so that the usual case costs
+//! no look-up; when the store knows one of them, the stored event is compared: the same type and data make it done, and
+//! the rest is tried again without it; anything else refuses the whole batch, and nothing of it was written.
+//!
+//! Not here: HTTP (`ondol-api`), the outbox. Tests: `tests/publish.rs`.
+
+use crate::context::Context;
+use crate::envelope::{CloudEvent, check_all};
+use crate::error::EventsError;
+use crate::hops;
+use crate::streams::Streams;
+use crate::topics::Topics;
+use ondol_core::engine::{Append, Committed, Expected, Guard, NewEvent, Order, StoreError, StoredEvent, Wanted, Write};
+use ondol_core::id::{ServiceName, StreamName};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Events of one batch.
+const MAX_EVENTS: usize = 1_000;
+
+/// Where a published event is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Published {
+    /// Its id.
+    pub id: String,
+    /// Its place in the log.
+    pub position: u64,
+    /// It was published before; this is the place of that first time.
+    pub duplicate: bool,
+}
+
+/// Publishes for the services of a system. A clone is the same.
+#[derive(Clone)]
+pub struct Publisher {
+    streams: Streams,
+    topics: Arc<RwLock<Arc<Topics>>>,
+}
+
+impl Publisher {
+    /// No types yet: see [`Publisher::set`].
+    pub fn new(streams: Streams) -> Self {
+        Self {
+            streams,
+            topics: Arc::default(),
+        }
+    }
+
+    /// Replaces the types that may be published.
+    pub fn set(&self, topics: Topics) {
+        *self.topics.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(topics);
+    }
+
+    /// The types that may be published.
+    pub fn topics(&self) -> Arc<Topics> {
+        self.topics.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Publishes `events` of `service`, all or none; durable when this returns. What the producer left out is taken from
+    /// `context` and the clock.
+    ///
+    /// # Errors
+    /// [`EventsError::Count`], [`EventsError::Invalid`], [`EventsError::NotPublished`], [`EventsError::Schema`],
+    /// [`EventsError::Conflict`], [`EventsError::TooDeep`]; the store's. After [`StoreError::Unavailable`] publish the
+    /// same again.
+    ///
+    /// # Cancellation
+    /// Dropping the future may or may not take the events back; publishing them again is safe.
+    pub async fn publish(
+        &self,
+        service: &ServiceName,
+        context: &Context,
+        mut events: Vec<CloudEvent>,
+    ) -> Result<Vec<Published>, EventsError> {
+        if !(1..=MAX_EVENTS).contains(&events.len()) {
+            return Err(EventsError::Count(events.len()));
+        }
+        context.fill(&mut events);
+        check_all(&events)?;
+        check_ids(&events)?;
+        let topics = self.topics();
+        let admitted = events
+            .iter()
+            .enumerate()
+            .map(|(index, event)| topics.admit(service, index, event));
+        let to = admitted
+            .map(|topic| Ok(topic?.stream.clone()))
+            .collect::<Result<Vec<StreamName>, EventsError>>()?;
+        hops::count(&self.streams, &mut events).await?;
+        let events = self.streams.stamp(events)?;
+        self.commit(to.into_iter().zip(events).collect()).await
+    }
+
+    async fn commit(&self, events: Vec<(StreamName, NewEvent)>) -> Result<Vec<Published>, EventsError> {
+        let mut known: HashMap<String, u64> = HashMap::new();
+        loop {
+            let new = events.iter().filter(|(_, event)| !known.contains_key(&event.id));
+            let write = write(new);
+            if write.appends.is_empty() {
+                return Ok(places(&events, &known, &Committed::default()));
+            }
+            let before = known.len();
+            match self.streams.write(write).await {
+                Ok(committed) => return Ok(places(&events, &known, &committed)),
+                Err(EventsError::Store(StoreError::IdInUse { id })) => {
+                    known = self.known(&events).await?;
+                    // Each round knows more than the one before, so the loop ends; otherwise the store contradicts itself.
+                    if known.len() == before {
+                        return Err(StoreError::IdInUse { id }.into());
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Which of the events are stored already, and where.
+    async fn known(&self, events: &[(StreamName, NewEvent)]) -> Result<HashMap<String, u64>, EventsError> {
+        let by_id: HashMap<&str, usize> = events
+            .iter()
+            .enumerate()
+            .map(|(n, (_, event))| (&*event.id, n))
+            .collect();
+        let (mut known, mut after) = (HashMap::new(), 0);
+        loop {
+            let ids = events.iter().map(|(_, event)| event.id.clone()).collect();
+            let page = self
+                .streams
+                .log(Wanted::Ids(ids), after, Order::Ascending, MAX_EVENTS as u32)
+                .await?;
+            let Some(last) = page.last_position() else {
+                return Ok(known);
+            };
+            after = last;
+            for stored in page.events {
+                let Some(index) = by_id.get(&*stored.event.id).copied() else {
+                    continue;
+                };
+                let (stream, event) = &events[index];
+                if !same(stream, event, &stored) {
+                    let rule = "is that of a stored event of another type or with other data";
+                    let id = stored.event.id;
+                    return Err(EventsError::Conflict { index, id, rule });
+                }
+                known.insert(stored.event.id, stored.position);
+            }
+        }
+    }
+}
+
+fn check_ids(events: &[CloudEvent]) -> Result<(), EventsError> {
+    let mut ids = HashSet::with_capacity(events.len());
+    match events.iter().position(|event| !ids.insert(event.id.as_str())) {
+        None => Ok(()),
+        Some(index) => Err(EventsError::Conflict {
+            index,
+            id: events[index].id.clone(),
+            rule: "stands twice in the batch",
+        }),
+    }
+}
+
+/// One append for each run of events of one type, so that the log keeps the batch's order.
+fn write<'e>(events: impl Iterator<Item = &'e (StreamName, NewEvent)>) -> Write {
+    let mut write = Write {
+        guards: vec![Guard::NewIds],
+        ..Write::default()
+    };
+    for (stream, event) in events {
+        match write
+            .appends
+            .last_mut()
+            .filter(|run: &&mut Append| run.stream == *stream)
+        {
+            Some(run) => run.events.push(event.clone()),
+            None => write.appends.push(Append {
+                stream: stream.clone(),
+                expected: Expected::Any,
+                events: vec![event.clone()],
+            }),
+        }
+    }
+    write
+}
+
+/// A write's events lie one behind the other, whatever their streams: from the first's place on.
+fn places(events: &[(StreamName, NewEvent)], known: &HashMap<String, u64>, committed: &Committed) -> Vec<Published> {
+    let mut next = committed.appended.first().map_or(0, |first| first.first_position);
+    let mut place = |event: &NewEvent| match known.get(&event.id) {
+        Some(position) => (*position, true),
+        None => {
+            next += 1;
+            (next - 1, false)
+        }
+    };
+    let published = events.iter().map(|(_, event)| {
+        let (position, duplicate) = place(event);
+        Published {
+            id: event.id.clone(),
+            position,
+            duplicate,
+        }
+    });
+    published.collect()
+}
+
+/// What an event says, for comparing.
+#[derive(Deserialize)]
+struct Said {
+    data: Option<Box<RawValue>>,
+    data_base64: Option<String>,
+}
+
+/// Whether the stored event says the same. What the platform filled in may differ from one try to the next.
+fn same(stream: &StreamName, event: &NewEvent, stored: &StoredEvent) -> bool {
+    let said = |body: &[u8]| {
+        let Said { data, data_base64 } = serde_json::from_slice(body).ok()?;
+        let data = data
+            .map(|data| serde_json::from_str::<Value>(data.get()))
+            .transpose()
+            .ok()?;
+        Some((data, data_base64))
+    };
+    let (new, old) = (said(&event.body), said(&stored.event.body));
+    *stream == stored.stream && event.kind == stored.event.kind && new.is_some() && new == old
+}

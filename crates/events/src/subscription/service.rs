@@ -1,0 +1,507 @@
+//! The loop of one subscription: wake, decide, write, act.
+//!
+//! Invariants
+//! - What the machine decides is written within [`WRITE_EVERY`], rows before the position; what an operator did is
+//!   written before it takes effect and before the operator is answered.
+//! - While the store takes no writes, nothing new is sent.
+//! - At most `parallel` events are under way, so that many tasks at most.
+//!
+//! Tests: `tests/subscription`.
+
+use super::answer::{self, Outcome};
+use super::checkpoint::Checkpoint;
+use super::config::Subscription;
+use super::filter::{Filter, Read};
+use super::machine::{BOUNDS, Delivery, Machine, Seen};
+use super::phase::Mode;
+use super::pull::{self, Leased, Puller, Taken};
+use super::push;
+use super::record::{self, Saved};
+use super::request::Command;
+use super::source::{Found, PAGE, Source};
+use super::view::Outcomes;
+use ondol_core::BoxFuture;
+use ondol_core::caller::{CallError, SharedCaller};
+use ondol_core::clock::SharedClock;
+use ondol_core::engine::{Order, RowFilter, RowOp, SharedEngine, StoreError, Table, Write};
+use ondol_core::entropy::SharedEntropy;
+use ondol_core::task::{Kind, Tasks};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// Between two writes of what was delivered.
+const WRITE_EVERY: Duration = Duration::from_millis(100);
+/// Between two writes of a position alone, which only saves reading.
+const WRITE_POSITION_EVERY: Duration = Duration::from_secs(1);
+/// At the end of the log: after this it is looked at again without an append of this process.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// After a failure of the store.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+/// The caller's own timeout comes first.
+const GRACE: Duration = Duration::from_secs(1);
+/// Outcomes and commands taken per turn.
+const BATCH: usize = 256;
+/// Pulls that wait at once.
+const PULLERS: usize = 256;
+
+/// The outside world, as subscriptions need it.
+#[derive(Clone)]
+pub struct Ports {
+    /// Where state and the log live.
+    pub engine: SharedEngine,
+    /// How services are called.
+    pub caller: SharedCaller,
+    /// Time.
+    pub clock: SharedClock,
+    /// Jitter and ids.
+    pub entropy: SharedEntropy,
+    /// The family of tasks that the loops belong to.
+    pub tasks: Tasks,
+    /// Wakes whoever is at the end of the log: its highest position.
+    pub head: watch::Receiver<u64>,
+}
+
+/// One subscription that runs.
+pub(crate) struct Runner {
+    pub(crate) ports: Arc<Ports>,
+    pub(crate) source: Arc<Source>,
+    pub(crate) name: String,
+    pub(crate) config: Arc<Subscription>,
+    pub(crate) filter: Arc<Filter>,
+    pub(crate) machine: Machine<Arc<Read>>,
+    /// Entries that the next checkpoint writes.
+    pub(crate) audits: Vec<RowOp>,
+    pub(crate) outcomes: Arc<Outcomes>,
+    pub(crate) pullers: VecDeque<Puller>,
+    saved: Saved,
+    head: watch::Receiver<u64>,
+    landed: (mpsc::Sender<(u64, Outcome)>, mpsc::Receiver<(u64, Outcome)>),
+    reading: Option<BoxFuture<Result<Found, StoreError>>>,
+    writing: Option<BoxFuture<(Checkpoint, Result<(), StoreError>)>>,
+    /// By the monotonic clock: not before.
+    read_at: Duration,
+    write_at: Duration,
+    /// The last checkpoint failed.
+    is_stalled: bool,
+    /// All of the log was read.
+    at_end: bool,
+    /// The window takes more.
+    has_room: bool,
+}
+
+enum Wake {
+    Read(Result<Found, StoreError>),
+    Written(Checkpoint, Result<(), StoreError>),
+    Landed(u64, Outcome),
+    Asked(Command),
+    Appended,
+    Time,
+}
+
+impl Runner {
+    /// Takes up where the store says; a subscription that it does not know is written first.
+    pub(crate) async fn load(
+        ports: Arc<Ports>,
+        source: Arc<Source>,
+        config: Arc<Subscription>,
+        outcomes: Arc<Outcomes>,
+    ) -> Result<Self, StoreError> {
+        let (engine, name) = (&ports.engine, config.name.to_string());
+        let saved = match engine.row(Table::Subscription, name.clone()).await? {
+            Some(row) => record::read("a subscription", &row.body)?,
+            None => {
+                let saved = Saved::new(config.from, source.head().await?);
+                let rows = vec![saved.row(&config.name, ports.clock.wall())?];
+                engine
+                    .commit(Write {
+                        rows,
+                        ..Write::default()
+                    })
+                    .await?;
+                saved
+            }
+        };
+        let (mut lanes, mut after) = (Vec::new(), None);
+        let filter = RowFilter {
+            name: Some(name.clone()),
+            ..RowFilter::default()
+        };
+        loop {
+            let rows = engine
+                .rows(Table::Delivery, filter.clone(), Order::Ascending, after, 1_000)
+                .await?;
+            let Some(last) = rows.last() else { break };
+            after = Some(last.key.clone());
+            lanes.extend(rows.iter().map(record::read_lane).collect::<Result<Vec<_>, _>>()?);
+        }
+        let mut machine = Machine::new(BOUNDS, saved.position, lanes);
+        machine.delivered = saved.delivered;
+        machine.configure(config.parallel, config.retry);
+        if saved.paused {
+            machine.pause();
+        }
+        let (filter, head) = (Arc::new(Filter::new(&config)), ports.head.clone());
+        let landed = mpsc::channel(BATCH);
+        Ok(Self {
+            source,
+            name,
+            config,
+            filter,
+            machine,
+            audits: Vec::new(),
+            outcomes,
+            pullers: VecDeque::new(),
+            saved,
+            head,
+            landed,
+            reading: None,
+            writing: None,
+            read_at: Duration::ZERO,
+            write_at: Duration::ZERO,
+            is_stalled: false,
+            at_end: false,
+            has_room: false,
+            ports,
+        })
+    }
+
+    /// Runs until it is told to end, or nobody can ask it any more.
+    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            self.turn();
+            match self.wake(&mut commands).await {
+                None => break,
+                Some(wake) => self.take(wake).await,
+            }
+            // What else is there already costs no further turn.
+            for _ in 0..BATCH {
+                let Ok((flight, outcome)) = self.landed.1.try_recv() else {
+                    break;
+                };
+                self.land(flight, outcome);
+            }
+        }
+        if let Err(error) = self.write_now().await {
+            tracing::warn!(subscription = self.name, %error, "where the subscription stands was not written; events may come twice");
+        }
+    }
+
+    /// Decides and acts: sends what may be sent, reads and writes what is due.
+    fn turn(&mut self) {
+        let now = self.ports.clock.wall();
+        for flight in self.machine.wake(now) {
+            let why = "its lease ended without an answer".to_owned();
+            self.land(flight, Outcome::Failed { why, after: None });
+        }
+        if !self.is_stalled {
+            if self.config.push.is_some() {
+                while let Some(delivery) = self.machine.next(now, None) {
+                    self.push(delivery);
+                }
+            } else {
+                self.serve_pullers();
+            }
+        }
+        self.begin_read();
+        self.begin_write();
+    }
+
+    async fn wake(&mut self, commands: &mut mpsc::Receiver<Command>) -> Option<Wake> {
+        let pause = self.pause();
+        // Each arm is cancel-safe: losing the race loses nothing.
+        tokio::select! {
+            command = commands.recv() => command.map(Wake::Asked).filter(|wake| !matches!(wake, Wake::Asked(Command::End))),
+            Some((flight, outcome)) = self.landed.1.recv() => Some(Wake::Landed(flight, outcome)),
+            found = maybe(&mut self.reading) => Some(Wake::Read(found)),
+            (checkpoint, written) = maybe(&mut self.writing) => Some(Wake::Written(checkpoint, written)),
+            _ = self.head.changed(), if self.at_end => Some(Wake::Appended),
+            () = tokio::time::sleep(pause) => Some(Wake::Time),
+        }
+    }
+
+    /// How long nothing is due.
+    fn pause(&mut self) -> Duration {
+        let (now, mono) = (self.ports.clock.wall(), self.ports.clock.mono());
+        let until = |at: Duration| at.saturating_sub(mono);
+        let machine = self.machine.wake_at().map(|at| at.since(now));
+        let read = (self.reading.is_none() && self.has_room).then(|| until(self.read_at));
+        let write = (self.writing.is_none() && self.write_every().is_some()).then(|| until(self.write_at));
+        [machine, read, write]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(LOOK_EVERY)
+            .max(Duration::from_millis(1))
+    }
+
+    async fn take(&mut self, wake: Wake) {
+        match wake {
+            Wake::Read(found) => {
+                self.reading = None;
+                self.took(found);
+            }
+            Wake::Written(checkpoint, written) => {
+                self.writing = None;
+                let _told = self.wrote(checkpoint, written);
+            }
+            Wake::Landed(flight, outcome) => drop(self.land(flight, outcome)),
+            Wake::Asked(command) => self.obey(command).await,
+            Wake::Appended => self.read_at = Duration::ZERO,
+            Wake::Time => {}
+        }
+    }
+
+    pub(crate) fn land(&mut self, flight: u64, outcome: Outcome) -> bool {
+        let (now, random) = (self.ports.clock.wall(), self.ports.entropy.next_u64());
+        self.outcomes.add(&outcome);
+        self.machine.done(flight, outcome, now, random)
+    }
+
+    fn begin_read(&mut self) {
+        let mono = self.ports.clock.mono();
+        if self.reading.is_some() || mono < self.read_at {
+            return;
+        }
+        let room = self.machine.room();
+        self.has_room = room.is_some();
+        let Some(room) = room else { return };
+        let (source, filter, after) = (self.source.clone(), self.filter.clone(), self.machine.read);
+        // Seen before the read, so that an append meanwhile wakes.
+        self.head.borrow_and_update();
+        let limit = u32::try_from(room).unwrap_or(PAGE).min(PAGE);
+        self.reading = Some(Box::pin(async move { source.after(&filter, after, limit).await }));
+    }
+
+    /// What a read that is under way gives is not wanted.
+    pub(crate) fn forget_read(&mut self) {
+        (self.reading, self.read_at) = (None, Duration::ZERO);
+    }
+
+    fn took(&mut self, found: Result<Found, StoreError>) {
+        let mono = self.ports.clock.mono();
+        match found {
+            Ok(found) => {
+                self.at_end = found.upto <= self.machine.read;
+                self.read_at = if self.at_end { mono + LOOK_EVERY } else { Duration::ZERO };
+                let seen = found.events.into_iter().map(|read| Seen {
+                    position: read.stored.position,
+                    key: read.key(),
+                    deliver_at: read.deliver_at(),
+                    bytes: read.stored.event.body.len(),
+                    body: read,
+                });
+                self.machine.take(seen.collect(), found.upto, self.ports.clock.wall());
+            }
+            Err(error) => {
+                self.read_at = mono + STORE_PAUSE;
+                tracing::warn!(subscription = self.name, code = %error.code(), %error, "the log cannot be read; trying on");
+            }
+        }
+    }
+
+    /// The subscription as it would be written now.
+    pub(crate) fn present(&self) -> Saved {
+        Saved {
+            position: self.machine.position(),
+            delivered: self.machine.delivered,
+            paused: self.machine.mode == Mode::Paused,
+            ..self.saved.clone()
+        }
+    }
+
+    /// Whether there is anything to write, and how soon.
+    fn write_every(&self) -> Option<Duration> {
+        let present = self.present();
+        let only_read = present
+            == Saved {
+                position: present.position,
+                ..self.saved.clone()
+            };
+        if self.machine.has_changed() || !self.audits.is_empty() || !only_read {
+            return Some(WRITE_EVERY);
+        }
+        (present != self.saved).then_some(WRITE_POSITION_EVERY)
+    }
+
+    fn begin_write(&mut self) {
+        let Some(every) = self.write_every().filter(|_| self.writing.is_none()) else {
+            return;
+        };
+        let mono = self.ports.clock.mono();
+        // A write of the position alone may be far off; what was delivered since does not wait for it.
+        if !self.is_stalled {
+            self.write_at = self.write_at.min(mono + every);
+        }
+        if mono < self.write_at {
+            return;
+        }
+        match Checkpoint::of(self) {
+            Ok(checkpoint) => self.writing = Some(checkpoint.write(self.ports.engine.clone())),
+            Err(error) => self.stall(&error),
+        }
+    }
+
+    /// Writes everything at once, for an operator who waits.
+    pub(crate) async fn write_now(&mut self) -> Result<(), StoreError> {
+        if let Some(writing) = self.writing.take() {
+            let (checkpoint, written) = writing.await;
+            self.wrote(checkpoint, written)?;
+        }
+        let checkpoint = Checkpoint::of(self)?;
+        let (checkpoint, written) = checkpoint.write(self.ports.engine.clone()).await;
+        self.wrote(checkpoint, written)
+    }
+
+    fn wrote(&mut self, checkpoint: Checkpoint, written: Result<(), StoreError>) -> Result<(), StoreError> {
+        let Err(error) = written else {
+            self.is_stalled = false;
+            self.machine.written(checkpoint.saved.position);
+            self.saved = checkpoint.saved;
+            let every = self.write_every().unwrap_or(WRITE_POSITION_EVERY);
+            self.write_at = self.ports.clock.mono() + every;
+            return Ok(());
+        };
+        self.machine.not_written(checkpoint.keys);
+        self.audits.splice(0..0, checkpoint.audits);
+        self.stall(&error);
+        Err(error)
+    }
+
+    fn stall(&mut self, error: &StoreError) {
+        if !self.is_stalled {
+            let code = error.code();
+            tracing::warn!(subscription = self.name, %code, %error, "where the subscription stands cannot be written; nothing is sent until it can");
+        }
+        self.is_stalled = true;
+        self.write_at = self.ports.clock.mono() + STORE_PAUSE;
+    }
+
+    fn push(&self, delivery: Delivery<Arc<Read>>) {
+        let attempt = format!("{}.{}", self.ports.engine.epoch(), delivery.attempt);
+        let (ports, source, config) = (self.ports.clone(), self.source.clone(), self.config.clone());
+        let landed = self.landed.0.clone();
+        self.ports.tasks.spawn(Kind::Events, async move {
+            let outcome = attempt_push(&ports, &source, &config, &delivery, &attempt).await;
+            let (subscription, key, position) = (&config.name, &*delivery.key, delivery.position);
+            tracing::debug!(%subscription, key, position, attempt, ?outcome, "pushed");
+            // The loop has ended when nobody takes it.
+            let _gone = landed.send((delivery.flight, outcome)).await;
+        });
+    }
+
+    /// Takes one more who waits, unless too many do.
+    pub(crate) fn queue_puller(&mut self, puller: Puller) {
+        self.pullers.retain(|one| !one.reply.is_closed());
+        if self.pullers.len() < PULLERS {
+            self.pullers.push_back(puller);
+        }
+    }
+
+    fn serve_pullers(&mut self) {
+        let now = self.ports.clock.wall();
+        while let Some(puller) = self.pullers.pop_front() {
+            if puller.reply.is_closed() {
+                continue;
+            }
+            let until = Some(now.plus(puller.lease));
+            let next = || self.machine.next(now, until);
+            let taken: Vec<_> = std::iter::from_fn(next).take(puller.limit).map(taken).collect();
+            if taken.is_empty() {
+                return self.pullers.push_front(puller);
+            }
+            self.give(taken, puller);
+        }
+    }
+
+    /// Gives events to who waited. What cannot be given, because it cannot be read or they have gone, comes back.
+    fn give(&self, taken: Vec<Taken>, puller: Puller) {
+        let (source, epoch, landed) = (self.source.clone(), self.ports.engine.epoch(), self.landed.0.clone());
+        self.ports.tasks.spawn(Kind::Events, async move {
+            let (mut given, mut flights) = (Vec::new(), Vec::new());
+            for one in taken {
+                match render(&source, &one).await {
+                    Ok(event) => {
+                        flights.push(one.flight);
+                        given.push(Leased {
+                            lease: pull::lease(epoch, one.flight),
+                            event,
+                        });
+                    }
+                    Err(outcome) => drop(landed.send((one.flight, outcome)).await),
+                }
+            }
+            if puller.reply.send(given).is_err() {
+                for flight in flights {
+                    drop(landed.send((flight, Outcome::Released)).await);
+                }
+            }
+        });
+    }
+}
+
+fn taken(delivery: Delivery<Arc<Read>>) -> Taken {
+    let Delivery {
+        flight,
+        position,
+        body,
+        edited,
+        ..
+    } = delivery;
+    Taken {
+        flight,
+        position,
+        body,
+        edited,
+    }
+}
+
+/// The event that is to be delivered: of the window, or from the log.
+async fn body(source: &Source, position: u64, known: Option<&Arc<Read>>) -> Result<Arc<Read>, Outcome> {
+    if let Some(read) = known {
+        return Ok(read.clone());
+    }
+    match source.one(position).await {
+        Ok(Some(read)) => Ok(read),
+        Ok(None) => Err(Outcome::Refused(format!("the log has no event at position {position}"))),
+        // Says nothing of the event.
+        Err(error) => Err(Outcome::Unreachable {
+            why: answer::short(&error.to_string()),
+            after: None,
+        }),
+    }
+}
+
+async fn render(source: &Source, taken: &Taken) -> Result<Box<serde_json::value::RawValue>, Outcome> {
+    let read = body(source, taken.position, taken.body.as_ref()).await?;
+    pull::render(&read, taken.edited.as_deref()).map_err(|error| Outcome::Refused(error.to_string()))
+}
+
+async fn attempt_push(
+    ports: &Ports,
+    source: &Source,
+    config: &Subscription,
+    delivery: &Delivery<Arc<Read>>,
+    attempt: &str,
+) -> Outcome {
+    let read = match body(source, delivery.position, delivery.body.as_ref()).await {
+        Ok(read) => read,
+        Err(outcome) => return outcome,
+    };
+    let call = match push::call(config, &read, delivery.edited.as_deref(), attempt) {
+        Ok(call) => call,
+        Err(why) => return Outcome::Refused(why),
+    };
+    let answer = tokio::time::timeout(config.timeout + GRACE, ports.caller.call(call)).await;
+    let answer = answer.unwrap_or_else(|_| Err(CallError::Unknown("timeout".into())));
+    answer::outcome(answer, ports.clock.wall())
+}
+
+/// The future that is there, or one that never ends.
+async fn maybe<T>(future: &mut Option<BoxFuture<T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,143 @@
+//! Rows that cannot be published: seen, edited, tried again, passed over; others go on.
+
+use crate::system::{System, act, one, row, until};
+use ondol_events::subscription::phase::{KeyState, Mode};
+use ondol_events::subscription::{KeyAction, RedriveRequest};
+
+fn all() -> RedriveRequest {
+    RedriveRequest {
+        rate: Some(1_000.0),
+        ..RedriveRequest::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poisoned_row_parks_its_key_and_an_edit_and_a_redrive_set_it_free_in_order() {
+    let system = System::sqlite();
+    let (connection, life) = (system.open(), system.life().await);
+    row(&connection, "a1", Some("a"), "1");
+    row(&connection, "a2", Some("a"), "{ no JSON");
+    row(&connection, "a3", Some("a"), "3");
+    row(&connection, "b1", Some("b"), "1");
+    life.relayed().await;
+    assert_eq!(life.ids().await, ["a1", "b1"]);
+    let keys = life.relays.keys(&one(), None, None, 10).await.expect("lists");
+    assert_eq!(
+        (keys.len(), &*keys[0].key, keys[0].state, keys[0].events),
+        (1, "a", KeyState::Parked, 2)
+    );
+    assert!(
+        keys[0].error.as_deref().is_some_and(|error| error.contains("no JSON")),
+        "{keys:?}"
+    );
+
+    // A new life knows them too, and what comes meanwhile waits behind them.
+    life.crash().await;
+    let life = system.life().await;
+    row(&connection, "a4", Some("a"), "4");
+    life.sees("three that wait", |view| view.poisoned == 3).await;
+    let details = life.relays.key(&one(), "a").await.expect("shows");
+    let position = details.queue[0].position;
+    assert!(details.queue[0].event.get().contains("{ no JSON"));
+
+    let edit = KeyAction::Edit {
+        position,
+        data: r#"{"mended":true}"#.into(),
+    };
+    life.relays.act_on_key(&one(), "a", edit, act()).await.expect("edits");
+    let dry = RedriveRequest { dry_run: true, ..all() };
+    let reached = life.relays.redrive(&one(), dry, act()).await.expect("says");
+    assert_eq!((reached.keys, reached.events, life.view().await.poisoned), (1, 3, 3));
+    life.relays.redrive(&one(), all(), act()).await.expect("begins");
+    life.sees("none that waits", |view| view.poisoned == 0).await;
+    row(&connection, "a5", Some("a"), "5");
+    life.relayed().await;
+    assert_eq!(life.ids().await, ["a1", "b1", "a2", "a3", "a4", "a5"]);
+    let mended = &life.events().await[2].event.body;
+    assert!(String::from_utf8_lossy(mended).contains(r#"{"mended":true}"#));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_type_waits_until_it_is_declared() {
+    let system = System::sqlite();
+    let (connection, life) = (system.open(), system.life().await);
+    let insert = "INSERT INTO ondol_outbox (id, type, data) VALUES (?1, ?2, '1')";
+    for (id, kind) in [("x", "b.v1"), ("y", "a.v1"), ("z", "b.v1")] {
+        connection.execute(insert, [id, kind]).expect("inserted");
+    }
+    let view = life.sees("two that wait", |view| view.poisoned == 2).await;
+    assert_eq!((view.state, life.ids().await), (Mode::Running, vec!["y".to_owned()]));
+    life.relays.redrive(&one(), all(), act()).await.expect("begins");
+    until("another attempt", || async {
+        let keys = life
+            .relays
+            .keys(&one(), Some(KeyState::Parked), None, 10)
+            .await
+            .expect("lists");
+        keys.iter().any(|key| key.attempts > 1).then_some(())
+    })
+    .await;
+    life.publishes(&["a.v1", "b.v1"]);
+    life.relays.redrive(&one(), all(), act()).await.expect("begins");
+    life.sees("none that waits", |view| view.poisoned == 0).await;
+    // Rows without a key have no order among each other.
+    let mut ids = life.ids().await;
+    ids[1..].sort();
+    assert_eq!(ids, ["y", "x", "z"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_is_left_in_postgres_until_it_is_skipped() {
+    let Some(system) = System::postgres().await else { return };
+    let (client, life) = (system.client().await, system.life().await);
+    let insert = "INSERT INTO ondol_outbox (id, type, data) VALUES ($1, 'a.v1', to_json(repeat('x', $2))::text)";
+    client
+        .execute(insert, &[&"huge", &3_000_000_i32])
+        .await
+        .expect("inserted");
+    client.execute(insert, &[&"small", &3_i32]).await.expect("inserted");
+    life.sees("one that waits", |view| view.poisoned == 1).await;
+    until("the small one", || async {
+        (life.ids().await == ["small"]).then_some(())
+    })
+    .await;
+    let rows = async || {
+        client
+            .query_one("SELECT count(*) FROM ondol_outbox", &[])
+            .await
+            .expect("counts")
+            .get::<_, i64>(0)
+    };
+    assert_eq!(rows().await, 1, "the original is still there");
+    let keys = life.relays.keys(&one(), None, None, 10).await.expect("lists");
+    let position = keys[0].first.as_ref().expect("has one").position;
+    let skip = KeyAction::Skip { position };
+    life.relays
+        .act_on_key(&one(), &keys[0].key, skip, act())
+        .await
+        .expect("skips");
+    assert_eq!((rows().await, life.view().await.poisoned), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_of_another_event_is_refused_and_other_rows_go_on() {
+    let system = System::sqlite();
+    let (connection, life) = (system.open(), system.life().await);
+    row(&connection, "same", None, "1");
+    life.relayed().await;
+    // The service has forgotten that it used the id.
+    connection.execute("DELETE FROM ondol_outbox", ()).expect("deleted");
+    row(&connection, "same", None, "2");
+    row(&connection, "other", None, "3");
+    let view = life.sees("one that waits", |view| view.poisoned == 1).await;
+    assert_eq!(view.state, Mode::Running);
+    until("the other", || async {
+        (life.ids().await == ["same", "other"]).then_some(())
+    })
+    .await;
+    let keys = life.relays.keys(&one(), None, None, 10).await.expect("lists");
+    assert!(
+        keys[0].error.as_deref().is_some_and(|error| error.contains("EV-007")),
+        "{keys:?}"
+    );
+}

@@ -1,0 +1,6 @@
+//! Subscriptions over a real SQLite store, with a subscriber that behaves as badly as it is told.
+
+mod delivery;
+mod letters;
+mod pulling;
+mod system;

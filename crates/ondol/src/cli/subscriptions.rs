@@ -1,0 +1,61 @@
+//! `ondol events subscriptions`: who gets which events, and how far each is.
+
+use super::admin::Admin;
+use super::show::{self, BAD, BOLD, BUSY, FAINT, GOOD, RESET};
+use serde_json::Value;
+use std::process::ExitCode;
+
+pub(super) fn list(admin: &Admin, as_json: bool) -> anyhow::Result<ExitCode> {
+    let answer: Value = admin.get("/v1/subscriptions")?;
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&answer)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let all = answer["subscriptions"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    if all.is_empty() {
+        anstream::eprintln!("no subscriptions; a service names the events that it wants in `events.subscribes`");
+        return Ok(ExitCode::SUCCESS);
+    }
+    anstream::println!(
+        "{BOLD}{:28} {:14} {:>9} {:>8} {:>9} {:>7} {:>10}  TYPES{RESET}",
+        "SUBSCRIPTION",
+        "STATE",
+        "LAG",
+        "FLYING",
+        "RETRYING",
+        "PARKED",
+        "DELIVERED"
+    );
+    for one in all {
+        let state = one["state"].as_str().unwrap_or_default();
+        let style = match state {
+            "running" => GOOD,
+            "paused" => FAINT,
+            "waiting" => BUSY,
+            _ => BAD,
+        };
+        let types: Vec<&str> = one["types"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        anstream::println!(
+            "{:28} {style}{state:14}{RESET} {:>9} {:>8} {:>9} {:>7} {:>10}  {}",
+            one["name"].as_str().unwrap_or_default(),
+            one["lag"],
+            one["in_flight"],
+            one["retrying_keys"],
+            one["parked_keys"],
+            one["delivered"],
+            types.join(", ")
+        );
+        if let Some(reason) = one["reason"].as_str() {
+            anstream::println!("{:28} {FAINT}{}{RESET}", "", show::cut(reason, 90));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
