@@ -60,6 +60,12 @@ export type Undo =
 /** A mistake of the handler, never of the caller. Roll back and answer 500. */
 export class BarrierError extends Error {
   override name = 'BarrierError';
+  readonly kind: 'wrong-operation' | 'no-answer' | 'not-entered';
+
+  constructor(kind: BarrierError['kind'], message: string) {
+    super(message);
+    this.kind = kind;
+  }
 }
 
 /** Makes the table where it is missing. */
@@ -106,7 +112,10 @@ function* keep(key: SagaKey, { status, body }: Answer): Plan<void> {
     params: [status, JSON.stringify(body), key.saga, key.step, key.operation],
   };
   if (changes === 0) {
-    throw new BarrierError(`step ${keyText(key)} has no row to keep its answer in: enter it first`);
+    throw new BarrierError(
+      'not-entered',
+      `step ${keyText(key)} has no row to keep its answer in: enter it first`,
+    );
   }
 }
 
@@ -125,13 +134,17 @@ function* read(key: SagaKey, slot: Operation): Plan<Row> {
   };
   const [row] = rows;
   if (!row)
-    throw new BarrierError(`the row of ${keyText(key)} is gone: nothing may delete from ondol_barrier`);
+    throw new BarrierError(
+      'not-entered',
+      `the row of ${keyText(key)} is gone: nothing may delete from ondol_barrier`,
+    );
   return row;
 }
 
 function stored(key: SagaKey, { status, answer }: Row): Answer {
   if (status === null || typeof answer !== 'string') {
     throw new BarrierError(
+      'no-answer',
       `step ${keyText(key)} was committed without an answer: store it before the commit`,
     );
   }
@@ -140,5 +153,5 @@ function stored(key: SagaKey, { status, answer }: Row): Answer {
 
 function expect(key: SagaKey, operation: Operation): void {
   if (key.operation !== operation)
-    throw new BarrierError(`the key ${keyText(key)} is for the other operation`);
+    throw new BarrierError('wrong-operation', `the key ${keyText(key)} is for the other operation`);
 }

@@ -49,7 +49,7 @@ export interface Outcome {
 
 export type Plan<T> = Generator<Statement, T, Outcome>;
 
-const isSqlite = (db: Database): db is SqliteHandle => 'prepare' in db;
+export const isSqlite = (db: Database): db is SqliteHandle => 'prepare' in db;
 
 /** Runs the statements of one operation inside the caller's transaction. */
 export function run<D extends Database, T>(db: D, plan: Plan<T>): Given<D, T> {

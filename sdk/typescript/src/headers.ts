@@ -6,17 +6,15 @@ export type HeaderSource = Headers | Readonly<Record<string, string | string[] |
 /** The value of a header by its name in lower case; of a repeated one the values joined. */
 export function header(source: HeaderSource, name: string): string | undefined {
   if (source instanceof Headers) return source.get(name) ?? undefined;
-  const value = source[name];
+  // Node's own objects have names in lower case; others may not.
+  const value = source[name] ?? Object.entries(source).find(([own]) => own.toLowerCase() === name)?.[1];
   return Array.isArray(value) ? value.join(', ') : value;
 }
 
 /** Every header, names in lower case. */
 export function* allHeaders(source: HeaderSource): Generator<[string, string]> {
-  if (source instanceof Headers) {
-    yield* source;
-    return;
-  }
-  for (const [name, value] of Object.entries(source)) {
+  const entries = source instanceof Headers ? source : Object.entries(source);
+  for (const [name, value] of entries) {
     if (value !== undefined) yield [name.toLowerCase(), Array.isArray(value) ? value.join(', ') : value];
   }
 }

@@ -7,10 +7,10 @@
 // What must hold: `enqueue` runs in the caller's transaction. Nothing else is needed: no order of calls, no clean-up after
 // a crash. Tests: test/outbox.test.ts, conformance/.
 
-import { randomUUID } from 'node:crypto';
-import { createTable, run, type Database, type Given, type Plan } from './database.ts';
-import type { NewEvent } from './event.ts';
-import type { Platform } from './platform.ts';
+import { createTable, isSqlite, run, type Database, type Given, type Plan } from './database.ts';
+import { attributesOf, BadEvent, check, isJson, type NewEvent } from './event.ts';
+import type { HeaderSource } from './headers.ts';
+import { BadAnswer, type Patience, type Platform } from './platform.ts';
 
 /** The table. Make it at start ({@link create}) or put it into the service's migrations. */
 export const SCHEMA = {
@@ -45,28 +45,42 @@ export function create<D extends Database>(db: D): Given<D, void> {
   return createTable(db, SCHEMA);
 }
 
-/** Puts an event into the outbox, in the caller's transaction; gives its id. The same id twice is an error of the database. */
-export function enqueue<D extends Database>(db: D, event: NewEvent): Given<D, string> {
-  return run(db, insert(event));
+export interface EnqueueOptions {
+  /** The request that is being handled: its trace, correlation and causation become the event's. Of an event: `causedBy(event)`. */
+  request?: HeaderSource;
 }
 
-function* insert({
-  type,
-  data,
-  id = randomUUID(),
-  partitionkey,
-  source,
-  subject,
-  ...headers
-}: NewEvent): Plan<string> {
+/**
+ * Puts an event into the outbox, in the caller's transaction; gives its id.
+ *
+ * Throws `BadEvent`; the same id twice is an error of the database.
+ */
+export function enqueue<D extends Database>(
+  db: D,
+  event: NewEvent,
+  options: EnqueueOptions = {},
+): Given<D, string> {
+  return run(db, insert({ ...(options.request && attributesOf(options.request)), ...event }));
+}
+
+function* insert(event: NewEvent): Plan<string> {
+  const { id, type, attributes, data } = check(event);
+  const { partitionkey, source, subject, ...headers } = attributes;
+  const contentType = headers['datacontenttype'];
+  if (data instanceof Uint8Array || (contentType !== undefined && !isJson(String(contentType)))) {
+    throw new BadEvent(
+      'data in the outbox is JSON: publish other data, or keep it elsewhere and name the place',
+    );
+  }
+  const text = (value: string | number | boolean | undefined) => (value === undefined ? null : String(value));
   yield {
     sql: 'INSERT INTO ondol_outbox (id, type, key, source, subject, data, headers) VALUES (?, ?, ?, ?, ?, ?, ?)',
     params: [
       id,
       type,
-      partitionkey ?? null,
-      source ?? null,
-      subject ?? null,
+      text(partitionkey),
+      text(source),
+      text(subject),
       JSON.stringify(data ?? null),
       JSON.stringify(headers),
     ],
@@ -75,17 +89,24 @@ function* insert({
 }
 
 /** Up to which `seq` the relay has published this service's rows. */
-export async function relayed(platform: Platform, signal?: AbortSignal): Promise<number> {
-  const answer = await platform.call<{ relayed: number }>('GET', '/v1/outbox', { signal });
-  return answer.relayed;
+export async function relayed(platform: Platform, patience: Patience = {}): Promise<number> {
+  const answer = await platform.call('GET', '/v1/outbox', patience);
+  if (!Number.isSafeInteger(answer['relayed']))
+    throw new BadAnswer('the platform does not say how far it has relayed');
+  return Number(answer['relayed']);
 }
 
-/** Deletes rows up to `seq`; how many there were. At most 1,000 at a time, so that no other writer waits for long. */
+/**
+ * Deletes rows up to `seq` on SQLite; how many there were, 1,000 at most, so that no other writer waits for long.
+ *
+ * On PostgreSQL the relay deletes, and nobody else may: a row with a lower number may be committed later.
+ */
 export function deleteRelayed<D extends Database>(db: D, seq: number): Given<D, number> {
-  return run(db, remove(seq));
+  return run(db, remove(isSqlite(db), seq));
 }
 
-function* remove(seq: number): Plan<number> {
+function* remove(sqlite: boolean, seq: number): Plan<number> {
+  if (!sqlite) return 0;
   const { changes } = yield {
     sql: 'DELETE FROM ondol_outbox WHERE seq IN (SELECT seq FROM ondol_outbox WHERE seq <= ? ORDER BY seq LIMIT 1000)',
     params: [seq],

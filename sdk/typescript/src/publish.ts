@@ -3,9 +3,9 @@
 // Every event gets its id before the first attempt, so that a repeat after a lost answer is known as one. All events of
 // a call are published or none.
 
-import { randomUUID } from 'node:crypto';
-import { isJson, type NewEvent } from './event.ts';
-import type { Platform } from './platform.ts';
+import { BadEvent, check, isJson, type Checked, type NewEvent } from './event.ts';
+import { header, type HeaderSource } from './headers.ts';
+import { BadAnswer, type Patience, type Platform } from './platform.ts';
 
 /** What the platform takes in one call. */
 export const MAX_BATCH = 1_000;
@@ -17,22 +17,23 @@ export interface Published {
   duplicate: boolean;
 }
 
-export interface PublishOptions {
-  signal?: AbortSignal;
-  /** How one event travels: its attributes as headers, or the whole as JSON (= structured). */
-  mode?: 'binary' | 'structured';
+export interface PublishOptions extends Patience {
+  /** The request that is being handled: its `traceparent` and `baggage` travel on. Of an event: `causedBy(event)`. */
+  request?: HeaderSource;
+  /** How one event travels: the whole as JSON (unless told), or its attributes as headers and its data as the body. */
+  mode?: 'structured' | 'binary';
 }
 
-/** Publishes one event. Throws `PlatformError`: 409 when its id is in use with other content. */
+/** Publishes one event. Throws `BadEvent`, `Unavailable`, `BadAnswer`, `Refused` (409: its id is in use with other content). */
 export async function publish(
   platform: Platform,
   event: NewEvent,
   options: PublishOptions = {},
 ): Promise<Published> {
-  const whole = complete(platform, event);
-  const { headers, body } = options.mode === 'binary' ? binary(whole) : structured(whole);
-  const [published] = await send(platform, headers, body, options.signal);
-  if (!published) throw new Error('the platform did not say where the event is');
+  const checked = complete(platform, event);
+  const message = options.mode === 'binary' ? binary(checked) : structured(checked);
+  const [published] = await send(platform, message, options);
+  if (!published) throw new BadAnswer('the platform does not say where the event is');
   return published;
 }
 
@@ -40,58 +41,61 @@ export async function publish(
 export async function publishBatch(
   platform: Platform,
   events: readonly NewEvent[],
-  options: Pick<PublishOptions, 'signal'> = {},
+  options: Omit<PublishOptions, 'mode'> = {},
 ): Promise<Published[]> {
   if (events.length === 0) return [];
-  if (events.length > MAX_BATCH) throw new RangeError(`${events.length} events; one call takes ${MAX_BATCH}`);
-  const body = JSON.stringify(events.map((event) => complete(platform, event)));
-  return send(platform, { 'content-type': 'application/cloudevents-batch+json' }, body, options.signal);
+  if (events.length > MAX_BATCH)
+    throw new BadEvent(`${events.length} events are more than the ${MAX_BATCH} of one call`);
+  const body = JSON.stringify(events.map((event) => asJson(complete(platform, event))));
+  return send(platform, { headers: { 'content-type': 'application/cloudevents-batch+json' }, body }, options);
+}
+
+interface Message {
+  headers: Record<string, string>;
+  body: string | Uint8Array;
 }
 
 async function send(
   platform: Platform,
-  headers: Record<string, string>,
-  body: string,
-  signal: AbortSignal | undefined,
+  { headers, body }: Message,
+  options: PublishOptions,
 ): Promise<Published[]> {
-  const answer = await platform.call<{ events: Published[] }>('POST', '/v1/events', {
-    headers,
-    body,
-    signal,
-  });
-  return answer.events;
-}
-
-function complete(platform: Platform, { id, source, ...event }: NewEvent): NewEvent {
-  return {
-    specversion: '1.0',
-    id: id ?? randomUUID(),
-    source: source ?? `/services/${platform.service}`,
-    datacontenttype: 'application/json',
-    ...event,
-  };
-}
-
-function structured(event: NewEvent) {
-  return { headers: { 'content-type': 'application/cloudevents+json' }, body: JSON.stringify(event) };
-}
-
-function binary({ data, datacontenttype, ...attributes }: NewEvent) {
-  const contentType = typeof datacontenttype === 'string' ? datacontenttype : 'application/json';
-  const headers: Record<string, string> = { 'content-type': contentType };
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value !== undefined && value !== null) headers[`ce-${name}`] = encodeHeader(text(name, value));
+  for (const name of ['traceparent', 'baggage']) {
+    const value = options.request && header(options.request, name);
+    if (value) headers[name] = value;
   }
-  return { headers, body: isJson(contentType) ? JSON.stringify(data) : text('data', data) };
+  const { events } = await platform.call('POST', '/v1/events', { ...options, headers, body });
+  if (!Array.isArray(events)) throw new BadAnswer('the platform does not say where the events are');
+  return events as Published[];
 }
 
-function text(name: string, value: unknown): string {
-  if (typeof value === 'string') return value;
-  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
-  throw new TypeError(`the attribute ${name} of an event is text, a number or true or false`);
+function complete(platform: Platform, event: NewEvent): Checked {
+  return check({ ...event, source: event.source ?? `/services/${platform.service}` });
+}
+
+const structured = (event: Checked): Message => ({
+  headers: { 'content-type': 'application/cloudevents+json' },
+  body: JSON.stringify(asJson(event)),
+});
+
+function asJson({ id, type, attributes, data }: Checked): Record<string, unknown> {
+  const content =
+    data instanceof Uint8Array
+      ? { data_base64: Buffer.from(data).toString('base64') }
+      : { data: data ?? null };
+  return { specversion: '1.0', id, type, ...attributes, ...content };
+}
+
+function binary({ id, type, attributes, data }: Checked): Message {
+  const { datacontenttype, ...others } = attributes;
+  const bytes = data instanceof Uint8Array;
+  const contentType = String(datacontenttype ?? (bytes ? 'application/octet-stream' : 'application/json'));
+  if (!bytes && !isJson(contentType)) throw new BadEvent(`data of the type ${contentType} is given as bytes`);
+  const headers: Record<string, string> = { 'content-type': contentType };
+  for (const [name, value] of Object.entries({ specversion: '1.0', id, type, ...others }))
+    headers[`ce-${name}`] = encodeHeader(String(value));
+  return { headers, body: bytes ? data : JSON.stringify(data ?? null) };
 }
 
 /** CloudEvents HTTP binding 1.0.2, section 3.1.3.2: printable ASCII but space, `"` and `%` stays; the rest is encoded. */
-function encodeHeader(value: string): string {
-  return value.replace(/[^!#$&-~]+/gu, encodeURIComponent);
-}
+const encodeHeader = (value: string): string => value.replace(/[^!#$&-~]+/gu, encodeURIComponent);
