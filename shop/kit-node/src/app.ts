@@ -6,6 +6,7 @@
 import type { IncomingMessage } from 'node:http';
 import {
   fastify,
+  LogController,
   type FastifyError,
   type FastifyInstance,
   type FastifyReply,
@@ -19,26 +20,29 @@ const MAX_CONNECTIONS = 1024;
 /** Longer than the proxy keeps an idle connection (60 s at most), so that no request meets one that is just closing. */
 const KEEP_ALIVE = 75_000;
 
+/** Characters of a part of a path; a handler says what is wrong with a long one. */
+const MAX_PARAMETER = 1024;
+
 export interface AppOptions {
   /** Bytes of a body that is read as a whole; 64 KiB unless told. */
   bodyLimit?: number;
   /** Milliseconds for a request to arrive whole; 30 s unless told. */
   requestTimeout?: number;
+  /** Milliseconds without a byte in either direction, after which a connection is cut; no bound of its own unless told. */
+  idleTimeout?: number;
   /** Where log lines go; standard output unless told. */
   logTo?: { write(line: string): void };
 }
 
-export function createApp({
-  bodyLimit = 64 * 1024,
-  requestTimeout = 30_000,
-  logTo,
-}: AppOptions = {}): FastifyInstance {
+export function createApp(options: AppOptions = {}): FastifyInstance {
+  const { bodyLimit = 64 * 1024, requestTimeout = 30_000, idleTimeout = 0, logTo } = options;
   const app = fastify({
     bodyLimit,
     requestTimeout,
+    connectionTimeout: idleTimeout,
     keepAliveTimeout: KEEP_ALIVE,
-    disableRequestLogging: true,
-    requestIdLogLabel: 'trace_id',
+    routerOptions: { maxParamLength: MAX_PARAMETER },
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'trace_id' }),
     genReqId: traceId,
     logger: {
       level: process.env['LOG'] ?? 'info',
@@ -65,8 +69,10 @@ export function createApp({
 function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const problem = problemOf(error);
   // What was refused on purpose is no trouble of ours.
-  if (problem.status >= 500)
-    request.log.error({ error: chain(error.cause ?? error), reason: problem.reason }, problem.message);
+  if (problem.status >= 500) {
+    const cause = error instanceof Problem ? (error.cause ?? error) : error;
+    request.log.error({ error: chain(cause), reason: problem.reason }, problem.message);
+  }
   return send(reply, problem);
 }
 
