@@ -26,6 +26,7 @@ const STEPS: &[Step] = &[
         sh::run(&mut cargo(&["build", "--release", "-p", "ondol-bench"]))
     }),
     ("tests", || sh::run(&mut cargo(&["test", "--workspace"]))),
+    ("services and SDK in TypeScript", node),
     ("the guides, as a reader runs them", docs_walk),
     ("the shop, in a browser", browser),
     ("the SDK and the shop's service in Python", python),
@@ -104,13 +105,27 @@ fn browser() -> anyhow::Result<()> {
     let folder = sh::root().join("shop/e2e").to_string_lossy().into_owned();
     bench::tool("with-shop", &["--", "npm", "--prefix", &folder, "test"].map(Into::into))?;
     // The shop's start has installed what its own tests need.
-    let storefront = sh::root().join("shop/services/storefront");
-    sh::run(
-        std::process::Command::new("npm")
-            .arg("--prefix")
-            .arg(storefront)
-            .arg("test"),
-    )
+    npm("shop/services/storefront", &["test"])
+}
+
+/// The shop's services in TypeScript and their SDK, by their own tests.
+fn node() -> anyhow::Result<()> {
+    if !sh::has("node") || !sh::has("npm") {
+        eprintln!("SKIPPED: services and SDK in TypeScript; missing: node, npm");
+        return Ok(());
+    }
+    for folder in ["sdk/typescript", "shop"] {
+        npm(folder, &["ci", "--prefer-offline"])?;
+        npm(folder, &["run", "check"])?;
+        npm(folder, &["run", "lint"])?;
+        npm(folder, &["test"])?;
+    }
+    npm("sdk/typescript", &["run", "conformance"])
+}
+
+fn npm(folder: &str, args: &[&str]) -> anyhow::Result<()> {
+    let mut npm = std::process::Command::new("npm");
+    sh::run(npm.arg("--prefix").arg(sh::root().join(folder)).args(args))
 }
 
 /// What is written in Python, by its own tools; each makes its environment from a lock file.

@@ -36,6 +36,11 @@ describe('a customer', () => {
   it('sees the goods, page after page', async () => {
     await page.goto('/');
     const first = await page.getByRole('article').first().innerText();
+    await page.waitForFunction(() =>
+      [...document.images].every(
+        (one) => !one.src.includes('/api/') || one.loading === 'lazy' || one.naturalWidth > 0,
+      ),
+    );
     await inspect(page, 'home');
     await page.getByRole('link', { name: 'More of them' }).click();
     await page.waitForURL(/after=/);
@@ -92,12 +97,21 @@ describe('a customer', () => {
     const total = await orderAndAwait(page);
     assert.equal(total, 6650);
     await page.getByText('Payment taken, parcel handed over').waitFor();
+    await page.getByTestId('delivery').waitFor();
     await inspect(page, 'order-confirmed');
     assert.equal(await balance(page), 2_000_000 - total);
     await page.goto('/orders');
     assert.equal(await page.getByText('Confirmed', { exact: true }).count(), 1);
     assert.equal(await page.getByText('Cancelled', { exact: true }).count(), 1);
     await inspect(page, 'orders');
+  });
+
+  it('is shown messages and points, or told calmly that they cannot be had', async () => {
+    await page.goto('/messages');
+    await page.getByRole('heading', { level: 1, name: 'Messages' }).waitFor();
+    await inspect(page, 'messages');
+    await page.goto('/wallet');
+    await page.getByTestId('points').waitFor();
   });
 
   it('orders more than there is, is told so, and keeps the money', async () => {

@@ -3,5 +3,5 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   plugins: [sveltekit()],
-  test: { include: ['src/**/*.test.ts', 'server/*.test.js'] },
+  test: { include: ['src/**/*.test.ts'] },
 });

@@ -1,10 +1,9 @@
-//! The routes of products: list, search, one, its picture, prices for orders.
+//! The routes of products: list, search, one, prices for orders.
 //!
 //! Tests: `tests/http.rs`.
 
 use crate::cache;
 use crate::catalogue::Catalogue;
-use crate::picture;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -38,7 +37,6 @@ pub fn routes(catalogue: Catalogue) -> Router {
     Router::new()
         .route("/api/products", get(list))
         .route("/api/products/{id}", get(one))
-        .route("/api/products/{id}/picture.svg", get(drawing))
         .route("/internal/products", get(prices))
         .with_state(catalogue)
 }
@@ -71,19 +69,6 @@ async fn one(
 ) -> Result<Response, Problem> {
     let product = catalogue.one(&id).await?.ok_or_else(unknown)?;
     cached(&headers, &product)
-}
-
-async fn drawing(
-    State(catalogue): State<Catalogue>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    let kind = catalogue.kind(&id).await?.ok_or_else(unknown)?;
-    Ok(cache::answer(
-        &headers,
-        "image/svg+xml",
-        picture::svg(kind, &id).into_bytes(),
-    ))
 }
 
 async fn prices(State(catalogue): State<Catalogue>, Params(Ids { ids }): Params<Ids>) -> Result<Json<Value>, Problem> {

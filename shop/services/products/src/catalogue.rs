@@ -6,7 +6,6 @@
 //!
 //! Tests: below for the query text; the rest in `tests/http.rs`.
 
-use crate::picture::Kind;
 use serde::{Deserialize, Serialize};
 use shop_kit::{CURRENCY, Database, Problem};
 use sqlx::any::AnyRow;
@@ -93,7 +92,7 @@ pub enum SeedError {
 #[derive(Deserialize)]
 struct Seed {
     id: String,
-    kind: Kind,
+    kind: String,
     name: String,
     description: String,
     price: i64,
@@ -128,7 +127,7 @@ impl Catalogue {
             let insert = "INSERT INTO products (id, kind, name, description, price) VALUES ($1, $2, $3, $4, $5)";
             let insert = sqlx::query(insert)
                 .bind(product.id)
-                .bind(product.kind.as_str())
+                .bind(product.kind)
                 .bind(product.name);
             insert
                 .bind(product.description)
@@ -197,19 +196,6 @@ impl Catalogue {
         row.as_ref().map(product).transpose()
     }
 
-    /// What kind of thing a product is; `None`: there is no such product.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn kind(&self, id: &str) -> Result<Option<Kind>, Error> {
-        let select = sqlx::query_scalar::<_, String>("SELECT kind FROM products WHERE id = $1").bind(id.to_owned());
-        Ok(select
-            .fetch_optional(self.database.read())
-            .await?
-            .as_deref()
-            .and_then(Kind::parse))
-    }
-
     /// Names and prices of those of `ids` that exist.
     ///
     /// # Errors
@@ -232,7 +218,8 @@ impl Catalogue {
 fn product(row: &AnyRow) -> Result<Product, Error> {
     let id: String = row.try_get("id")?;
     Ok(Product {
-        image_url: format!("/api/products/{id}/picture.svg"),
+        // The media service keeps the pictures; a page does without while that is away.
+        image_url: format!("/api/media/product-{id}.svg"),
         id,
         name: row.try_get("name")?,
         description: row.try_get("description")?,

@@ -12,7 +12,6 @@
 pub mod api;
 pub mod cache;
 pub mod catalogue;
-pub mod picture;
 
 use crate::catalogue::Catalogue;
 use axum::Router;

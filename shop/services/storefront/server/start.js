@@ -2,7 +2,7 @@
 
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { keepRelease } from './release.js';
+import { keepRelease } from '../../../kit-node/release.js';
 
 const build = resolve(import.meta.dirname, '../build');
 const { ONDOL_DATA: data, ONDOL_RELEASE: release } = process.env;

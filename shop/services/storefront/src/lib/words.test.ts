@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { inDoubt, type Refusal } from './answer';
-import { count, refusalWords } from './words';
+import { count, deliveryWords, refusalWords } from './words';
 
 const refusal = (status: number, reason = '', retryAfter: number | null = null): Refusal => ({
   status,
@@ -47,4 +47,13 @@ it('count knows one from many', () => {
     '1,200 pieces',
     '0 people',
   ]);
+});
+
+it('deliveryWords tells a day from a span, and nothing of what are no days', () => {
+  const [earliest, latest] = ['2026-11-24', '2026-11-26'];
+  expect(deliveryWords({ earliest, latest: earliest })).toBe('Expected Tuesday, 24 November.');
+  expect(deliveryWords({ earliest, latest, carrier: 'North Post' })).toBe(
+    'Expected between Tuesday, 24 November and Thursday, 26 November, with North Post.',
+  );
+  expect(deliveryWords({ earliest: 'soon', latest })).toBeNull();
 });

@@ -12,6 +12,7 @@ export const words = {
     basket: 'Basket',
     orders: 'Orders',
     wallet: 'Wallet',
+    messages: 'Messages',
     signIn: 'Sign in',
     signOut: 'Sign out',
     register: 'Register',
@@ -36,6 +37,7 @@ export const words = {
     add: 'Put into the basket',
     added: (n: number) => `${count(n, 'piece')} put into your basket.`,
     toBasket: 'Go to the basket',
+    noPicture: 'No picture right now',
   },
   basket: {
     empty: 'Nothing in it yet.',
@@ -72,6 +74,8 @@ export const words = {
     total: 'Total',
     history: 'What happened',
     number: 'Order number',
+    delivery: 'Delivery',
+    noDelivery: 'When it arrives cannot be said right now. It is on its way all the same.',
     again: 'Put the same into the basket',
   },
   wallet: {
@@ -80,6 +84,18 @@ export const words = {
     amount: 'Add, in euros',
     add: 'Add money',
     play: 'It is play money: add as much as you like.',
+    points: 'Points',
+    noPoints: 'Your points cannot be shown right now. None are lost.',
+  },
+  messages: {
+    none: 'None yet. What becomes of your orders is written here.',
+    unread: (n: number) => `${n.toLocaleString('en-IE')} unread`,
+    isNew: 'New',
+    read: 'Mark as read',
+    readOf: (subject: string) => `Mark as read: ${subject}`,
+    older: 'Older messages',
+    away: 'Your messages cannot be shown right now. None are lost.',
+    notMarked: 'That could not be written down right now. Try again in a moment.',
   },
   account: {
     name: 'Name',
@@ -97,6 +113,26 @@ export const title = (page: string): string => `${page} – ${words.shop.name}`;
 
 export const count = (n: number, one: string, many = `${one}s`): string =>
   `${n.toLocaleString('en-IE')} ${n === 1 ? one : many}`;
+
+const day = new Intl.DateTimeFormat('en-IE', {
+  weekday: 'long',
+  day: 'numeric',
+  month: 'long',
+  timeZone: 'UTC',
+});
+
+/** `Expected Tuesday, 24 November`, or between two days; null for what are no days. */
+export function deliveryWords(delivery: {
+  earliest: string;
+  latest: string;
+  carrier?: string;
+}): string | null {
+  const [from, to] = [new Date(delivery.earliest), new Date(delivery.latest)];
+  if (Number.isNaN(from.valueOf()) || Number.isNaN(to.valueOf())) return null;
+  const [first, last] = [day.format(from), day.format(to)];
+  const when = first === last ? `Expected ${first}` : `Expected between ${first} and ${last}`;
+  return delivery.carrier ? `${when}, with ${delivery.carrier}.` : `${when}.`;
+}
 
 export const statusWords: Record<string, string> = {
   pending: 'In progress',

@@ -7,11 +7,17 @@ import type { LayoutServerLoad } from './$types';
 export const load: LayoutServerLoad = async ({ locals, cookies, untrack, url }) => {
   const inBasket = pieces(readBasket(cookies));
   if (!locals.session) return { account: null, inBasket };
-  const [me, wallet] = await Promise.all([locals.shop.me(), locals.shop.wallet()]);
+  const { shop } = locals;
+  const [me, wallet, mailbox] = await Promise.all([shop.me(), shop.wallet(), shop.unread()]);
   if (!me.ok && me.refusal.status === 401) {
     // The token has ended before its cookie: the page is shown as to a visitor.
     untrack(() => endSession(cookies, url));
     return { account: null, inBasket };
   }
-  return { account: { name: optional(me)?.name ?? null, wallet: optional(wallet) }, inBasket };
+  const account = {
+    name: optional(me)?.name ?? null,
+    wallet: optional(wallet),
+    unread: optional(mailbox)?.unread ?? null,
+  };
+  return { account, inBasket };
 };

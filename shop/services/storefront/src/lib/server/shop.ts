@@ -21,6 +21,27 @@ export interface Order {
   currency: string;
   reason: string | null;
   history: { type: string; at: string }[];
+  /** When the parcel is expected; absent or null while nobody can say. */
+  delivery?: Delivery | null;
+}
+
+export interface Delivery {
+  /** Days, such as 2026-11-24; the same one where the day is certain. */
+  earliest: string;
+  latest: string;
+  carrier?: string;
+}
+
+export interface Mail {
+  id: string;
+  subject: string;
+  body: string;
+  at: string;
+  read: boolean;
+}
+
+export interface Mailbox extends Page<Mail> {
+  unread: number;
 }
 
 export interface Page<T> {
@@ -58,6 +79,11 @@ export interface Shop {
   placeOrder(basket: Basket, key: string): Promise<Answer<{ id: string }>>;
   order(id: string): Promise<Answer<Order>>;
   orders(page: { limit: number; after: string }): Promise<Answer<Page<Order>>>;
+  points(): Promise<Answer<{ balance: number }>>;
+  /** How many messages wait to be read. */
+  unread(): Promise<Answer<Mailbox>>;
+  mailbox(page: { limit: number; after: string }): Promise<Answer<Mailbox>>;
+  readMail(id: string): Promise<Answer<unknown>>;
 }
 
 export function createShop(call: Gateway): Shop {
@@ -74,6 +100,10 @@ export function createShop(call: Gateway): Shop {
     placeOrder: (basket, key) => call('/api/orders', post({ items: basket.map(item) }, key, ORDER)),
     order: (id) => call(`/api/orders/${encodeURIComponent(id)}`),
     orders: (page) => call(`/api/orders?${query(page)}`),
+    points: () => call('/api/points', { timeout: OPTIONAL }),
+    unread: () => call('/api/mailbox?limit=1', { timeout: OPTIONAL }),
+    mailbox: (page) => call(`/api/mailbox?${query(page)}`),
+    readMail: (id) => call(`/api/mailbox/${encodeURIComponent(id)}/read`, { method: 'POST' }),
   };
 }
 

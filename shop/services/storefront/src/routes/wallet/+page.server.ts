@@ -10,9 +10,10 @@ const CURRENCY = 'EUR';
 
 export const load: PageServerLoad = async (event) => {
   signedIn(event);
-  const answer = await event.locals.shop.wallet();
+  const { shop } = event.locals;
+  const [answer, points] = await Promise.all([shop.wallet(), shop.points()]);
   if (!answer.ok) refuseExpired(event, answer.refusal);
-  return { wallet: optional(answer), key: crypto.randomUUID() };
+  return { wallet: optional(answer), points: optional(points)?.balance ?? null, key: crypto.randomUUID() };
 };
 
 export const actions: Actions = {

@@ -1,7 +1,10 @@
 // A release's own copy of the build, so that a later build never changes what a running release reads or restarts.
 //
-// SvelteKit reads pages and scripts when they are first asked for, long after the start; meanwhile the next release is
-// built into the same folder. Instances of one release share a copy. It appears whole, by rename, or not at all.
+// Some of it is read long after the start (SvelteKit's pages and scripts when they are first asked for, all of it when an
+// instance is started again); meanwhile the next release is built into the same folder. Instances of one release share a
+// copy. It appears whole, by rename, or not at all.
+//
+// Plain JavaScript without dependencies: the storefront, which has its own lockfile, imports it too.
 
 import {
   cpSync,

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { keepRelease } from './release.js';
+import { keepRelease } from '../release.js';
 
 /** @type {string} */ let dir;
 /** @type {string} */ let build;
