@@ -1,6 +1,7 @@
 //! `events:` of `service.yaml`: what a service tells others, and what it wants to be told.
 
-use crate::read::{Filled, Named, Read, Reader, document};
+use crate::document::document;
+use crate::read::{Filled, Named, Read, Reader};
 use crate::source::At;
 use crate::tree::{Node, Value};
 use crate::value::{Millis, UrlPath};
