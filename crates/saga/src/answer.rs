@@ -19,7 +19,6 @@ use http::{HeaderMap, header};
 use ondol_core::caller::{Answer, CallError};
 use ondol_core::clock::Timestamp;
 use serde_json::{Map, Value};
-use std::time::Duration;
 
 /// Most bytes kept of one answer, as JSON text; more parks the saga.
 pub const MAX_KEPT: usize = 256 * 1024;

@@ -6,6 +6,7 @@ use crate::testing::definition;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
+use std::time::Duration;
 
 const NOW: Timestamp = Timestamp(784_111_777_000); // Sun, 06 Nov 1994 08:49:37 GMT
 
