@@ -214,7 +214,7 @@ impl Runner {
             Some((flight, outcome)) = self.landed.1.recv() => Some(Wake::Landed(flight, outcome)),
             found = maybe(&mut self.reading) => Some(Wake::Read(found)),
             (checkpoint, written) = maybe(&mut self.writing) => Some(Wake::Written(checkpoint, written)),
-            _ = self.head.changed(), if self.at_end => Some(Wake::Appended),
+            Ok(()) = self.head.changed(), if self.at_end => Some(Wake::Appended),
             () = tokio::time::sleep(pause) => Some(Wake::Time),
         }
     }
