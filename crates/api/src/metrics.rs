@@ -117,39 +117,33 @@ fn sagas(page: &mut Page, stats: &Stats) {
 /// Labels are names of the manifests and words of the platform: as many as were declared.
 async fn subscriptions(page: &mut Page, api: &Api) {
     let views = api.subscriptions.list().await;
-    let gauges: [(&str, &str, fn(&View) -> u64); 4] = [
-        (
-            "ondol_subscription_lag_events",
-            "Events of the log that it has not passed.",
-            |view| view.lag,
-        ),
-        ("ondol_subscription_in_flight", "Events under way.", |view| {
-            view.in_flight as u64
-        }),
-        ("ondol_subscription_parked_events", "Events of parked keys.", |view| {
-            view.parked_events as u64
-        }),
-        (
-            "ondol_subscription_running",
-            "1 while it runs; 0 while it is full, waiting, misconfigured or paused.",
-            |view| u64::from(view.state == Mode::Running),
-        ),
-    ];
-    for (name, help, value) in gauges {
+    let mut gauge = |name, help, value: fn(&View) -> u64| {
         page.family(name, "gauge", help);
         for view in &views {
             page.sample(name, &[("subscription", &view.name)], value(view));
         }
-    }
-    page.family(
-        "ondol_subscription_full",
-        "gauge",
-        "1 while dead letters keep it from reading on.",
+    };
+    gauge(
+        "ondol_subscription_lag_events",
+        "Events of the log that it has not passed.",
+        |view| view.lag,
     );
-    for view in &views {
-        let full = u8::from(view.state == Mode::Full);
-        page.sample("ondol_subscription_full", &[("subscription", &view.name)], full);
-    }
+    gauge("ondol_subscription_in_flight", "Events under way.", |view| {
+        view.in_flight as u64
+    });
+    gauge("ondol_subscription_parked_events", "Events of parked keys.", |view| {
+        view.parked_events as u64
+    });
+    gauge(
+        "ondol_subscription_running",
+        "1 while it runs; 0 while it is full, waiting, misconfigured or paused.",
+        |view| u64::from(view.state == Mode::Running),
+    );
+    gauge(
+        "ondol_subscription_full",
+        "1 while dead letters keep it from reading on.",
+        |view| u64::from(view.state == Mode::Full),
+    );
     page.family("ondol_subscription_keys", "gauge", "Keys whose events wait, by state.");
     for view in &views {
         for (state, keys) in [

@@ -4,6 +4,7 @@
 
 use super::config::Subscription;
 use crate::envelope::CloudEvent;
+use crate::topics::FAMILY;
 use ondol_core::clock::Timestamp;
 use ondol_core::engine::{Pattern, Selector, StoredEvent, Wanted};
 use serde_json::Value;
@@ -77,12 +78,12 @@ impl Read {
     /// Events of one key are delivered one after the other. One that is to be delayed, and one of a topic without
     /// `partitionkey`, has itself as its key.
     pub(crate) fn key(&self) -> Arc<str> {
-        let (event, stream) = (&self.event, self.stored.stream.as_str());
+        let (event, stream) = (&self.event, &self.stored.stream);
         let key = match &event.partitionkey {
             _ if self.deliver_at().is_some() => &event.id,
             Some(key) => key,
-            None if stream.starts_with("topic-") => &event.id,
-            None => stream,
+            None if stream.family() == FAMILY => &event.id,
+            None => stream.as_str(),
         };
         key[..key.floor_char_boundary(LONGEST_KEY)].into()
     }

@@ -14,9 +14,15 @@
 //!
 //! Time is wall time, since rows outlive the process. When it goes back, pauses and leases end at once.
 //!
-//! Not here: operators (`operate.rs`), sending (`push.rs`, `pull.rs`), the store (`checkpoint.rs`).
+//! Rows are in `machine/rows.rs`, waits of the whole subscription in `machine/hold.rs`. Not here: operators (`operate.rs`), sending (`push.rs`, `pull.rs`), the store (`checkpoint.rs`).
 //! Tests: `machine/tests.rs`: cases, and a random course against a plain reference with crashes between any two writes.
 
+mod hold;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use self::hold::Hold;
 use super::answer::Outcome;
 use super::config::Retry;
 use super::lane::{Lane, Tally};
@@ -51,10 +57,6 @@ pub(crate) const BOUNDS: Bounds = Bounds {
     events: 1_000_000,
 };
 
-/// Pauses of a subscription whose service cannot be reached. Short, because asking the proxy costs little.
-const WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// Pauses of one whose path or rights are wrong: only another manifest or another release mends that.
-const MISCONFIGURED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// Longest pause that a `Retry-After` or a `delay` is given.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3_600);
 /// How long a full window may have idle places before its longest lane moves into a row.
@@ -93,15 +95,6 @@ struct Flight {
     from_row: bool,
     era: u64,
     until: Option<Timestamp>,
-}
-
-/// The pause of a held subscription.
-#[derive(Default)]
-struct Hold {
-    until: Timestamp,
-    tries: u32,
-    probe: Option<u64>,
-    reason: Option<String>,
 }
 
 /// One subscription. `B` is what it carries along for each event of the window.
@@ -230,7 +223,7 @@ impl<B: Clone> Machine<B> {
         }
         lane.queue.push_back(position);
         if let Some(at) = seen.deliver_at.filter(|at| *at > now && lane.queue.len() == 1) {
-            return self.into_row(&key, KeyMove::Deferred, Some(at), None, now);
+            return self.put_in_row(&key, KeyMove::Deferred, Some(at), None, now);
         }
         self.window_bytes += seen.bytes;
         let (bytes, body) = (seen.bytes, seen.body);
@@ -289,7 +282,7 @@ impl<B: Clone> Machine<B> {
             .max_by_key(|(key, lane)| (lane.queue.len(), *key))
             .map(|(key, _)| key.clone());
         if let Some(key) = longest {
-            self.into_row(&key, KeyMove::Spilled, Some(now), None, now);
+            self.put_in_row(&key, KeyMove::Spilled, Some(now), None, now);
         }
     }
 
@@ -386,7 +379,7 @@ impl<B: Clone> Machine<B> {
             Outcome::Refused(why) => {
                 self.answered(era);
                 self.attempted(&key);
-                self.into_row(&key, KeyMove::GaveUp, None, Some(why), now);
+                self.put_in_row(&key, KeyMove::GaveUp, None, Some(why), now);
             }
             Outcome::Failed { why, after } => {
                 self.answered(era);
@@ -403,11 +396,11 @@ impl<B: Clone> Machine<B> {
     fn failed(&mut self, key: &Arc<str>, why: String, after: Option<Duration>, now: Timestamp, random: u64) {
         let attempts = self.attempted(key);
         if attempts >= self.retry.attempts {
-            return self.into_row(key, KeyMove::GaveUp, None, Some(why), now);
+            return self.put_in_row(key, KeyMove::GaveUp, None, Some(why), now);
         }
         let jittered = || full_jitter(self.retry.first, self.retry.cap, attempts.saturating_sub(1), random);
         let pause = after.map_or_else(jittered, |after| after.min(LONGEST_PAUSE));
-        self.into_row(key, KeyMove::Failed, Some(now.plus(pause)), Some(why), now);
+        self.put_in_row(key, KeyMove::Failed, Some(now.plus(pause)), Some(why), now);
     }
 
     fn attempted(&mut self, key: &str) -> u32 {
@@ -416,126 +409,6 @@ impl<B: Clone> Machine<B> {
             lane.attempts = lane.attempts.saturating_add(1);
             lane.attempts
         })
-    }
-
-    /// The first event of a key is done with.
-    pub(super) fn pass(&mut self, key: &Arc<str>, now: Timestamp) {
-        let Some(lane) = self.lanes.get_mut(key) else { return };
-        let (had_row, long) = (lane.state.has_row(), self.bounds.queue);
-        self.tally.take(lane, long);
-        if let Some(held) = lane.queue.front().and_then(|first| self.window.remove(first)) {
-            self.window_bytes -= held.bytes;
-        }
-        lane.pop();
-        let by = if lane.queue.is_empty() {
-            KeyMove::Emptied
-        } else {
-            KeyMove::Passed
-        };
-        let state = lane.state.next(by).unwrap_or(lane.state);
-        if state != lane.state {
-            (lane.state, lane.since) = (state, now);
-        }
-        let known = lane.known;
-        if state == KeyState::Gone {
-            // Later events of the key flow again.
-            lane.state = KeyState::Flowing;
-            if known == 0 {
-                self.lanes.remove(key);
-                return;
-            }
-        }
-        self.tally.put(lane, long);
-        if had_row {
-            let more = state != KeyState::Gone;
-            self.changed.insert(key.clone());
-            self.wake_lane_at(key, more.then_some(now));
-            if !more {
-                self.finished.insert((known, key.clone()));
-            }
-        }
-        self.make_ready(key);
-    }
-
-    /// Gives up the rows that nothing needs any more: the log will not be read again as far back as they reach.
-    fn bury(&mut self) {
-        while self.finished.first().is_some_and(|(known, _)| *known <= self.written) {
-            let Some((_, key)) = self.finished.pop_first() else {
-                return;
-            };
-            if let Some(lane) = self.lanes.get_mut(&key) {
-                lane.known = 0;
-                if lane.queue.is_empty() {
-                    self.lanes.remove(&key);
-                }
-            }
-            self.changed.insert(key);
-        }
-    }
-
-    /// Takes the keys whose rows are to be written before [`Machine::position`] may be.
-    pub(crate) fn take_changed(&mut self) -> Vec<Arc<str>> {
-        self.bury();
-        std::mem::take(&mut self.changed).into_iter().collect()
-    }
-
-    /// The store has this position, and every row that was to be written before it.
-    pub(crate) fn written(&mut self, position: u64) {
-        self.written = position;
-    }
-
-    /// The row of a key is not as the store has it.
-    pub(super) fn touch(&mut self, key: Arc<str>) {
-        self.changed.insert(key);
-    }
-
-    /// Rows are to be written, or finished ones taken away.
-    pub(crate) fn has_changed(&self) -> bool {
-        !self.changed.is_empty() || self.finished.first().is_some_and(|(known, _)| *known <= self.written)
-    }
-
-    /// They were not written after all.
-    pub(crate) fn not_written(&mut self, keys: Vec<Arc<str>>) {
-        self.changed.extend(keys);
-    }
-
-    /// Moves a key into its row, or to another state of it.
-    pub(super) fn into_row(
-        &mut self,
-        key: &Arc<str>,
-        by: KeyMove,
-        wake_at: Option<Timestamp>,
-        why: Option<String>,
-        now: Timestamp,
-    ) {
-        let Some(lane) = self.lanes.get_mut(key) else { return };
-        let Some(state) = lane.state.next(by) else { return };
-        self.tally.take(lane, self.bounds.queue);
-        if !lane.state.has_row() {
-            for position in &lane.queue {
-                if let Some(held) = self.window.remove(position) {
-                    self.window_bytes -= held.bytes;
-                }
-            }
-        }
-        if state != lane.state {
-            (lane.state, lane.since) = (state, now);
-        }
-        lane.error = why.or(lane.error.take());
-        self.finished.remove(&(lane.known, key.clone()));
-        lane.known = lane.known.max(lane.queue.back().copied().unwrap_or(0));
-        self.tally.put(lane, self.bounds.queue);
-        self.changed.insert(key.clone());
-        self.wake_lane_at(key, wake_at);
-    }
-
-    pub(super) fn wake_lane_at(&mut self, key: &Arc<str>, at: Option<Timestamp>) {
-        let Some(lane) = self.lanes.get_mut(key) else { return };
-        if let Some(earlier) = lane.wake_at {
-            self.due.remove(&(earlier, key.clone()));
-        }
-        lane.wake_at = at;
-        self.due.extend(at.map(|at| (at, key.clone())));
     }
 
     fn make_ready(&mut self, key: &Arc<str>) {
@@ -563,60 +436,6 @@ impl<B: Clone> Machine<B> {
         may.then_some(lane.state.has_row())
     }
 
-    fn answered(&mut self, era: u64) {
-        if era == self.era && self.mode.is_held() {
-            self.go(Move::Answered);
-        }
-    }
-
-    fn wait(&mut self, by: Move, why: String, after: Option<Duration>, era: u64, now: Timestamp, random: u64) {
-        let Some(mode) = self.mode.next(by) else { return };
-        let after = after.map(|after| after.min(LONGEST_PAUSE));
-        if self.mode.is_held() && era != self.era {
-            // Sent before the present pause: only a longer wish counts.
-            let wished = after.map_or(self.hold.until, |after| now.plus(after));
-            self.hold.until = self.hold.until.max(wished);
-            return;
-        }
-        let (first, cap) = if by == Move::Misanswered { MISCONFIGURED } else { WAIT };
-        let tries = if self.mode.is_held() { self.hold.tries + 1 } else { 0 };
-        let pause = after.unwrap_or_else(|| full_jitter(first, cap, tries, random));
-        let until = now.plus(pause);
-        (self.mode, self.era) = (mode, self.era + 1);
-        self.hold = Hold {
-            until,
-            tries,
-            probe: None,
-            reason: Some(why),
-        };
-    }
-
-    /// Moves the subscription; a pair that the table lacks changes nothing.
-    pub(super) fn go(&mut self, by: Move) {
-        let Some(mode) = self.mode.next(by) else { return };
-        self.mode = mode;
-        self.hold = Hold::default();
-        self.era += 1;
-    }
-
-    /// Forgets the window and everyone who stands in line; for a reset.
-    pub(super) fn clear(&mut self, position: u64) {
-        self.window.clear();
-        (self.window_bytes, self.read) = (0, position);
-        self.fresh.clear();
-        self.again.clear();
-        self.lanes.retain(|_, lane| lane.is_stored());
-        self.finished.clear();
-        for (key, lane) in &mut self.lanes {
-            (lane.is_ready, lane.known) = (false, lane.known.min(position));
-            self.due.extend(lane.wake_at.map(|at| (at, key.clone())));
-            if !lane.state.has_row() {
-                lane.queue.clear();
-                self.finished.insert((lane.known, key.clone()));
-            }
-        }
-    }
-
     /// This flight is a lease that has not ended.
     pub(crate) fn is_leased(&self, flight: u64) -> bool {
         self.flights.get(&flight).is_some_and(|flight| flight.until.is_some())
@@ -626,12 +445,4 @@ impl<B: Clone> Machine<B> {
     pub(crate) fn in_flight(&self) -> usize {
         self.flights.len()
     }
-
-    /// Why it does not run.
-    pub(crate) fn reason(&self) -> Option<&str> {
-        self.hold.reason.as_deref()
-    }
 }
-
-#[cfg(test)]
-mod tests;

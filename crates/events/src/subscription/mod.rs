@@ -3,7 +3,7 @@
 //! - `config.rs`: what a subscription is; `filter.rs`: which events it wants and which must stay in order.
 //! - `phase.rs`, `machine.rs`, `lane.rs`, `operate.rs`: the pure decisions.
 //! - `source.rs`: the log, read once for all; `push.rs`, `answer.rs`: events sent; `pull.rs`: events fetched.
-//! - `record.rs`, `checkpoint.rs`: what is durable; `service.rs`, `request.rs`: the loop; `handle.rs`, `letters.rs`,
+//! - `record.rs`, `checkpoint.rs`: what is durable; `service.rs`, `request.rs`, `deliver.rs`: the loop; `handle.rs`, `letters.rs`,
 //!   `view.rs`: what others may ask.
 //!
 //! Guarantees, in plain words: `docs/concepts/subscriptions.md`.
@@ -13,6 +13,7 @@
 mod answer;
 mod checkpoint;
 pub mod config;
+mod deliver;
 mod error;
 mod filter;
 mod handle;

@@ -122,7 +122,7 @@ impl<B: Clone> Machine<B> {
             (reached.keys, reached.events) = (reached.keys + 1, reached.events + lane.queue.len() as u64);
             if !dry_run {
                 lane.attempts = 0;
-                self.into_row(key, KeyMove::Redriven, Some(now.plus(after)), None, now);
+                self.put_in_row(key, KeyMove::Redriven, Some(now.plus(after)), None, now);
             }
         }
         reached

@@ -129,6 +129,8 @@ impl Runner {
             Command::Pull(puller) => self.queue_puller(puller),
             Command::Settle(leases, verdict, reply) => drop(reply.send(Ok(self.settle(leases, &verdict)))),
             Command::Configure(config) => {
+                // A read that is under way looks for what was wanted before.
+                self.forget_read();
                 self.machine.configure(config.parallel, config.retry);
                 self.filter = Arc::new(Filter::new(&config));
                 self.config = config;

@@ -4,7 +4,7 @@ use crate::system::{Life, System, assert_complete, event, pulled, pushed, until}
 use ondol_core::caller::CallError;
 use ondol_core::engine::Expected;
 use ondol_events::subscription::phase::Mode;
-use ondol_events::subscription::{Begin, Subscription};
+use ondol_events::subscription::{Begin, Retry, Subscription};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -179,7 +179,13 @@ async fn a_delayed_event_comes_at_its_time_and_holds_nobody() {
 
 #[tokio::test]
 async fn after_a_crash_nothing_is_lost_and_the_order_holds() {
-    let (system, mut life) = start(pushed()).await;
+    // Enough attempts that no key is parked by bad luck.
+    let retry = Retry {
+        attempts: 1_000,
+        ..pushed().retry
+    };
+    let config = Subscription { retry, ..pushed() };
+    let (system, mut life) = start(config.clone()).await;
     let answers = Arc::new(AtomicUsize::new(0));
     // Every seventh attempt fails, so that rows come and go.
     let seen = answers.clone();
@@ -204,7 +210,7 @@ async fn after_a_crash_nothing_is_lost_and_the_order_holds() {
         .await;
         life.crash().await;
         life = system.life().await;
-        life.subscribe(pushed()).await;
+        life.subscribe(config.clone()).await;
     }
     life.drained().await;
     assert_complete(&system.subscriber, &appended);

@@ -21,6 +21,7 @@ mod ports;
 mod sagas;
 mod service;
 mod streams;
+mod subscriptions;
 mod system;
 mod user;
 mod watch;

@@ -10,6 +10,7 @@
 //! | `/echo…` | the request as JSON |
 //! | `/calls/SAGA` | the calls of one saga, oldest first |
 //! | `/part/STEP/SAGA` | what the body's `how` says for this attempt: see [`Part`] |
+//! | `/events/NAME` | the same for a pushed event; its calls are at `/calls/NAME` |
 //! | `/poll/SAGA` | 200 with `{"number": 7}` |
 
 use crate::http::Message;
@@ -68,7 +69,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
                 remember(state, saga, method, path, &request);
                 text(r#"{"number":7}"#)
             }
-            ["part", _, saga] => {
+            ["part", _, saga] | ["events", saga] => {
                 let attempt = remember(state, saga, method, path, &request);
                 let how: Value = serde_json::from_slice(&request.body).unwrap_or_default();
                 let word = how["how"][attempt].as_str().unwrap_or("ok").to_owned();

@@ -1,0 +1,182 @@
+//! Events delivered to services by the whole system: pushed through the proxy, in order per key, whatever dies; dead letters
+//! by command; pulled as leases.
+
+use crate::streams::Owner;
+use crate::system::{System, until};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+const PUSHED: &str = r#"events: { subscribes: [{ name: orders, types: ["order.*"], push: /events/points, timeout: 2s,
+  retry: { attempts: 3, first: 10ms, cap: 50ms } }] }"#;
+
+fn system(points: &str) -> System {
+    let shop = "streams: [order]\nevents: { publishes: [order.moved.v1] }";
+    System::new("", &[("shop", shop), ("points", points)]).up()
+}
+
+/// What the subscriber got, oldest first.
+fn got(system: &System) -> Vec<Value> {
+    let port = system.variable("points.1", "PORT");
+    let answer = crate::http::ask(&format!("127.0.0.1:{port}"), "GET", "/calls/points", &[], b"");
+    answer
+        .ok()
+        .and_then(|answer| answer.json().as_array().cloned())
+        .unwrap_or_default()
+}
+
+fn ids_of(got: &[Value], stream: &str) -> Vec<String> {
+    let mine = got.iter().filter(|call| call["fields"]["ce-stream"] == stream);
+    let mut ids: Vec<String> = Vec::new();
+    for call in mine {
+        let id = call["fields"]["ce-id"].as_str().expect("an id").to_owned();
+        // The same may come again; what comes first is in order.
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    ids
+}
+
+/// Appends one event to each stream; ids are `STREAM#N`, as is the data's `id`; `how` is what the subscriber answers.
+fn append(owner: &Owner, stream: &str, numbers: std::ops::Range<usize>, how: &[&str]) {
+    let event = |n| {
+        json!({ "specversion": "1.0", "id": format!("{stream}#{n}"), "source": "/services/shop", "type": "order.moved.v1",
+            "data": { "how": how } })
+    };
+    let events: Vec<_> = numbers.map(event).collect();
+    let fields = [("content-type", "application/cloudevents-batch+json")];
+    let path = format!("/v1/streams/{stream}/events");
+    owner
+        .ask("POST", &path, &fields, &Value::from(events).to_string())
+        .expect(201);
+}
+
+fn subscription(system: &System) -> Value {
+    let all = system.json(&["events", "subscriptions"]);
+    all["subscriptions"][0].clone()
+}
+
+#[test]
+fn pushes_survive_the_death_of_the_controller_the_proxy_and_the_subscriber() {
+    let system = system(PUSHED);
+    let shop = Owner::of(&system, "shop.1");
+    let mut appended = 0;
+    for victim in ["controller", "proxy", "controller"] {
+        for key in 0..5 {
+            append(&shop, &format!("order-{key}"), appended..appended + 20, &[]);
+        }
+        appended += 20;
+        system.signal(victim, Signal::KILL);
+        let has = |key| ids_of(&got(&system), &format!("order-{key}")).len() == appended;
+        until("all of it", || (0..5).all(has).then_some(()));
+    }
+    let got = got(&system);
+    for key in 0..5 {
+        let wanted: Vec<_> = (0..appended).map(|n| format!("order-{key}#{n}")).collect();
+        assert_eq!(ids_of(&got, &format!("order-{key}")), wanted);
+    }
+    let first = &got[0]["fields"];
+    assert_eq!(
+        (&first["ce-type"], &first["ondol-subscription"]),
+        (&json!("order.moved.v1"), &json!("points.orders"))
+    );
+}
+
+#[test]
+fn a_dead_letter_parks_its_key_and_commands_bring_it_back() {
+    let system = system(PUSHED);
+    let shop = Owner::of(&system, "shop.1");
+    append(&shop, "order-1", 0..1, &["refused"]);
+    append(&shop, "order-1", 1..3, &[]);
+    append(&shop, "order-2", 0..1, &[]);
+    append(&shop, "order-3", 0..1, &["hang", "nonsense", "cut"]);
+    until("two dead letters", || {
+        (subscription(&system)["parked_keys"] == 2).then_some(())
+    });
+    assert_eq!(ids_of(&got(&system), "order-2"), ["order-2#0"], "others go on");
+    let letters = until("both rows", || {
+        let letters = system.json(&["dlq", "list"])["keys"].as_array().cloned()?;
+        (letters.len() == 2 && letters[0]["events"] == 3).then_some(letters)
+    });
+    assert_eq!(
+        (&letters[0]["key"], &letters[0]["first"]["id"]),
+        (&json!("order-1"), &json!("order-1#0"))
+    );
+
+    let dry = system.json(&["dlq", "redrive", "points.orders", "--dry-run"]);
+    assert_eq!(dry, json!({ "keys": 2, "events": 4, "dry_run": true }));
+    let edit = [
+        "dlq",
+        "edit",
+        "points.orders",
+        "order-1",
+        "--data",
+        r#"{"how":["ok"]}"#,
+        "--reason",
+        "a test",
+    ];
+    system.ondol(&edit).good();
+    let shown = system.json(&["dlq", "show", "points.orders", "order-1"]);
+    assert_eq!(
+        (&shown["queue"][0]["edited"], &shown["queue"][1]["position"]),
+        (&json!({ "how": ["ok"] }), &json!(2))
+    );
+    system
+        .ondol(&["dlq", "skip", "points.orders", "order-3", "--reason", "a test"])
+        .good();
+    system
+        .ondol(&["dlq", "redrive", "points.orders", "--reason", "mended"])
+        .good();
+    until("nothing waits", || {
+        let one = subscription(&system);
+        (one["parked_keys"] == 0 && one["retrying_keys"] == 0 && one["lag"] == 0).then_some(())
+    });
+    assert_eq!(
+        ids_of(&got(&system), "order-1"),
+        ["order-1#0", "order-1#1", "order-1#2"]
+    );
+    let refused = system.ondol(&["dlq", "skip", "points.orders", "order-3", "--reason", "twice"]);
+    assert!(refused.code == Some(1) && refused.err.contains("EV-021"), "{refused:?}");
+    let metrics = system.admin("GET", "/metrics", "").expect(200);
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    assert!(
+        metrics.contains("ondol_subscription_keys{subscription=\"points.orders\",state=\"parked\"} 0"),
+        "{metrics}"
+    );
+}
+
+#[test]
+fn a_pulled_subscription_is_leased_to_its_own_service_alone() {
+    let system = system(r#"events: { subscribes: [{ name: orders, types: ["order.moved.v1"] }] }"#);
+    let (shop, points) = (Owner::of(&system, "shop.1"), Owner::of(&system, "points.1"));
+    append(&shop, "order-1", 0..2, &[]);
+    let post = |owner: &Owner, what: &str, body: Value| {
+        owner.ask(
+            "POST",
+            &format!("/v1/subscriptions/orders/{what}"),
+            &[],
+            &body.to_string(),
+        )
+    };
+    post(&shop, "pull", json!({})).expect(404);
+    let first = post(&points, "pull", json!({ "limit": 10, "wait": "20s" }))
+        .expect(200)
+        .json();
+    let events = first["events"].as_array().expect("events");
+    assert_eq!(
+        (events.len(), &events[0]["event"]["id"]),
+        (1, &json!("order-1#0")),
+        "one of a key at a time"
+    );
+    let back = json!({ "leases": [events[0]["lease"]], "delay": "0s" });
+    assert_eq!(post(&points, "nack", back).expect(200).json()["settled"], 1);
+    for id in ["order-1#0", "order-1#1"] {
+        let next = post(&points, "pull", json!({ "wait": "20s" })).expect(200).json();
+        assert_eq!(next["events"][0]["event"]["id"], id);
+        let ack = json!({ "leases": [next["events"][0]["lease"], "0.0"] });
+        assert_eq!(
+            post(&points, "ack", ack).expect(200).json(),
+            json!({ "settled": 1, "unknown": ["0.0"] })
+        );
+    }
+}
