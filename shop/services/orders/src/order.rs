@@ -163,12 +163,14 @@ pub fn evolve(order: Option<Order>, stored: &Stored) -> Result<Order, BrokenHist
                 currency.clone(),
             )
         },
-        (Some(order), Event::Confirmed(Confirmed { payment, shipment, .. })) if order.status == Status::Pending => Order {
-            status: Status::Confirmed,
-            payment: Some(payment.clone()),
-            shipment: Some(shipment.clone()),
-            ..order
-        },
+        (Some(order), Event::Confirmed(Confirmed { payment, shipment, .. })) if order.status == Status::Pending => {
+            Order {
+                status: Status::Confirmed,
+                payment: Some(payment.clone()),
+                shipment: Some(shipment.clone()),
+                ..order
+            }
+        }
         (Some(order), Event::Cancelled(Cancelled { reason, .. })) if order.status == Status::Pending => Order {
             status: Status::Cancelled,
             reason: Some(reason.clone()),
@@ -248,7 +250,11 @@ pub fn confirm(order: Option<&Order>, payment: String, shipment: String) -> Resu
                 total: order.total,
                 currency: order.currency.clone(),
             });
-            Ok(vec![Event::Confirmed(Confirmed { payment, shipment, bill })])
+            Ok(vec![Event::Confirmed(Confirmed {
+                payment,
+                shipment,
+                bill,
+            })])
         }
         Status::Confirmed => Ok(Vec::new()),
         Status::Cancelled => Err(Refused::Ended(Status::Cancelled)),

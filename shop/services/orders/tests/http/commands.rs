@@ -206,7 +206,11 @@ async fn events_say_which_call_made_them_and_which_flow_they_belong_to() {
     let shop = Shop::open().await;
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let baggage = "correlation-id=c1,causation-id=o1.create.action";
-    let headers = [("idempotency-key", "\"o1.create.action\""), ("traceparent", parent), ("baggage", baggage)];
+    let headers = [
+        ("idempotency-key", "\"o1.create.action\""),
+        ("traceparent", parent),
+        ("baggage", baggage),
+    ];
     let body = json!({"customer": "alice", "items": basket()});
     shop.orders.ask("PUT", "/internal/orders/o1", &headers, body).await;
     let event = shop.log.events().remove(0);
