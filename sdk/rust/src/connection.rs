@@ -1,15 +1,37 @@
-//! The barrier's statements on one connection: the same SQL on SQLite and PostgreSQL, so one macro serves every driver.
+//! The statements of barrier, outbox and inbox on one connection: nearly the same SQL on SQLite and PostgreSQL, so one
+//! macro serves every driver.
 
 use std::future::Future;
 
 use crate::barrier::Row;
 
-/// A database connection that the barrier can use: sqlx's SQLite, PostgreSQL and run-time (`Any`) connections, each
+/// Whose SQL it is, where the two differ.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dialect {
+    /// SQLite.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+}
+
+/// A database connection that barrier, outbox and inbox can use: sqlx's SQLite, PostgreSQL and run-time (`Any`) connections, each
 /// behind the feature of its name. Pass `&mut *tx`: a barrier outside a transaction protects nothing.
 pub trait Connection {
     /// Runs a statement that gives no rows.
     #[doc(hidden)]
     fn run(&mut self, sql: &'static str) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Whose SQL it takes.
+    #[doc(hidden)]
+    fn dialect(&self) -> Dialect;
+
+    /// Runs a statement with these texts; how many rows it has changed.
+    #[doc(hidden)]
+    fn change(
+        &mut self,
+        sql: &'static str,
+        values: &[Option<String>],
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
 
     /// Inserts the row of `(saga, step, op)`. `false`: it was there.
     #[doc(hidden)]
@@ -35,11 +57,23 @@ pub trait Connection {
 }
 
 macro_rules! connection {
-    ($feature:literal, $type:ty) => {
+    ($feature:literal, $type:ty, $dialect:expr) => {
         #[cfg(feature = $feature)]
         impl Connection for $type {
             async fn run(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
                 sqlx::raw_sql(sql).execute(self).await.map(drop)
+            }
+
+            fn dialect(&self) -> Dialect {
+                let dialect: fn(&$type) -> Dialect = $dialect;
+                dialect(self)
+            }
+
+            async fn change(&mut self, sql: &'static str, values: &[Option<String>]) -> Result<u64, sqlx::Error> {
+                let query = values
+                    .iter()
+                    .fold(sqlx::query(sql), |query, value| query.bind(value.clone()));
+                Ok(query.execute(self).await?.rows_affected())
             }
 
             async fn claim(
@@ -102,6 +136,13 @@ macro_rules! connection {
     };
 }
 
-connection!("sqlite", sqlx::SqliteConnection);
-connection!("postgres", sqlx::PgConnection);
-connection!("any", sqlx::AnyConnection);
+connection!("sqlite", sqlx::SqliteConnection, |_| Dialect::Sqlite);
+connection!("postgres", sqlx::PgConnection, |_| Dialect::Postgres);
+connection!(
+    "any",
+    sqlx::AnyConnection,
+    |connection| match connection.backend_name() {
+        "PostgreSQL" => Dialect::Postgres,
+        _ => Dialect::Sqlite,
+    }
+);

@@ -1,4 +1,8 @@
-//! What a Rust service needs to take part in an Ondol saga, and nothing more.
+//! What a Rust service needs to take part in Ondol's sagas and events, and nothing more.
+//!
+//! - [`barrier`]: a saga's call has its effect once, in order, or never.
+//! - [`outbox`]: an [`Event`] that is true exactly when the transaction is that says so.
+//! - [`inbox`]: an event that is delivered again has its effect once.
 //!
 //! A participant is called with an `Idempotency-Key` that names the saga, the step and the operation. The call may come
 //! twice (its answer was lost), the compensation may come before the action (the action was lost), and the action may
@@ -27,16 +31,20 @@
 //!
 //! No HTTP framework is needed: keys come from an [`http::HeaderMap`], answers are a status and a JSON body.
 //!
-//! Not here: calling the platform, publishing events, tracing. Plain HTTP does the first; the others come with later parts.
-//! Tests: `tests/barrier.rs`, on SQLite and on a real PostgreSQL.
+//! Not here: calling the platform over HTTP (publishing at once, pulling), reading a push, tracing.
+//! Tests: `tests/`, on SQLite and on a real PostgreSQL.
 
 mod answer;
 pub mod barrier;
 mod connection;
+mod event;
+pub mod inbox;
 mod key;
+pub mod outbox;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use answer::Answer;
-pub use connection::Connection;
+pub use connection::{Connection, Dialect};
+pub use event::{BadEvent, Event};
 pub use key::{Attempt, KeyError, Operation, SagaKey};

@@ -12,10 +12,12 @@
 //! - PostgreSQL runs at READ COMMITTED, so a rule such as "never below zero" stands in the UPDATE's own WHERE, never in a
 //!   SELECT before it.
 //!
-//! Migrations are the service's list of SQL texts, run in order in one transaction each time that the list has grown.
+//! Migrations are the service's list of SQL texts, run in order in one transaction each time that the list has grown. One
+//! of them is written twice: the outbox counts its rows in the way of each database.
 
 use std::time::Duration;
 
+use ondol_sdk::outbox;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor};
 
@@ -116,6 +118,11 @@ impl Database {
         })
     }
 
+    /// Whether it is a PostgreSQL.
+    pub(crate) fn is_postgres(&self) -> bool {
+        self.begin == "BEGIN"
+    }
+
     /// Begins a write. On SQLite this waits for the one writer.
     ///
     /// # Errors
@@ -132,7 +139,7 @@ impl Database {
     /// Runs the migrations that are new, under a lock that other starting instances wait for.
     async fn migrate(&self, migrations: &[&'static str]) -> Result<(), sqlx::Error> {
         let mut tx = self.writer.begin_with(self.begin).await?;
-        if self.begin == "BEGIN" {
+        if self.is_postgres() {
             // Any number will do, as long as all versions of the shop use the same one.
             sqlx::query("SELECT pg_advisory_xact_lock(7305107)")
                 .execute(&mut *tx)
@@ -143,7 +150,11 @@ impl Database {
         let newest = sqlx::query_scalar::<_, Option<i64>>("SELECT MAX(version) FROM schema_version");
         let newest = newest.fetch_one(&mut *tx).await?.unwrap_or(0);
         for (version, sql) in (1_i64..).zip(migrations).filter(|(version, _)| *version > newest) {
-            tx.execute(sqlx::raw_sql(*sql)).await?;
+            let sql = match *sql {
+                outbox::SQLITE if self.is_postgres() => outbox::POSTGRES,
+                sql => sql,
+            };
+            tx.execute(sqlx::raw_sql(sql)).await?;
             let insert = sqlx::query("INSERT INTO schema_version (version) VALUES ($1)").bind(version);
             insert.execute(&mut *tx).await?;
         }

@@ -6,6 +6,7 @@
 //! - [`Database`]: SQLite or PostgreSQL behind one type; writes in [`Tx`], reads beside them.
 //! - [`Keys`]: a client's `Idempotency-Key`, kept in the transaction of the effect. A *saga's* key is another thing: see
 //!   the barrier in `ondol_sdk`.
+//! - [`outbox`]: events, written in the transaction that makes them true.
 //! - [`Client`]: calls to other services through `NAME_URL`, with deadline and trace.
 //!
 //! Nothing here knows a product or an order. No crate of the platform is imported.
@@ -19,6 +20,7 @@ mod identity;
 mod listen;
 mod logs;
 mod money;
+pub mod outbox;
 mod params;
 mod participant;
 mod problem;
@@ -34,7 +36,8 @@ pub use failure::StartError;
 pub use idempotency::{Claim, Keys};
 pub use identity::Caller;
 pub use money::{CURRENCY, MAX_AMOUNT, positive_amount};
-pub use ondol_sdk::{Answer, barrier};
+pub use ondol_sdk::outbox::SQLITE as OUTBOX;
+pub use ondol_sdk::{Answer, Event, barrier};
 pub use params::{Params, page, page_size};
 pub use participant::SagaCall;
 pub use problem::{Problem, reply};

@@ -24,6 +24,13 @@ pub(crate) async fn inside<F: Future>(headers: &HeaderMap, work: F) -> F::Output
     CONTEXT.scope(found, work).await
 }
 
+/// The current trace, as the request had it. Empty outside a request.
+pub(crate) fn headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    hand_on(&mut headers);
+    headers
+}
+
 /// Puts the current trace into an outgoing request. Nothing outside a request.
 pub(crate) fn hand_on(headers: &mut HeaderMap) {
     let _ = CONTEXT.try_with(|context| headers.extend(context.iter().cloned()));

@@ -199,6 +199,15 @@ mod tests {
             (kind, data),
             "what is read is written the same"
         );
+        // The contract that others read by. The platform refuses what does not follow it, and so does this test.
+        let schema = std::fs::read(format!("events/{kind}.json")).expect("every type has a schema");
+        let schema = serde_json::from_slice(&schema).expect("JSON");
+        let checked = jsonschema::draft202012::new(&schema).expect("a schema");
+        assert!(checked.is_valid(&event.data().unwrap()), "{kind} follows its schema");
+        assert!(
+            !checked.is_valid(&json!({ "total": "much" })),
+            "the schema of {kind} refuses something"
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ use axum::response::Response;
 use ondol_sdk::barrier::{self, Entry, Undo};
 use serde::Deserialize;
 use serde_json::json;
-use shop_kit::{Answer, CURRENCY, JsonBody, Problem, SagaCall, Tx, positive_amount, reply};
+use shop_kit::{Answer, CURRENCY, Event, JsonBody, Problem, SagaCall, Tx, outbox, positive_amount, reply};
 
 use crate::{Payments, ledger};
 
@@ -118,6 +118,7 @@ async fn take(tx: &mut Tx, id: &str, charge: &Charge) -> Result<Answer, sqlx::Er
     insert.execute(&mut **tx).await?;
     let wallet = ledger::wallet(&charge.customer);
     ledger::record(tx, &format!("charge:{id}"), &wallet, ledger::SHOP, charge.amount).await?;
+    outbox::announce(tx, moved("wallet.charged", id, &charge.customer, charge.amount)).await?;
     let body = json!({ "id": id, "status": "charged", "amount": charge.amount, "currency": CURRENCY });
     Ok(Answer { status: 201, body })
 }
@@ -136,5 +137,14 @@ async fn give_back(tx: &mut Tx, id: &str) -> Result<(), sqlx::Error> {
         &ledger::wallet(&customer),
         amount,
     )
-    .await
+    .await?;
+    outbox::announce(tx, moved("wallet.refunded", id, &customer, amount)).await
+}
+
+/// What others are told: one event for each movement, those of one wallet in the order of its balance, since its row is
+/// locked by then.
+fn moved(what: &str, order: &str, customer: &str, amount: i64) -> Event {
+    let data = json!({ "order": order, "customer": customer, "amount": amount, "currency": CURRENCY });
+    let event = Event::new(format!("{what}.v1"), data).id(format!("{what}:{order}"));
+    event.subject(order).key(ledger::wallet(customer))
 }

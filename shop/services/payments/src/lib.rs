@@ -9,6 +9,9 @@
 //!   compares them.
 //! - A charge is made at most once per order and refunded at most once, whatever is repeated, lost or late.
 //!
+//! Who wants to know of charges and refunds hears it as events, `wallet.charged.v1` and `wallet.refunded.v1`, which are
+//! rows in the transaction that moves the money.
+//!
 //! Database: SQLite, or PostgreSQL by `DATABASE_URL`; every statement here runs on both.
 
 pub mod charges;
@@ -18,13 +21,14 @@ pub mod wallets;
 
 use axum::Router;
 use axum::routing::{get, post, put};
-use shop_kit::{Database, Keys, StartError, barrier};
+use shop_kit::{Database, Keys, OUTBOX, StartError, barrier, outbox};
 
 /// The tables, in the order in which they were added.
 pub const MIGRATIONS: &[&str] = &[
     barrier::SCHEMA,
     Keys::SCHEMA,
     include_str!("../migrations/001-ledger.sql"),
+    OUTBOX,
 ];
 
 /// What handlers share.
@@ -41,7 +45,9 @@ pub struct Payments {
 /// # Errors
 /// [`StartError`] without a usable database.
 pub async fn start() -> Result<Router, StartError> {
-    Ok(router(Database::from_env(MIGRATIONS).await?))
+    let database = Database::from_env(MIGRATIONS).await?;
+    outbox::tidy(database.clone())?;
+    Ok(router(database))
 }
 
 /// The routes: `/api` for clients behind the gateway, `/internal` for sagas and audit.

@@ -10,21 +10,23 @@ use shop_kit::testing::{Postgres, Said, Service, identity};
 /// Where the claim is checked. The folder and the server live as long as the value.
 struct Payments {
     service: Service,
+    database: Database,
     _folder: Option<tempfile::TempDir>,
     _server: Option<Postgres>,
 }
 
 impl Payments {
-    async fn at(url: &str) -> Service {
+    async fn at(url: &str) -> (Service, Database) {
         let database = Database::open(url, shop_payments::MIGRATIONS).await.unwrap();
-        Service::start(shop_payments::router(database)).await
+        (Service::start(shop_payments::router(database.clone())).await, database)
     }
 
     async fn on_sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let service = Self::at(&format!("sqlite://{}/payments.db", folder.path().display())).await;
+        let (service, database) = Self::at(&format!("sqlite://{}/payments.db", folder.path().display())).await;
         Self {
             service,
+            database,
             _folder: Some(folder),
             _server: None,
         }
@@ -32,9 +34,10 @@ impl Payments {
 
     async fn on_postgres() -> Option<Self> {
         let server = Postgres::start()?;
-        let service = Self::at(&server.url()).await;
+        let (service, database) = Self::at(&server.url()).await;
         Some(Self {
             service,
+            database,
             _folder: None,
             _server: Some(server),
         })
@@ -107,6 +110,35 @@ on_both! {
     a_deposit_is_kept_under_its_key
     deposits_at_once_with_one_key_count_once
     nonsense_is_refused_and_changes_nothing
+    every_movement_is_an_event_and_nothing_else_is
+}
+
+async fn every_movement_is_an_event_and_nothing_else_is(payments: &Payments) {
+    payments.deposit("told", "k", 1_000).await;
+    for _ in 0..2 {
+        payments.charge("told-1", "told", 300).await;
+    }
+    assert_eq!(payments.charge("told-2", "told", 800).await.status, 409);
+    for saga in ["told-1", "told-1", "told-2", "told-3"] {
+        payments.refund(saga).await;
+    }
+    let select = "SELECT id, type, subject, data FROM ondol_outbox WHERE key = 'wallet:told' ORDER BY seq";
+    let rows: Vec<(String, String, String, String)> = sqlx::query_as(select)
+        .fetch_all(payments.database.read())
+        .await
+        .unwrap();
+    let told: Vec<_> = rows.iter().map(|row| (&*row.0, &*row.1, &*row.2)).collect();
+    let charged = ("wallet.charged:told-1", "wallet.charged.v1", "told-1");
+    assert_eq!(
+        told,
+        [charged, ("wallet.refunded:told-1", "wallet.refunded.v1", "told-1")]
+    );
+    for (_, kind, _, data) in &rows {
+        let schema = serde_json::from_slice(&std::fs::read(format!("events/{kind}.json")).unwrap()).unwrap();
+        let data: Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data["amount"], 300);
+        assert!(jsonschema::draft202012::new(&schema).unwrap().is_valid(&data), "{data}");
+    }
 }
 
 async fn a_charge_takes_money_once_however_often_it_is_asked(payments: &Payments) {
@@ -261,8 +293,9 @@ async fn two_instances_on_one_file_are_one_service() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/payments.db", folder.path().display());
     let (first, second) = tokio::join!(Payments::at(&url), Payments::at(&url));
-    let [one, two] = [first, second].map(|service| Payments {
+    let [one, two] = [first, second].map(|(service, database)| Payments {
         service,
+        database,
         _folder: None,
         _server: None,
     });

@@ -4,12 +4,13 @@
 //!
 //! Tests: `tests/http.rs`.
 
-use shop_kit::{Database, Keys, Tx};
+use serde_json::json;
+use shop_kit::{Database, Event, Keys, OUTBOX, Tx, outbox};
 use sqlx::any::AnyRow;
 use sqlx::{Error, Row};
 
 /// The tables, in the order in which they came to be.
-pub const MIGRATIONS: [&str; 2] = [
+pub const MIGRATIONS: [&str; 3] = [
     "CREATE TABLE accounts (
          id         TEXT PRIMARY KEY,
          email      TEXT NOT NULL UNIQUE, -- trimmed, lower case
@@ -19,6 +20,7 @@ pub const MIGRATIONS: [&str; 2] = [
          created_at BIGINT NOT NULL       -- seconds since 1970
      )",
     Keys::SCHEMA,
+    OUTBOX,
 ];
 
 /// A person who can sign in.
@@ -83,7 +85,7 @@ impl Store {
     }
 }
 
-/// Adds an account in `tx`. `false`: the email is taken, nothing was done.
+/// Adds an account in `tx`, and says so to whoever wants to know. `false`: the email is taken, nothing was done.
 ///
 /// # Errors
 /// The database's.
@@ -100,7 +102,17 @@ pub async fn add(tx: &mut Tx, account: &Account, now: i64) -> Result<bool, Error
         .bind(account.password.clone())
         .bind(account.roles.join(" "))
         .bind(now);
-    Ok(insert.execute(&mut **tx).await?.rows_affected() == 1)
+    let added = insert.execute(&mut **tx).await?.rows_affected() == 1;
+    if added {
+        outbox::announce(tx, registered(account)).await?;
+    }
+    Ok(added)
+}
+
+fn registered(account: &Account) -> Event {
+    let data = json!({ "id": account.id, "email": account.email, "name": account.name });
+    let event = Event::new("user.registered.v1", data).id(format!("user.registered:{}", account.id));
+    event.subject(account.id.clone()).key(account.id.clone())
 }
 
 fn account(row: &AnyRow) -> Result<Account, Error> {

@@ -20,6 +20,48 @@ fn sqlite(folder: &Path) -> String {
     format!("sqlite://{}/users.db", folder.display())
 }
 
+#[tokio::test]
+async fn who_registers_is_told_of_once_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    who_registers_is_told_of_once(&sqlite(folder.path()), folder.path()).await;
+}
+
+#[tokio::test]
+async fn who_registers_is_told_of_once_on_postgres() {
+    let Some(server) = Postgres::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    who_registers_is_told_of_once(&server.url(), folder.path()).await;
+}
+
+async fn who_registers_is_told_of_once(url: &str, folder: &Path) {
+    let database = Database::open(url, &store::MIGRATIONS).await.unwrap();
+    let service = Service::start(service(database.clone(), folder).await.unwrap()).await;
+    let made = register(&service, "k", mina("long enough")).await;
+    assert_eq!(
+        register(&service, "k", mina("long enough")).await.status,
+        201,
+        "a repeat"
+    );
+    assert_eq!(
+        register(&service, "other", mina("long enough")).await.status,
+        409,
+        "the email is taken"
+    );
+    let select = "SELECT id, type, key, data FROM ondol_outbox ORDER BY seq";
+    let rows: Vec<(String, String, String, String)> = sqlx::query_as(select).fetch_all(database.read()).await.unwrap();
+    assert_eq!(rows.len(), 3, "the two first accounts and one that registered");
+    let (id, kind, key, data) = &rows[2];
+    let account = made.body["id"].as_str().unwrap();
+    assert_eq!(
+        (id.as_str(), kind.as_str()),
+        (&*format!("user.registered:{account}"), "user.registered.v1")
+    );
+    let data: Value = serde_json::from_str(data).unwrap();
+    assert_eq!((key.as_str(), &data), (account, &made.body));
+    let schema = serde_json::from_slice(&std::fs::read(format!("events/{kind}.json")).unwrap()).unwrap();
+    assert!(jsonschema::draft202012::new(&schema).unwrap().is_valid(&data), "{data}");
+}
+
 async fn fresh() -> (Service, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     (start(&sqlite(folder.path()), folder.path()).await, folder)

@@ -1,0 +1,279 @@
+//! An event to be sent, and the request that it is caused by.
+
+use http::HeaderMap;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// Longest attribute, and longest type, in bytes.
+const LONGEST: usize = 512;
+const LONGEST_TYPE: usize = 256;
+/// Attributes beside those that have a method of their own here.
+const MOST_EXTENSIONS: usize = 32;
+/// Names that are set elsewhere: by [`Event`]'s own methods, or by the platform.
+const TAKEN: [&str; 13] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "subject",
+    "time",
+    "partitionkey",
+    "data",
+    "data_base64",
+    "stream",
+    "revision",
+    "position",
+    "ondolhops",
+];
+
+/// An event to be sent. It has its id from the beginning, so sending it again is the same event.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Event {
+    pub(crate) id: String,
+    pub(crate) kind: String,
+    pub(crate) source: Option<String>,
+    pub(crate) subject: Option<String>,
+    pub(crate) key: Option<String>,
+    pub(crate) data: Value,
+    pub(crate) extensions: Map<String, Value>,
+}
+
+/// It is no event that Ondol would take.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("attribute {attribute} {rule}")]
+pub struct BadEvent {
+    /// Which attribute.
+    pub attribute: String,
+    /// What is wrong with it.
+    pub rule: &'static str,
+}
+
+impl Event {
+    /// An event of a type that the service's manifest publishes, such as `order.placed.v1`, with a random id.
+    pub fn new(kind: impl Into<String>, data: Value) -> Self {
+        Self {
+            id: Uuid::now_v7().to_string(),
+            kind: kind.into(),
+            source: None,
+            subject: None,
+            key: None,
+            data,
+            extensions: Map::new(),
+        }
+    }
+
+    /// An id of one's own: best one that the same cause makes again, so that doing it twice is one event.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = id.into();
+        self
+    }
+
+    /// Events with one key reach each subscriber in their order.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// What it is about.
+    #[must_use]
+    pub fn subject(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    /// Who says so. Absent: `/services/SERVICE`.
+    #[must_use]
+    pub fn source(mut self, source: impl Into<String>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Another attribute: a text, a boolean or a whole number of 32 bits.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.extensions.insert(name.into(), value.into());
+        self
+    }
+
+    /// Takes from the request that is being handled which flow it belongs to, what caused it, and its place in a trace.
+    /// What the event says already stays; what comes from outside and does not fit is left out rather than refused.
+    #[must_use]
+    pub fn caused_by(mut self, request: &HeaderMap) -> Self {
+        let parent = request.get("traceparent").and_then(|value| value.to_str().ok());
+        let found = [
+            ("correlationid", member(request, "correlation-id")),
+            ("causationid", member(request, "causation-id")),
+            (
+                "traceparent",
+                parent.filter(|parent| is_traceparent(parent)).map(str::to_owned),
+            ),
+        ];
+        for (name, value) in found {
+            if let Some(value) = value {
+                self.extensions.entry(name).or_insert(Value::String(value));
+            }
+        }
+        self
+    }
+
+    /// Its id.
+    pub fn event_id(&self) -> &str {
+        &self.id
+    }
+
+    /// The rules of Ondol: what breaks one would be refused there, or lie in the outbox until a person looks.
+    pub(crate) fn check(&self) -> Result<(), BadEvent> {
+        let bad = |attribute: &str, rule| {
+            let attribute = attribute.chars().take(80).collect();
+            Err(BadEvent { attribute, rule })
+        };
+        for (name, text) in [("id", &self.id), ("type", &self.kind)] {
+            if text.is_empty() {
+                return bad(name, "is empty");
+            }
+        }
+        if self.kind.len() > LONGEST_TYPE {
+            return bad("type", "is longer than 256 bytes");
+        }
+        let optional = [
+            ("source", &self.source),
+            ("subject", &self.subject),
+            ("partitionkey", &self.key),
+        ];
+        let optional = optional
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, text.as_ref()?)));
+        for (name, text) in [("id", &self.id), ("type", &self.kind)].into_iter().chain(optional) {
+            if !fits(text) {
+                return bad(name, "is longer than 512 bytes or holds a control character");
+            }
+        }
+        if self.extensions.len() > MOST_EXTENSIONS {
+            return bad("extensions", "number more than 32");
+        }
+        for (name, value) in &self.extensions {
+            let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            if !plain || !(1..=20).contains(&name.len()) || TAKEN.contains(&name.as_str()) {
+                return bad(name, "has a name that is taken, or not 1 to 20 of a-z and 0-9");
+            }
+            let good = match value {
+                Value::String(text) => fits(text),
+                Value::Bool(_) => true,
+                Value::Number(number) => number.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
+                _ => false,
+            };
+            if !good {
+                return bad(
+                    name,
+                    "is no text of at most 512 bytes, boolean or whole number of 32 bits",
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn fits(text: &str) -> bool {
+    text.len() <= LONGEST && !text.chars().any(char::is_control)
+}
+
+/// `VERSION-TRACE-PARENT-FLAGS`, all in lower hexadecimal digits.
+fn is_traceparent(text: &str) -> bool {
+    let hex = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let parts: Vec<&str> = text.split('-').collect();
+    parts.iter().map(|part| part.len()).eq([2, 32, 16, 2]) && parts.into_iter().all(hex)
+}
+
+/// A member of the request's baggage, undone of its percent-encoding.
+fn member(request: &HeaderMap, wanted: &str) -> Option<String> {
+    let texts = request
+        .get_all("baggage")
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let members = texts.flat_map(|text| text.split(','));
+    let mut pairs = members.filter_map(|member| member.split(';').next()?.split_once('='));
+    let (_, value) = pairs.find(|(name, _)| name.trim() == wanted)?;
+    decoded(value.trim()).filter(|text| !text.is_empty() && fits(text))
+}
+
+/// `None` for what is no percent-encoded UTF-8.
+fn decoded(text: &str) -> Option<String> {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((first, tail)) = rest.split_first() {
+        let digit = |at: usize| tail.get(at).and_then(|b| char::from(*b).to_digit(16));
+        if *first == b'%' {
+            bytes.push(u8::try_from(digit(0)? * 16 + digit(1)?).ok()?);
+            rest = &tail[2..];
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_caused_it_goes_along_and_what_the_event_says_wins() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let check = |headers: &[(&'static str, &'static str)], claim: Value| {
+            let mut request = HeaderMap::new();
+            for (name, value) in headers {
+                request.append(*name, http::HeaderValue::from_static(value));
+            }
+            let event = Event::new("a.v1", Value::Null)
+                .with("causationid", "own")
+                .caused_by(&request);
+            assert_eq!(Value::Object(event.extensions), claim, "{headers:?}");
+        };
+        check(
+            &[
+                ("baggage", "tenant=x, correlation-id=c%201 ;ttl=3,causation-id=e-7"),
+                ("traceparent", parent),
+            ],
+            json!({ "causationid": "own", "correlationid": "c 1", "traceparent": parent }),
+        );
+        let own = || json!({ "causationid": "own" });
+        check(
+            &[("baggage", "correlation-id=c%00"), ("traceparent", "nonsense")],
+            own(),
+        );
+        check(&[("baggage", "correlation-id=%FF,tenant=x")], own());
+        check(&[("baggage", "correlation-id=%4")], own());
+    }
+
+    #[test]
+    fn what_ondol_would_refuse_is_refused() {
+        let event = || Event::new("a.v1", json!(1));
+        assert_eq!(
+            event()
+                .key("k")
+                .subject("주문")
+                .with("region", "eu")
+                .with("level", 3)
+                .check(),
+            Ok(())
+        );
+        let bad = [
+            Event::new("", json!(1)),
+            event().id(""),
+            event().id("a\nb"),
+            event().key("x".repeat(513)),
+            event().with("Region", "eu"),
+            event().with("region", json!({})),
+            event().with("region", "e\0u"),
+            event().with("position", "7"),
+            event().with("number", 4_294_967_296_u64),
+            event().with("a".repeat(21), "eu"),
+        ];
+        for event in bad {
+            assert!(event.check().is_err(), "{event:?}");
+        }
+    }
+}
