@@ -1,9 +1,9 @@
 //! The admin API: its routes in one table, and the OpenAPI document made from the handlers.
 
 use crate::events::{self, AllQuery, ReadQuery};
-use crate::problem::{self, Answer, Problem};
+use crate::problem::{self, Answer};
 use crate::state::Api;
-use crate::{guard, metrics, sagas, system};
+use crate::{console, guard, live, metrics, sagas, system};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::response::Response;
 use axum::routing::{get, post, put};
@@ -29,12 +29,19 @@ const MAX_BODY: usize = 1 << 20;
         system::scale,
         system::instances,
         system::routes,
+        system::route,
+        system::changes,
         system::config,
         metrics::metrics,
         sagas::list,
         sagas::show,
         sagas::act,
         sagas::start,
+        live::stream::live,
+        console::session,
+        console::link,
+        console::sign_in,
+        console::sign_out,
         stream,
         all,
     )
@@ -59,13 +66,20 @@ pub fn router(api: Api) -> Router {
         .route("/v1/services/{name}/scale", put(system::scale))
         .route("/v1/instances", get(system::instances))
         .route("/v1/routes", get(system::routes))
+        .route("/v1/routes/{name}", get(system::route))
+        .route("/v1/changes", get(system::changes))
         .route("/v1/config", get(system::config))
         .route("/v1/sagas", get(sagas::list).post(sagas::start))
         .route("/v1/sagas/{id}", get(sagas::show))
         .route("/v1/sagas/{id}/actions", post(sagas::act))
+        .route("/v1/live", get(live::stream::live))
+        .route("/v1/console", get(console::session))
+        .route("/v1/console/links", post(console::link))
+        .route("/v1/console/sign-out", post(console::sign_out))
+        .route("/sign-in", get(console::sign_in))
         .route("/v1/streams/{name}", get(stream))
         .route("/v1/all", get(all))
-        .fallback(|| async { Problem::not_found("there is nothing at this path; /openapi.json says what there is") })
+        .fallback(console::otherwise)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(api.clone(), guard::admin))
         .layer(middleware::map_response(problem::complete))

@@ -4,6 +4,7 @@
 
 mod admin;
 mod check;
+mod console;
 mod down;
 mod explain;
 mod init;
@@ -68,6 +69,8 @@ enum Command {
     Schema(schema::Args),
     /// Look at sagas and act on those that are stuck.
     Saga(saga::Args),
+    /// Print a link that signs a browser in to the console, once.
+    Console,
     /// Print a completion script for a shell.
     Completion {
         /// For which shell.
@@ -104,6 +107,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&home()?, args, cli.json),
         Command::Schema(args) => schema::run(args),
         Command::Saga(args) => saga::run(&home()?, args, cli.json),
+        Command::Console => console::run(&home()?, cli.json),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "ondol", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -5,6 +5,8 @@ use crate::caller::ProxyCaller;
 use crate::home::Home;
 use anyhow::Context;
 use ondol_api::Api;
+use ondol_api::console::Sessions;
+use ondol_api::live::{self, Live};
 use ondol_api::serve;
 use ondol_core::clock::{SharedClock, SystemClock};
 use ondol_core::engine::SharedEngine;
@@ -19,8 +21,9 @@ use ondol_discovery::registry::CONTROLLER_SOCKET;
 use ondol_events::Streams;
 use ondol_saga::{Ports as SagaPorts, Sagas, Settings};
 use ondol_telemetry::Red;
+use serde_json::Value;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -76,7 +79,9 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
     let (proxies, red) = (Proxies::default(), Arc::new(Mutex::new(Red::default())));
     let snapshots = serve_proxies(&home, &proxies, &red, &tasks)?;
 
-    let tokens = TokenKey::new(&home.secret()?);
+    let secret = home.secret()?;
+    let tokens = TokenKey::new(&secret);
+    let explained = Arc::new(RwLock::new(plan.routes.clone()));
     let ports = service::Ports {
         supervisor: home.supervisor(),
         engine: engine.clone(),
@@ -91,12 +96,21 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         state: home.state(),
         boot: boot.clone(),
         build: !again,
-        watch: args.watch.then(|| reload(&home, &args, &boot, &sagas)),
+        watch: args.watch.then(|| reload(&home, &args, &boot, &sagas, &explained)),
         tokens: tokens.clone(),
     };
     let deploy = service::start(config, ports)?;
-    let api = Api {
+    let live = Live::start(live::Ports {
         deploy: deploy.clone(),
+        sagas: sagas.clone(),
+        engine: engine.clone(),
+        red: red.clone(),
+        supervisor: home.supervisor(),
+        clock: clock.clone(),
+        tasks: tasks.clone(),
+    });
+    let api = Api {
+        deploy,
         sagas,
         streams,
         proxies,
@@ -105,6 +119,9 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         admin_token: home.token()?.into(),
         // Set with the address that it is served at.
         hosts: [].into(),
+        sessions: Sessions::new(&secret),
+        live,
+        explained,
         clock,
     };
     let socket = serve::unix(&home.run().join(CONTROLLER_SOCKET)).context("listening for services")?;
@@ -166,8 +183,15 @@ fn serve_proxies(
 }
 
 /// Reads the manifests again for `--watch`, and keeps the result for the next controller.
-fn reload(home: &Home, args: &RoleArgs, boot: &BootId, sagas: &Sagas) -> service::Reload {
+fn reload(
+    home: &Home,
+    args: &RoleArgs,
+    boot: &BootId,
+    sagas: &Sagas,
+    explained: &Arc<RwLock<Vec<Value>>>,
+) -> service::Reload {
     let (home, only, boot, sagas) = (home.clone(), args.only.clone(), boot.clone(), sagas.clone());
+    let explained = explained.clone();
     let runtime = tokio::runtime::Handle::current();
     Box::new(move || {
         let plan = plan::read(&home, &only).map_err(|error| format!("{error:#}"))?;
@@ -175,6 +199,7 @@ fn reload(home: &Home, args: &RoleArgs, boot: &BootId, sagas: &Sagas) -> service
         runtime
             .block_on(sagas.set_definitions(plan.sagas))
             .map_err(|error| error.to_string())?;
+        *explained.write().unwrap_or_else(PoisonError::into_inner) = plan.routes;
         Ok(plan.system)
     })
 }

@@ -17,6 +17,9 @@ use std::path::PathBuf;
 pub(super) struct Plan {
     pub(super) system: SystemPlan,
     pub(super) sagas: Vec<Definition>,
+    /// What holds for each route and which line says so. Empty in plans that an earlier version kept.
+    #[serde(default)]
+    pub(super) routes: Vec<serde_json::Value>,
 }
 
 /// The form on disk; mode 0600, since connection strings are in it.
@@ -52,7 +55,11 @@ pub(super) fn read(home: &Home, only: &[ServiceName]) -> anyhow::Result<Plan> {
         Err(diagnostics) => bail!("{}", diagnostics.render(false)),
     };
     let lowered = loaded.lower();
+    let routes = lowered.plan.services.iter().flat_map(|service| &service.routes);
+    // Every route that was lowered can be explained.
+    let explained = routes.filter_map(|route| ondol_manifest::explain_route(&loaded, route.name.as_str()).ok());
     let mut plan = Plan {
+        routes: explained.map(|explanation| explanation.json()).collect(),
         system: lowered.plan,
         sagas: lowered.sagas,
     };
@@ -90,4 +97,7 @@ fn reduce(plan: &mut Plan, only: &[ServiceName]) {
         .collect();
     plan.system.builds.retain(|name, _| used.contains(name));
     plan.sagas.retain(|saga| kept.contains(&saga.owner));
+    let is_kept = |name: &str| kept.iter().any(|service| service.as_str() == name);
+    plan.routes
+        .retain(|route| route["service"].as_str().is_some_and(is_kept));
 }
