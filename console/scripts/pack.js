@@ -31,12 +31,16 @@ for (const file of files) {
 }
 
 const page = readFileSync(join(DIST, 'index.html'), 'utf8');
-const initial = [...packed].filter(([file]) => file.endsWith('.js') && page.includes(file.slice(DIST.length)));
+const initial = [...packed].filter(
+  ([file]) => file.endsWith('.js') && page.includes(file.slice(DIST.length)),
+);
 const total = initial.reduce((sum, [, size]) => sum + size.gzip, 0);
 const all = [...packed.values()].reduce((sum, size) => sum + size.gzip, 0);
 console.log(`initial JavaScript: ${kib(total)} gzip of ${kib(BUDGET)}; everything: ${kib(all)}`);
 if (initial.length === 0 || total > BUDGET) {
-  console.error(initial.length === 0 ? 'no script in index.html' : 'the initial JavaScript is over its budget');
+  console.error(
+    initial.length === 0 ? 'no script in index.html' : 'the initial JavaScript is over its budget',
+  );
   process.exit(1);
 }
 

@@ -18,7 +18,9 @@ export interface Drawn {
 /** A node's column is the longest way to it; edges that would close a circle are left out of the counting. */
 export function place(flow: Flow): Drawn {
   const byId = new Map(flow.nodes.map((node) => [node.id, node]));
-  const edges = flow.edges.filter((edge) => byId.has(edge.from) && byId.has(edge.to) && edge.from !== edge.to);
+  const edges = flow.edges.filter(
+    (edge) => byId.has(edge.from) && byId.has(edge.to) && edge.from !== edge.to,
+  );
   const into = new Map<string, Flow['edges']>();
   for (const edge of edges) into.set(edge.to, [...(into.get(edge.to) ?? []), edge]);
   const columns = new Map<string, number>();
@@ -33,7 +35,9 @@ export function place(flow: Flow): Drawn {
     columns.set(id, column);
     return column;
   };
-  const order = [...flow.nodes].sort((one, two) => millis(one.at) - millis(two.at) || (one.id < two.id ? -1 : 1));
+  const order = [...flow.nodes].sort(
+    (one, two) => millis(one.at) - millis(two.at) || (one.id < two.id ? -1 : 1),
+  );
   order.forEach((node) => depth(node.id, new Set()));
   const rows = new Map<number, number>();
   const placed = new Map<string, Placed>();

@@ -31,7 +31,8 @@ describe('figures', () => {
     [183_600_000, '2 d 3 h'],
   ])('%d ms is %s', (ms, text) => expect(span(ms)).toBe(text));
 
-  it('sizes have one unit', () => expect([bytes(900), bytes(1536), bytes(20 << 20)]).toEqual(['900 B', '1.5 KiB', '20 MiB']));
+  it('sizes have one unit', () =>
+    expect([bytes(900), bytes(1536), bytes(20 << 20)]).toEqual(['900 B', '1.5 KiB', '20 MiB']));
 });
 
 describe('times', () => {
@@ -41,7 +42,8 @@ describe('times', () => {
     expect(relative('1970-01-01T00:03:00Z', 0, 'en')).toBe('in 3m');
   });
 
-  it('of the day have milliseconds', () => expect(clock(new Date(2026, 0, 2, 3, 4, 5, 6).getTime())).toBe('03:04:05.006'));
+  it('of the day have milliseconds', () =>
+    expect(clock(new Date(2026, 0, 2, 3, 4, 5, 6).getTime())).toBe('03:04:05.006'));
 
   it('are in an id that was made with one', () => {
     expect(madeAt('019aa1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b')).toBe(0x019aa1b2c3d4);

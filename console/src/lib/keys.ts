@@ -10,7 +10,13 @@ export function bind(bindings: () => Bindings): () => void {
   let before = '';
   let at = 0;
   const listen = (event: KeyboardEvent) => {
-    if (event.defaultPrevented || event.altKey || isTyping(event.target) || document.querySelector('dialog[open]')) return;
+    if (
+      event.defaultPrevented ||
+      event.altKey ||
+      isTyping(event.target) ||
+      document.querySelector('dialog[open]')
+    )
+      return;
     const key = event.ctrlKey || event.metaKey ? `mod ${event.key.toLowerCase()}` : event.key;
     if (event.isComposing || ['Shift', 'Control', 'Meta'].includes(event.key)) return;
     const all = bindings();
@@ -28,5 +34,8 @@ export function bind(bindings: () => Bindings): () => void {
 }
 
 function isTyping(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && (target.isContentEditable || ['INPUT', 'TEXTAREA', 'SELECT'].includes(target.tagName));
+  return (
+    target instanceof HTMLElement &&
+    (target.isContentEditable || ['INPUT', 'TEXTAREA', 'SELECT'].includes(target.tagName))
+  );
 }

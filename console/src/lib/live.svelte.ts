@@ -136,7 +136,11 @@ class Live {
     if (this.#wanted.logs !== undefined) search.set('logs', this.#wanted.logs);
     const headers: Record<string, string> = { accept: 'text/event-stream' };
     if (this.#lastId !== '') headers['last-event-id'] = this.#lastId;
-    const response = await fetch(`/v1/live?${search.toString()}`, { headers, signal, credentials: 'same-origin' });
+    const response = await fetch(`/v1/live?${search.toString()}`, {
+      headers,
+      signal,
+      credentials: 'same-origin',
+    });
     if (!response.ok || response.body === null) throw problem(response.status, await response.text());
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     signal.addEventListener('abort', () => void reader.cancel().catch(() => undefined), { once: true });

@@ -27,7 +27,8 @@ describe('the store', () => {
   it('keeps what passes up to date and is bounded', () => {
     const store = new LogStore();
     store.filter({ ...NO_FILTER, text: '7' });
-    for (let n = 0; n < MAX_LINES * 2; n += 100) store.add(Array.from({ length: 100 }, (_, i) => line(n + i)));
+    for (let n = 0; n < MAX_LINES * 2; n += 100)
+      store.add(Array.from({ length: 100 }, (_, i) => line(n + i)));
     expect(store.size).toBeLessThanOrEqual(MAX_LINES * 1.25);
     expect(store.dropped + store.size).toBe(MAX_LINES * 2);
     expect(store.shown.every(({ text }) => text.includes('7'))).toBe(true);
@@ -48,7 +49,8 @@ describe('the store', () => {
 
 describe('a line', () => {
   it('of JSON gives its message and members', () => {
-    const text = '{"timestamp":"t","level":"WARN","fields":{"message":"breaker open","cluster":"bank"},"target":"proxy"}';
+    const text =
+      '{"timestamp":"t","level":"WARN","fields":{"message":"breaker open","cluster":"bank"},"target":"proxy"}';
     expect(read(line(1, text, { level: 'warn' }))).toEqual({
       message: 'breaker open',
       fields: [

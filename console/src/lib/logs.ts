@@ -15,7 +15,8 @@ export const NO_FILTER: Filter = { text: '', level: '', source: '' };
 
 /** Whether a line passes; `/…/` is a regular expression, anything else a text in any case. */
 export function matcher({ text, level, source }: Filter): (line: LogLine) => boolean {
-  const levels = level === 'error' ? ['error', 'fatal'] : level === 'warn' ? ['warn', 'warning', 'error', 'fatal'] : null;
+  const levels =
+    level === 'error' ? ['error', 'fatal'] : level === 'warn' ? ['warn', 'warning', 'error', 'fatal'] : null;
   const says = words(text);
   return (line) =>
     (levels === null || levels.includes((line.level ?? '').toLowerCase())) &&
@@ -112,7 +113,10 @@ export function read(line: LogLine): Said {
   const known = new Set([...MESSAGE, ...LEVEL, ...TIME]);
   const fields = Object.entries(flat)
     .filter(([name]) => !known.has(name))
-    .map(([name, value]): [string, string] => [name, typeof value === 'string' ? value : JSON.stringify(value)]);
+    .map(([name, value]): [string, string] => [
+      name,
+      typeof value === 'string' ? value : JSON.stringify(value),
+    ]);
   return { message: typeof message === 'string' ? message : '', fields, level: plain.level };
 }
 

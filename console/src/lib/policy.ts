@@ -27,6 +27,9 @@ export function policyValues(policy: Policy): [string, string][] {
 /** What differs most between routes. */
 export function policyWords(policy: Policy, limit: Route['limit']): string {
   const words = [policy.stream ? 'stream' : span(policy.timeout_ms), `${policy.retries}×`];
-  if (limit !== null) words.push(limit.per_second >= 1 ? `≤ ${limit.per_second}/s` : `≤ ${Math.round(limit.per_second * 60)}/min`);
+  if (limit !== null)
+    words.push(
+      limit.per_second >= 1 ? `≤ ${limit.per_second}/s` : `≤ ${Math.round(limit.per_second * 60)}/min`,
+    );
   return words.join(' · ');
 }

@@ -43,7 +43,15 @@ class Router {
 
   /** Plain clicks on own links stay on the page. */
   #click(event: MouseEvent) {
-    if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    if (
+      event.defaultPrevented ||
+      event.button !== 0 ||
+      event.metaKey ||
+      event.ctrlKey ||
+      event.shiftKey ||
+      event.altKey
+    )
+      return;
     const link = (event.target as Element | null)?.closest('a');
     if (!(link instanceof HTMLAnchorElement) || link.target !== '' || link.hasAttribute('download')) return;
     const url = new URL(link.href);
@@ -55,7 +63,10 @@ class Router {
 
 /** Parts of a path; a part may hold an encoded slash. */
 export function segments(path: string): string[] {
-  return path.split('/').filter((part) => part !== '').map(decodeURIComponent);
+  return path
+    .split('/')
+    .filter((part) => part !== '')
+    .map(decodeURIComponent);
 }
 
 export const router = new Router();

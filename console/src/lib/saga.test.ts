@@ -3,12 +3,36 @@ import { axis, candidates, lanes } from './saga';
 import type { Moment, SagaView, Step } from './types';
 
 function step(name: string, more: Partial<Step> = {}): Step {
-  const still = { stage: 0, action: 'idle', compensate: 'idle', attempts: 0, compensate_attempts: 0 } as const;
-  return { name, kind: 'compensable', service: 's', call: 'PUT s/x', in_doubt: false, output: {}, ...still, ...more };
+  const still = {
+    stage: 0,
+    action: 'idle',
+    compensate: 'idle',
+    attempts: 0,
+    compensate_attempts: 0,
+  } as const;
+  return {
+    name,
+    kind: 'compensable',
+    service: 's',
+    call: 'PUT s/x',
+    in_doubt: false,
+    output: {},
+    ...still,
+    ...more,
+  };
 }
 
 function view(steps: Step[], history: unknown[], state: SagaView['state'] = 'running'): SagaView {
-  const saga = { id: 'i', saga: 's', state, step: '', updated_at: 0, started_at: 0, deadline: 0, definition: '' };
+  const saga = {
+    id: 'i',
+    saga: 's',
+    state,
+    step: '',
+    updated_at: 0,
+    started_at: 0,
+    deadline: 0,
+    definition: '',
+  };
   const moments = history.map((moment, position) => ({ position, ...(moment as object) }) as Moment);
   return { ...saga, correlation: '', input: {}, steps, history: moments };
 }
@@ -71,7 +95,11 @@ describe('the axis', () => {
 });
 
 it('an action can mean what is neither over nor in the air, backwards on the way back', () => {
-  const steps = [step('a', { action: 'done', compensate: 'held' }), step('b', { action: 'failed' }), step('c')];
+  const steps = [
+    step('a', { action: 'done', compensate: 'held' }),
+    step('b', { action: 'failed' }),
+    step('c'),
+  ];
   expect(candidates(view(steps, [], 'parked'))).toEqual(['b', 'c']);
   expect(candidates(view(steps, [], 'stuck'))).toEqual(['a']);
 });

@@ -73,18 +73,25 @@ const IDLE_SHARE = 0.12;
 /** An axis over `from` to `to` on which the idle times between `busy` spans are short. */
 export function axis(from: number, to: number, busy: { from: number; to: number }[]): Axis {
   const spans = merged(busy, from, to);
-  const busyMs = Math.max(1, spans.reduce((sum, span) => sum + span.to - span.from, 0));
+  const busyMs = Math.max(
+    1,
+    spans.reduce((sum, span) => sum + span.to - span.from, 0),
+  );
   const short = Math.max(1, busyMs * IDLE_SHARE);
   const limit = Math.max(1000, short);
   const pieces: { from: number; to: number; size: number; idle: boolean }[] = [];
   let last = from;
   for (const span of [...spans, { from: to, to }]) {
     const idle = span.from - last;
-    if (idle > 0) pieces.push({ from: last, to: span.from, size: idle > limit ? short : idle, idle: idle > limit });
+    if (idle > 0)
+      pieces.push({ from: last, to: span.from, size: idle > limit ? short : idle, idle: idle > limit });
     if (span.to > span.from) pieces.push({ ...span, size: span.to - span.from, idle: false });
     last = Math.max(last, span.to);
   }
-  const total = Math.max(1, pieces.reduce((sum, piece) => sum + piece.size, 0));
+  const total = Math.max(
+    1,
+    pieces.reduce((sum, piece) => sum + piece.size, 0),
+  );
   const gaps: Gap[] = [];
   let sum = 0;
   const starts = pieces.map((piece) => {

@@ -12,7 +12,11 @@ export interface SagaFilter {
 
 /** Whether a saga passes what can be told from its summary. */
 export function passes(saga: Saga, { state, saga: definition, step }: SagaFilter): boolean {
-  return (state === '' || saga.state === state) && (definition === '' || saga.saga === definition) && (step === '' || saga.step === step);
+  return (
+    (state === '' || saga.state === state) &&
+    (definition === '' || saga.saga === definition) &&
+    (step === '' || saga.step === step)
+  );
 }
 
 export interface Updated {
@@ -35,8 +39,13 @@ export function update({ rows, newer }: Updated, news: Saga[], filter: SagaFilte
     return list.map((saga) => byId.get(saga.id) ?? saga).filter((saga) => passes(saga, filter));
   };
   const known = new Set([...rows, ...newer].map(({ id }) => id));
-  const fresh = judged ? [] : news.filter((saga) => !known.has(saga.id) && saga.id > first && passes(saga, filter));
+  const fresh = judged
+    ? []
+    : news.filter((saga) => !known.has(saga.id) && saga.id > first && passes(saga, filter));
   const merged = [...change(newer), ...fresh];
   // Ids rise with time.
-  return { rows: change(rows), newer: fresh.length > 0 ? merged.sort((one, two) => (one.id < two.id ? 1 : -1)) : merged };
+  return {
+    rows: change(rows),
+    newer: fresh.length > 0 ? merged.sort((one, two) => (one.id < two.id ? 1 : -1)) : merged,
+  };
 }

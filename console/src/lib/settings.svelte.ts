@@ -22,7 +22,9 @@ function keep(name: string, value: string) {
 
 class Settings {
   theme = $state<Theme>((kept('theme') as Theme | null) ?? 'system');
-  language = $state<Language>((kept('language') as Language | null) ?? (navigator.language.startsWith('ko') ? 'ko' : 'en'));
+  language = $state<Language>(
+    (kept('language') as Language | null) ?? (navigator.language.startsWith('ko') ? 'ko' : 'en'),
+  );
 
   start() {
     this.#apply();

@@ -3,7 +3,8 @@ import { SseReader } from './sse';
 
 describe('a stream of messages', () => {
   it('is read whatever the pieces are', () => {
-    const text = ': hello\n\nevent: a\nid: 1\ndata: {"x":\ndata: 1}\n\nid: 2\r\nevent: b\r\ndata:y\r\n\r\nevent: c\n\n';
+    const text =
+      ': hello\n\nevent: a\nid: 1\ndata: {"x":\ndata: 1}\n\nid: 2\r\nevent: b\r\ndata:y\r\n\r\nevent: c\n\n';
     const whole = new SseReader().feed(text);
     expect(whole).toEqual([
       { id: '1', event: 'a', data: '{"x":\n1}' },

@@ -98,6 +98,8 @@ impl Change {
 #[derive(Default)]
 pub(crate) struct Watcher {
     last: Option<Arc<SystemStatus>>,
+    /// Services that have had an instance.
+    started: BTreeSet<String>,
     /// Told to be unwell and not yet to be well again.
     unwell: BTreeSet<String>,
 }
@@ -124,10 +126,9 @@ impl Watcher {
         let none: &[InstanceFact] = &[];
         let before = old.map_or(none, |old| &old.instances);
         let first = new.instances.iter().filter_map(|fact| fact.started_at).min();
-        if let (true, Some(at)) = (
-            before.is_empty() && old.and_then(|old| old.release.as_ref()).is_none(),
-            first,
-        ) {
+        if let Some(at) = first
+            && self.started.insert(name.to_string())
+        {
             out.push(Change::new(at, Kind::Started, name).to(new.release.clone().unwrap_or_default()));
         }
         if let Some(old) = old {
@@ -305,6 +306,7 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(kinds(status(Building, None, vec![])), []);
+        assert_eq!(kinds(status(Waiting, Some("a"), vec![])), []);
         assert_eq!(kinds(status(Starting, Some("a"), vec![fact(1, 0)])), [Kind::Started]);
         assert_eq!(kinds(status(Ready, Some("a"), vec![fact(1, 0)])), []);
         assert_eq!(

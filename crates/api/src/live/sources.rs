@@ -91,12 +91,17 @@ impl Sources {
         sample
     }
 
+    /// Rates to a thousandth: finer ones would differ at every look.
     fn traffic(&self) -> Sample {
         let red = self.ports.red.lock().unwrap_or_else(PoisonError::into_inner);
         let (services, mut slices, series) = (red.summaries(), red.slices(), red.series());
         drop(red);
+        let rounded = |mut summary: ondol_telemetry::Summary| {
+            summary.rate = (summary.rate * 1e3).round() / 1e3;
+            json!(summary)
+        };
         let service = |(name, summary): (String, ondol_telemetry::Summary)| {
-            let mut value = json!(summary);
+            let mut value = rounded(summary);
             value["slices"] = json!(slices.remove(&name).unwrap_or_default());
             (format!("service/{name}"), value)
         };
@@ -107,7 +112,7 @@ impl Sources {
                 (None, Some(caller)) => format!("edge/{caller}/{}", series.target),
                 (None, None) => return None,
             };
-            Some((key, json!(summary)))
+            Some((key, rounded(summary)))
         };
         whole(services.into_iter().chain(series.into_iter().filter_map(line)))
     }
