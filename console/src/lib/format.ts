@@ -7,20 +7,34 @@ export function millis(when: When): number {
   return typeof when === 'number' ? when : Date.parse(when);
 }
 
+/** Making one of these costs more than a hundred uses of it. */
+const made = new Map<string, unknown>();
+
+function once<T>(key: string, make: () => T): T {
+  let one = made.get(key) as T | undefined;
+  if (one === undefined) made.set(key, (one = make()));
+  return one;
+}
+
+function numbers(language: string, options: Intl.NumberFormatOptions): Intl.NumberFormat {
+  const key = `${language} ${options.style ?? ''} ${options.maximumFractionDigits ?? ''}`;
+  return once(key, () => new Intl.NumberFormat(language, options));
+}
+
 /** Three digits that mean something: `0.42`, `7.1`, `86`, `12,400`. */
 export function figure(value: number, language: string): string {
   if (!Number.isFinite(value)) return '–';
   const digits = value === 0 || value >= 100 ? 0 : value >= 10 ? 1 : 2;
-  return new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
+  return numbers(language, { maximumFractionDigits: digits }).format(value);
 }
 
 export function count(value: number, language: string): string {
-  return new Intl.NumberFormat(language).format(value);
+  return numbers(language, {}).format(value);
 }
 
 export function percent(share: number, language: string): string {
   const digits = share === 0 || share >= 0.1 ? 0 : share >= 0.001 ? 1 : 2;
-  return new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: digits }).format(share);
+  return numbers(language, { style: 'percent', maximumFractionDigits: digits }).format(share);
 }
 
 /** `850 µs`, `4.2 ms`, `1.3 s`, `2 min 5 s`, `3 h 4 min`, `2 d 3 h`. */
@@ -57,12 +71,13 @@ export function clock(at: When, withMillis = true): string {
 
 export function date(at: When, language: string): string {
   const options = { dateStyle: 'medium', timeStyle: 'medium' } as const;
-  return new Intl.DateTimeFormat(language, options).format(millis(at));
+  return once(`${language} date`, () => new Intl.DateTimeFormat(language, options)).format(millis(at));
 }
 
 /** `just now`, `12 seconds ago`, `in 3 minutes`, in the language's own words. */
 export function relative(at: When, now: number, language: string): string {
-  const words = new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'narrow' });
+  const make = () => new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'narrow' });
+  const words = once(`${language} relative`, make);
   const seconds = Math.round((millis(at) - now) / 1000);
   const size = Math.abs(seconds);
   if (size < 60) return words.format(seconds, 'second');

@@ -108,7 +108,7 @@ describe('a real system', () => {
     const { id } = await started.json();
     await page.getByRole('link', { name: /Sagas/ }).first().click();
     await page.locator(`[data-key="${id}"]`, { hasText: 'parked' }).waitFor();
-    await page.getByLabel('Service', { exact: true }).selectOption('world');
+    await page.locator('.filters').getByLabel('Service').selectOption('world');
     await page.getByLabel('Input, correlation').fill('"gone"');
     await page.locator(`[data-key="${id}"]`, { hasText: 'parked' }).waitFor();
     await page.getByRole('link', { name: 'book' }).click();
