@@ -3,6 +3,17 @@
 import { millis } from './format';
 import type { Flow, FlowNode } from './types';
 
+/** What has no time stands after what has one. */
+export function timeOf({ at }: FlowNode): number {
+  return at === null ? Infinity : millis(at);
+}
+
+/** Earlier first; of the same time in any order, but always the same. */
+export function inOrder(one: FlowNode, two: FlowNode): number {
+  const [a, b] = [timeOf(one), timeOf(two)];
+  return a === b ? (one.id < two.id ? -1 : 1) : a - b;
+}
+
 export interface Placed extends FlowNode {
   column: number;
   row: number;
@@ -35,9 +46,7 @@ export function place(flow: Flow): Drawn {
     columns.set(id, column);
     return column;
   };
-  const order = [...flow.nodes].sort(
-    (one, two) => millis(one.at) - millis(two.at) || (one.id < two.id ? -1 : 1),
-  );
+  const order = flow.nodes.toSorted(inOrder);
   order.forEach((node) => depth(node.id, new Set()));
   const rows = new Map<number, number>();
   const placed = new Map<string, Placed>();

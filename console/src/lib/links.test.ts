@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { linkOf } from './links';
+import { cause, delivery, linkOf } from './links';
 
 it.each([
   ['/v1/sagas/1', '/sagas/1'],
@@ -11,3 +11,16 @@ it.each([
   ['https://example.org', null],
   [null, null],
 ])('%s leads to %s', (link, page) => expect(linkOf(link)).toBe(page));
+
+it('a cause is an event or a call of a saga', () => {
+  expect(cause({ kind: 'event', id: 'e/1', type: 'order.placed.v1' })).toMatchObject({
+    name: 'order.placed.v1',
+    href: '/events/by-id/e%2F1',
+  });
+  expect(cause({ kind: 'step', id: 'ID.pay.action' })).toMatchObject({ name: 'pay', href: '/sagas/ID' });
+  expect(cause({ kind: 'step', id: 'ID.pay.compensate' }).name).toBe('pay (compensate)');
+  expect(cause({ kind: 'step', id: 'elsewhere' }).href).toBe('/events/flows/elsewhere');
+  expect(delivery({ subscription: 'points.orders', position: 1, state: 'parked' }).href).toBe(
+    '/events/subscriptions/points.orders',
+  );
+});

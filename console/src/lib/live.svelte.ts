@@ -197,8 +197,10 @@ class Live {
         this.subscriptions = topic.state;
         break;
       case 'changes': {
+        // A snapshot may hold some that the next frame tells once more.
         const before = frame.snapshot ? [] : this.changes;
-        const items = (frame.items ?? []) as Change[];
+        const last = before.at(-1)?.n ?? 0;
+        const items = ((frame.items ?? []) as Change[]).filter(({ n }) => n > last);
         this.changes = [...before, ...items].slice(-MAX_CHANGES);
         break;
       }

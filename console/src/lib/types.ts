@@ -119,6 +119,8 @@ export interface SagaView extends Saga {
   deadline: number;
   definition: string;
   correlation: string;
+  /** The event or call that led to it. */
+  causation?: string;
   subject?: string;
   input: unknown;
   failure?: { step: string; reason: string };
@@ -198,13 +200,13 @@ export interface StreamRow {
   last_at: number | string | null;
 }
 
-export interface Subscription extends Members {
+export interface Subscription {
   name: string;
   service: string;
   types: string[];
   push: string | null;
   state: 'running' | 'waiting' | 'misconfigured' | 'paused' | 'full';
-  reason: string | null;
+  reason?: string | null;
   position: number;
   head: number;
   lag: number;
@@ -212,7 +214,10 @@ export interface Subscription extends Members {
   retrying_keys: number;
   parked_keys: number;
   parked_events: number;
+  delayed_keys?: number;
   delivered: number;
+  /** As the manifest has it. */
+  settings?: Members;
 }
 
 export interface Key {
@@ -223,11 +228,35 @@ export interface Key {
   attempts: number;
   error: string | null;
   events: number;
-  first: { position: number; id: string; type: string };
+  /** Absent when the log has it no more. */
+  first: { position: number; id: string; type: string } | null;
 }
 
 export interface KeyView extends Key {
-  queue: { position: number; event: Event }[];
+  /** At most the first 100; `edited` is delivered in the place of the event's own data. */
+  queue: { position: number; event: Event; edited?: unknown }[];
+}
+
+/** One end of a cause: an event, or a saga's call by its key `SAGA.STEP.action`. */
+export interface Link {
+  kind: 'event' | 'step';
+  id: string;
+  type?: string;
+  position?: number;
+}
+
+/** Where an event stands with a subscription that wants it. */
+export interface Standing {
+  subscription: string;
+  position: number;
+  state: string;
+}
+
+export interface Shown {
+  event: Event;
+  causes: Link[];
+  effects: Link[];
+  deliveries: Standing[];
 }
 
 export interface Outbox {
@@ -244,9 +273,11 @@ export interface FlowNode {
   kind: 'saga' | 'step' | 'event' | 'delivery';
   label: string;
   service: string | null;
-  at: number | string;
+  /** `null`: of a delivery only its state is known. */
+  at: number | string | null;
   ended: number | string | null;
   state: string;
+  retries?: number;
   link: string | null;
 }
 
