@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that must be green before something lands, in under half an hour on two cores.
 
 use crate::sh::{self, cargo};
-use crate::{bench, install, tidy, up};
+use crate::{bench, console, install, tidy, up};
 use std::time::Instant;
 
 /// One step of the run.
@@ -28,6 +28,7 @@ const STEPS: &[Step] = &[
     ("tests", || sh::run(&mut cargo(&["test", "--workspace"]))),
     ("the guides, as a reader runs them", docs_walk),
     ("the shop, in a browser", browser),
+    ("the console", console::test),
     ("torture, short", || bench::tool("torture", &["--short".into()])),
 ];
 

@@ -156,22 +156,16 @@ impl Watcher {
 
     fn health(&mut self, new: &ServiceStatus, now: Timestamp, out: &mut Vec<Change>) {
         let name = new.service.as_str();
-        match new.state {
-            ServiceState::Failing | ServiceState::BuildFailed | ServiceState::Degraded => {
-                if self.unwell.insert(name.to_owned()) {
-                    out.push(
-                        Change::new(now, Kind::Unwell, name)
-                            .to(word(new.state))
-                            .why(new.reason.clone()),
-                    );
-                }
-            }
-            ServiceState::Ready => {
-                if self.unwell.remove(name) {
-                    out.push(Change::new(now, Kind::Recovered, name));
-                }
-            }
-            _ => {}
+        let is_unwell = matches!(
+            new.state,
+            ServiceState::Failing | ServiceState::BuildFailed | ServiceState::Degraded
+        );
+        if is_unwell && self.unwell.insert(name.to_owned()) {
+            let change = Change::new(now, Kind::Unwell, name).to(word(new.state));
+            out.push(change.why(new.reason.clone()));
+        }
+        if new.state == ServiceState::Ready && self.unwell.remove(name) {
+            out.push(Change::new(now, Kind::Recovered, name));
         }
     }
 }

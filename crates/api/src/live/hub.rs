@@ -189,7 +189,7 @@ async fn watch_changes(shared: Arc<Shared>) {
     let (ports, changes) = (&shared.ports, &shared.changes);
     changes.read_audit(&ports.engine).await;
     changes.add(&Change::new(ports.clock.wall(), Kind::Controller, "controller"));
-    let (mut status, mut plan) = (ports.deploy.watch(), ports.deploy.watch_plan());
+    let (mut status, mut plan) = (ports.deploy.watch_status(), ports.deploy.watch_plan());
     let mut watcher = Watcher::default();
     loop {
         let now = status.borrow_and_update().clone();
