@@ -7,7 +7,7 @@ import { Problem, forget, problem } from './api';
 import { LogStore } from './logs';
 import { SseReader, type Message } from './sse';
 import { Topic } from './topic';
-import type { Change, EventNews, Frame, LogLine, Saga, Service, System, Traffic } from './types';
+import type { Change, Frame, LogLine, Service, System, Traffic } from './types';
 
 export type Connection = 'connecting' | 'open' | 'lost' | 'signed-out';
 
@@ -41,7 +41,6 @@ class Live {
   traffic = $state.raw<Record<string, Traffic>>({});
   sagas = $state.raw<Record<string, number>>({});
   changes = $state.raw<Change[]>([]);
-  subscriptions = $state.raw<Record<string, unknown>>({});
   /** The first snapshot has come. */
   known = $state(false);
 
@@ -183,8 +182,9 @@ class Live {
       case 'services':
         if (changed) this.services = Object.values(topic.state as Record<string, Service>).sort(byRank);
         if (frame.snapshot) {
+          // What a page read before the first one is as new.
+          if (this.known) this.epoch += 1;
           this.known = true;
-          this.epoch += 1;
         }
         break;
       case 'traffic':
@@ -192,9 +192,6 @@ class Live {
         break;
       case 'sagas':
         this.sagas = topic.state as Record<string, number>;
-        break;
-      case 'subscriptions':
-        this.subscriptions = topic.state;
         break;
       case 'changes': {
         // A snapshot may hold some that the next frame tells once more.
@@ -227,6 +224,3 @@ async function within<T>(promise: Promise<T>, ms: number): Promise<T> {
 }
 
 export const live = new Live();
-
-export type SagaNews = { items: Saga[]; lost: number };
-export type EventsNews = { items: EventNews[]; lost: number };

@@ -1,10 +1,10 @@
-// Reads again what the live stream says has changed, at most once a second.
+// Reads again what may have changed.
 
 import { live } from './live.svelte';
 
 const PAUSE = 1000;
 
-/** Call where a component begins. */
+/** When the live stream says that a topic has news, at most once a second. Call where a component begins. */
 export function refreshed(topic: string, ...resources: { again: () => void }[]) {
   $effect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -19,5 +19,15 @@ export function refreshed(topic: string, ...resources: { again: () => void }[]) 
       clearTimeout(timer);
       end();
     };
+  });
+}
+
+/** Every so many milliseconds, while the tab is in view and the controller answers. Call where a component begins. */
+export function polled(every: number, ...resources: { again: () => void }[]) {
+  $effect(() => {
+    const timer = setInterval(() => {
+      if (!document.hidden && live.connection === 'open') resources.forEach((resource) => resource.again());
+    }, every);
+    return () => clearInterval(timer);
   });
 }

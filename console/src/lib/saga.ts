@@ -3,7 +3,7 @@
 // Each step has a lane; in it every attempt of its call and of its undoing is a bar from being sent to its answer. Times
 // in which nothing was in the air are drawn short, so that a night of waiting does not hide three calls of a millisecond.
 
-import type { Moment, Op, SagaView, Step } from './types';
+import type { Op, SagaView, Step } from './types';
 
 export interface Attempt {
   step: string;
@@ -180,13 +180,4 @@ export function candidates(view: SagaView): string[] {
   };
   const names = view.steps.filter(open).map((step) => step.name);
   return back ? names.reverse() : names;
-}
-
-/** The moment's other members, for a table. */
-export function details(moment: Moment): string {
-  const { position: _, at: __, e: ___, ...rest } = moment;
-  return Object.entries(rest)
-    .filter(([name]) => name !== 'step')
-    .map(([name, value]) => `${name}=${String(value)}`)
-    .join(' ');
 }

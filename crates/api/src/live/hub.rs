@@ -6,7 +6,7 @@
 //! - A topic that nobody followed for a while says that items may be missing, before anything else.
 //! - Readers wait for the loop, never the loop for a reader.
 //!
-//! Tests: beside `stream.rs`, against a real loop.
+//! Tests: `crates/ondol/tests/e2e/live.rs`, on a real system.
 
 use super::changes::{Change, Changes, Kind, Watcher};
 use super::frame::{Frame, Sample, Told};

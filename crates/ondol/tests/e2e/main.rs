@@ -14,6 +14,7 @@ mod http;
 mod identity;
 mod kills;
 mod life;
+mod live;
 mod load;
 mod logs;
 mod ports;
