@@ -21,12 +21,12 @@ const NEEDS: [Need; 5] = [
     Need {
         there: || sh::has("chromium"),
         package: "chromium",
-        what_for: "the storefront in a real browser",
+        what_for: "the storefront and the console in a real browser",
     },
     Need {
         there: || sh::has("node"),
         package: "nodejs npm",
-        what_for: "the storefront",
+        what_for: "the storefront and the console",
     },
     Need {
         there: || sh::has("python3"),

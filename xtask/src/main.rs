@@ -3,6 +3,7 @@
 //! It imports no room; it runs programs. Each command is one file.
 
 mod bench;
+mod console;
 mod docs;
 mod install;
 mod sh;

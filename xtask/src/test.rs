@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that must be green before something lands, in under half an hour on two cores.
 
 use crate::sh::{self, cargo};
-use crate::{bench, install, tidy, up};
+use crate::{bench, console, install, tidy, up};
 use std::time::Instant;
 
 /// One step of the run.
@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     ("the guides, as a reader runs them", docs_walk),
     ("the shop, in a browser", browser),
     ("the SDK and the shop's service in Python", python),
+    ("the console", console::test),
     ("torture, short", || bench::tool("torture", &["--short".into()])),
 ];
 

@@ -1,5 +1,6 @@
-//! `cargo xtask up`: builds Ondol and runs the shop on it.
+//! `cargo xtask up`: builds the console and Ondol, and runs the shop on it.
 
+use crate::console;
 use crate::sh::{self, cargo, root};
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,7 +10,9 @@ pub(crate) fn ondol() -> PathBuf {
     root().join("target/release/ondol")
 }
 
+/// The pages first, since the program carries them.
 pub(crate) fn build() -> anyhow::Result<()> {
+    console::build()?;
     sh::run(&mut cargo(&["build", "--release", "-p", "ondol"]))
 }
 

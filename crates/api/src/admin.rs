@@ -1,8 +1,8 @@
 //! The admin API: its routes in one table, and the OpenAPI document made from the handlers.
 
-use crate::problem::{self, Problem};
+use crate::problem;
 use crate::state::Api;
-use crate::{flows, guard, metrics, outboxes, sagas, subscriptions, system, topics};
+use crate::{console, flows, guard, live, metrics, outboxes, sagas, subscriptions, system, topics};
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
 use axum::{Json, Router, middleware};
@@ -26,6 +26,8 @@ const MAX_BODY: usize = 1 << 20;
         system::scale,
         system::instances,
         system::routes,
+        system::route,
+        system::changes,
         system::config,
         metrics::metrics,
         sagas::list,
@@ -47,6 +49,11 @@ const MAX_BODY: usize = 1 << 20;
         subscriptions::key,
         subscriptions::redrive,
         subscriptions::act_on_key,
+        live::stream::live,
+        console::session,
+        console::link,
+        console::sign_in,
+        console::sign_out,
     )
 )]
 struct Document;
@@ -69,6 +76,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/services/{name}/scale", put(system::scale))
         .route("/v1/instances", get(system::instances))
         .route("/v1/routes", get(system::routes))
+        .route("/v1/routes/{name}", get(system::route))
+        .route("/v1/changes", get(system::changes))
         .route("/v1/config", get(system::config))
         .route("/v1/sagas", get(sagas::list).post(sagas::start))
         .route("/v1/sagas/{id}", get(sagas::show))
@@ -91,7 +100,12 @@ pub fn router(api: Api) -> Router {
             post(subscriptions::act_on_key),
         )
         .route("/v1/subscriptions/{name}/redrive", post(subscriptions::redrive))
-        .fallback(|| async { Problem::not_found("there is nothing at this path; /openapi.json says what there is") })
+        .route("/v1/live", get(live::stream::live))
+        .route("/v1/console", get(console::session))
+        .route("/v1/console/links", post(console::link))
+        .route("/v1/console/sign-out", post(console::sign_out))
+        .route("/sign-in", get(console::sign_in))
+        .fallback(console::otherwise)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(api.clone(), guard::admin))
         .layer(middleware::map_response(problem::complete))

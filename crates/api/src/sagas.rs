@@ -1,5 +1,6 @@
 //! Sagas for operators: lists, one with its history, actions, and starts by hand.
 
+use crate::live::changes::{Change, Kind};
 use crate::problem::{Answer, Problem};
 use crate::state::Api;
 use axum::Json;
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use ondol_core::id::{SagaId, SagaName};
 use ondol_core::unit::parse_duration;
 use ondol_saga::phase::Phase;
-use ondol_saga::query::{ListQuery, Summary, View};
+use ondol_saga::query::{ListQuery, Page, View};
 use ondol_saga::start::scope;
 use ondol_saga::{Action, StartRequest};
 use serde::{Deserialize, Serialize};
@@ -26,20 +27,18 @@ pub(crate) struct Filter {
     state: Option<Phase>,
     saga: Option<String>,
     step: Option<String>,
+    service: Option<String>,
+    text: Option<String>,
     before: Option<SagaId>,
     limit: Option<u32>,
 }
 
-/// A page of sagas, newest first; `next` goes on as `before`.
-#[derive(Serialize)]
-pub(crate) struct Page {
-    items: Vec<Summary>,
-    next: Option<String>,
-}
-
-/// Sagas, newest first; filtered by state, definition and step.
+/// Sagas, newest first; filtered by state, definition, step, a service that takes part, and a text of the start's body,
+/// correlation id or starter. `next` goes on as `before`; a page may be short of what was asked for, or empty, and have
+/// a `next`.
 #[utoipa::path(get, path = "/v1/sagas", tag = "sagas",
     params(("state" = Option<String>, Query), ("saga" = Option<String>, Query), ("step" = Option<String>, Query),
+        ("service" = Option<String>, Query), ("text" = Option<String>, Query),
         ("before" = Option<String>, Query, description = "`next` of the page before."), ("limit" = Option<u32>, Query)),
     responses((status = 200, description = "A page of sagas.")))]
 pub(crate) async fn list(State(api): State<Api>, Query(filter): Query<Filter>) -> Answer<Json<Page>> {
@@ -48,13 +47,12 @@ pub(crate) async fn list(State(api): State<Api>, Query(filter): Query<Filter>) -
         state: filter.state,
         definition: filter.saga,
         step: filter.step,
+        service: filter.service,
+        text: filter.text.filter(|text| !text.is_empty()),
         before: filter.before,
         limit,
     };
-    let items = api.sagas.list(query).await?;
-    let full = items.len() == limit as usize;
-    let next = items.last().filter(|_| full).map(|last| last.id.clone());
-    Ok(Json(Page { items, next }))
+    Ok(Json(api.sagas.list(query).await?))
 }
 
 /// One saga with its steps and everything that happened to it.
@@ -80,9 +78,12 @@ pub(crate) async fn act(
     Path(id): Path<SagaId>,
     Json(action): Json<Action>,
 ) -> Answer<Json<Acted>> {
-    Ok(Json(Acted {
-        state: api.sagas.act(id, action, OPERATOR).await?,
-    }))
+    let (name, step) = (action.name(), action.step().map(ToString::to_string));
+    let reason = action.reason().map(str::to_owned);
+    let state = api.sagas.act(id, action, OPERATOR).await?;
+    let change = Change::new(api.clock.wall(), Kind::Action, id).to(name).why(reason);
+    api.live.changes().add(&Change { from: step, ..change });
+    Ok(Json(Acted { state }))
 }
 
 /// `POST /v1/sagas`.

@@ -1,5 +1,6 @@
-//! The accept loop of both surfaces: hyper with timers, so that slow heads end, and a bound on connections.
+//! The accept loop of both surfaces: hyper with timers, so that slow heads and readers end, and a bound on connections.
 
+use crate::stall::Stall;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -66,7 +67,10 @@ where
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(64 << 10);
         let service = TowerToHyperService::new(router);
-        if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+        if let Err(error) = builder
+            .serve_connection(TokioIo::new(Stall::new(stream)), service)
+            .await
+        {
             tracing::debug!(error = %error, "a connection ended early");
         }
     });

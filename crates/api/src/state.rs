@@ -1,5 +1,7 @@
 //! What the handlers reach: the handles of the rooms.
 
+use crate::console::Sessions;
+use crate::live::Live;
 use ondol_core::clock::SharedClock;
 use ondol_deploy::Deploy;
 use ondol_deploy::token::TokenKey;
@@ -8,7 +10,8 @@ use ondol_events::relay::Relays;
 use ondol_events::{Publisher, Streams, Subscriptions};
 use ondol_saga::Sagas;
 use ondol_telemetry::Red;
-use std::sync::{Arc, Mutex};
+use serde_json::Value;
+use std::sync::{Arc, Mutex, RwLock};
 
 /// Shared by every request; cheap to clone.
 #[derive(Clone)]
@@ -35,6 +38,12 @@ pub struct Api {
     pub admin_token: Arc<str>,
     /// Values of `Host` that are this API: `127.0.0.1:7070`, `localhost:7070`.
     pub hosts: Arc<[String]>,
+    /// What changes, for those who look on.
+    pub live: Live,
+    /// Who is signed in to the console.
+    pub sessions: Sessions,
+    /// What holds for each route and which line of which file says so, of the plan that runs.
+    pub explained: Arc<RwLock<Vec<Value>>>,
     /// Time.
     pub clock: SharedClock,
 }

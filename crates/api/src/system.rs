@@ -1,5 +1,6 @@
 //! Services, instances, routes, configuration: declared and observed.
 
+use crate::live::changes::{Change, Kind};
 use crate::problem::{Answer, Problem};
 use crate::state::Api;
 use axum::Json;
@@ -11,6 +12,7 @@ use ondol_deploy::config::SystemPlan;
 use ondol_deploy::status::{ServiceStatus, SystemStatus};
 use ondol_telemetry::Summary;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
@@ -63,7 +65,10 @@ pub(crate) async fn service(State(api): State<Api>, Path(name): Path<ServiceName
     responses((status = 200, description = "It is durable that it will happen."), (status = 404, description = "No such service."),
         (status = 409, description = "The service is skipped.")))]
 pub(crate) async fn restart(State(api): State<Api>, Path(name): Path<ServiceName>) -> Answer<Json<Accepted>> {
-    api.deploy.restart(name).await?;
+    api.deploy.restart(name.clone()).await?;
+    api.live
+        .changes()
+        .add(&Change::new(api.clock.wall(), Kind::Action, name).to("restart"));
     Ok(Json(Accepted { accepted: true }))
 }
 
@@ -105,6 +110,24 @@ pub(crate) async fn routes(State(api): State<Api>) -> Json<Vec<Route>> {
             .flat_map(|service| service.routes.clone())
             .collect(),
     )
+}
+
+/// What holds for one route, each value with the file and line that says so; `null` is built in.
+#[utoipa::path(get, path = "/v1/routes/{name}", tag = "system", params(("name" = String, Path)),
+    responses((status = 200, description = "The route's values."), (status = 404, description = "No such route.")))]
+pub(crate) async fn route(State(api): State<Api>, Path(name): Path<String>) -> Answer<Json<Value>> {
+    let explained = api.explained.read().unwrap_or_else(PoisonError::into_inner);
+    let found = explained.iter().find(|route| route["route"] == name.as_str());
+    found
+        .cloned()
+        .map(Json)
+        .ok_or_else(|| Problem::not_found(format!("there is no route {name}")))
+}
+
+/// What changed lately, oldest first: releases, restarts, health, scale, configuration, and what people did.
+#[utoipa::path(get, path = "/v1/changes", tag = "system", responses((status = 200, description = "At most 200 changes.")))]
+pub(crate) async fn changes(State(api): State<Api>) -> Json<Vec<Value>> {
+    Json(api.live.changes().all())
 }
 
 /// The effective configuration: builds, services, policies. Environment values and connection strings are left out,

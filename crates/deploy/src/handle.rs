@@ -91,6 +91,11 @@ impl Deploy {
         self.plan.borrow().clone()
     }
 
+    /// The status and every change of it.
+    pub fn watch_status(&self) -> watch::Receiver<Arc<SystemStatus>> {
+        self.status.clone()
+    }
+
     /// What is declared and every change of it.
     pub fn watch_plan(&self) -> watch::Receiver<Arc<SystemPlan>> {
         self.plan.clone()

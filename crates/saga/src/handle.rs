@@ -9,7 +9,7 @@ use crate::hub::{Command, Progress, Watcher};
 use crate::operator::Action;
 use crate::phase::Phase;
 use crate::plan::Plan;
-use crate::query::{self, ListQuery, Stats, Summary, View};
+use crate::query::{self, ListQuery, Page, Stats, Summary, View};
 use crate::record::{self, Saved, SavedKey, VERSION};
 use crate::render::Known;
 use crate::service;
@@ -21,7 +21,7 @@ use ondol_core::id::SagaId;
 use ondol_core::task::Kind;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 
 /// How often an operator's action looks for a driver that goes and comes.
 const HAND_OVERS: usize = 16;
@@ -310,7 +310,7 @@ impl Sagas {
     ///
     /// # Errors
     /// The store's.
-    pub async fn list(&self, query: ListQuery) -> Result<Vec<Summary>, SagaError> {
+    pub async fn list(&self, query: ListQuery) -> Result<Page, SagaError> {
         query::list(&self.shared, query).await
     }
 
@@ -320,6 +320,17 @@ impl Sagas {
     /// The store's.
     pub async fn in_flow(&self, correlation: &str, limit: u32) -> Result<Vec<SagaId>, SagaError> {
         query::in_flow(&self.shared, correlation, limit).await
+    }
+
+    /// Every saga that changes from now on, once its change is durable. Bounded: who reads too slowly is told how many
+    /// it missed, and reads the list again.
+    pub fn changes(&self) -> broadcast::Receiver<Summary> {
+        self.shared.changed.subscribe()
+    }
+
+    /// How many sagas stand where, by phase; of the two ends only those of this process. Cost: reads counters.
+    pub fn phases(&self) -> Vec<(&'static str, u64)> {
+        query::phases(&self.shared)
     }
 
     /// One saga with its whole history.

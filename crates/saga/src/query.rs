@@ -2,8 +2,10 @@
 //!
 //! Figures have no saga id and no step as a label; the list does.
 
+use crate::config::{CallTemplate, StepKind};
 use crate::error::SagaError;
 use crate::phase::Phase;
+use crate::plan::Plan;
 use crate::record::{self, Event, FinalAnswer, Happened, Saved};
 use crate::shared::Shared;
 use crate::state::{Failure, Op, Status};
@@ -18,6 +20,8 @@ use std::sync::atomic::Ordering;
 
 /// Most sagas of one page.
 pub const MAX_PAGE: u32 = 1_000;
+/// Most sagas that are looked at for one page, where the store cannot filter by itself.
+pub const MAX_LOOKED_AT: usize = 20_000;
 /// Log records of one saga that are read at a time.
 const HISTORY_PAGE: u32 = 1_000;
 
@@ -30,10 +34,23 @@ pub struct ListQuery {
     pub definition: Option<String>,
     /// At this step.
     pub step: Option<String>,
+    /// Of a definition that this service owns or takes part in, as definitions are now.
+    pub service: Option<String>,
+    /// Whose start's body, correlation id or starter holds this text, in any case.
+    pub text: Option<String>,
     /// Older than this one: the last of the page before.
     pub before: Option<SagaId>,
     /// At most so many; 0 means 100, more than [`MAX_PAGE`] means that.
     pub limit: u32,
+}
+
+/// Sagas of one look, newest first.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Page {
+    /// At most as many as asked for; fewer, or none, also where [`MAX_LOOKED_AT`] came first.
+    pub items: Vec<Summary>,
+    /// Goes on as `before`; `None`: there are no older ones.
+    pub next: Option<String>,
 }
 
 /// A saga in a list.
@@ -59,8 +76,15 @@ pub struct Summary {
 pub struct StepView {
     /// Its name.
     pub name: String,
-    /// Whom its call asks.
+    /// What its failure means.
+    pub kind: StepKind,
+    /// Whom it calls.
     pub service: ServiceName,
+    /// How: method and path, with the definition's templates.
+    pub call: String,
+    /// How it is undone; `None`: there is nothing to undo.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo: Option<String>,
     /// Of the parallel group, or alone.
     pub stage: usize,
     /// How far its call is.
@@ -154,14 +178,16 @@ pub struct Stats {
     pub store: StoreSize,
 }
 
-fn summary(row: &Row) -> Summary {
-    Summary {
-        id: row.key.clone(),
-        saga: row.name.clone(),
-        state: row.state.clone(),
-        step: row.detail.clone(),
-        updated_at: row.updated_at,
-        wake_at: row.wake_at,
+impl Summary {
+    pub(crate) fn of(row: &Row) -> Self {
+        Self {
+            id: row.key.clone(),
+            saga: row.name.clone(),
+            state: row.state.clone(),
+            step: row.detail.clone(),
+            updated_at: row.updated_at,
+            wake_at: row.wake_at,
+        }
     }
 }
 
@@ -172,7 +198,56 @@ pub(crate) async fn load(shared: &Shared, id: SagaId) -> Result<(Row, Saved), Sa
     Ok((row, saved))
 }
 
-pub(crate) async fn list(shared: &Shared, query: ListQuery) -> Result<Vec<Summary>, SagaError> {
+/// What the store cannot filter by: looked for in the rows themselves.
+struct Search {
+    /// Definitions in which the service takes part.
+    definitions: Option<Vec<String>>,
+    /// In lower case.
+    text: Option<String>,
+}
+
+impl Search {
+    fn of(shared: &Shared, query: &ListQuery) -> Self {
+        let takes_part = |service: &str, plan: &Plan| {
+            let calls = plan
+                .steps
+                .iter()
+                .flat_map(|step| [Some(&step.action), step.undo.as_ref().map(|undo| &undo.call)]);
+            plan.definition.owner.as_str() == service || calls.flatten().any(|call| call.service.as_str() == service)
+        };
+        let of_service = |service: &String| {
+            let plans = shared.plans().into_iter().filter(|plan| takes_part(service, plan));
+            plans.map(|plan| plan.definition.saga.to_string()).collect()
+        };
+        Self {
+            definitions: query.service.as_ref().map(of_service),
+            text: query.text.as_ref().map(|text| text.to_lowercase()),
+        }
+    }
+
+    fn is_needed(&self) -> bool {
+        self.definitions.is_some() || self.text.is_some()
+    }
+
+    fn matches(&self, row: &Row) -> bool {
+        let is_of = |definitions: &Vec<String>| definitions.contains(&row.name);
+        self.definitions.as_ref().is_none_or(is_of) && self.text.as_ref().is_none_or(|text| holds(row, text))
+    }
+}
+
+/// The text is in what the starter gave: not in the machine's own words, which are in every row.
+fn holds(row: &Row, text: &str) -> bool {
+    let Ok(saved) = record::read::<Saved>(&row.body) else {
+        return false;
+    };
+    let subject = saved.auth.as_ref().map(|auth| auth.subject.to_lowercase());
+    saved.correlation.to_lowercase().contains(text)
+        || subject.is_some_and(|subject| subject.contains(text))
+        || saved.input.to_string().to_lowercase().contains(text)
+}
+
+pub(crate) async fn list(shared: &Shared, query: ListQuery) -> Result<Page, SagaError> {
+    let search = Search::of(shared, &query);
     let filter = RowFilter {
         state: query.state.map(|state| state.as_str().to_owned()),
         name: query.definition,
@@ -183,14 +258,27 @@ pub(crate) async fn list(shared: &Shared, query: ListQuery) -> Result<Vec<Summar
         100
     } else {
         query.limit.min(MAX_PAGE)
+    } as usize;
+    let at_once = if search.is_needed() { MAX_PAGE } else { limit as u32 };
+    let mut page = Page::default();
+    let (mut before, mut looked_at) = (query.before.map(|id| id.to_string()), 0);
+    while page.items.len() < limit && looked_at < MAX_LOOKED_AT {
+        let engine = &shared.ports.engine;
+        let rows = engine
+            .rows(Table::Saga, filter.clone(), Order::Descending, before.clone(), at_once)
+            .await?;
+        let Some(last) = rows.last() else {
+            return Ok(Page { next: None, ..page });
+        };
+        (before, looked_at) = (Some(last.key.clone()), looked_at + rows.len());
+        let found = rows.iter().filter(|row| search.matches(row)).map(Summary::of);
+        page.items.extend(found.take(limit - page.items.len()));
+    }
+    page.next = match page.items.last() {
+        Some(last) if page.items.len() == limit => Some(last.id.clone()),
+        _ => before,
     };
-    let before = query.before.map(|id| id.to_string());
-    let rows = shared
-        .ports
-        .engine
-        .rows(Table::Saga, filter, Order::Descending, before, limit)
-        .await?;
-    Ok(rows.iter().map(summary).collect())
+    Ok(page)
 }
 
 /// The row that says that a saga belongs to a flow of another name. No correlation id holds a space.
@@ -230,13 +318,20 @@ pub(crate) async fn show(shared: &Shared, id: SagaId) -> Result<View, SagaError>
     let (row, saved) = load(shared, id).await?;
     let plan = shared.plan_hashed(&saved.definition).await?;
     let (history, history_cut) = history(shared, id).await?;
+    // A plan numbers the steps as its definition lists them.
+    let declared = plan.definition.stages.iter().flat_map(|stage| &stage.steps);
+    let line = |call: &CallTemplate| format!("{} {}{}", call.method, call.service, call.path);
     let steps = plan
         .steps
         .iter()
+        .zip(declared)
         .zip(&saved.state.steps)
-        .map(|(planned, step)| StepView {
+        .map(|((planned, declared), step)| StepView {
             name: planned.name.to_string(),
+            kind: planned.kind,
             service: planned.action.service.clone(),
+            call: line(&declared.call),
+            undo: declared.compensate.as_ref().map(|undo| line(&undo.call)),
             stage: planned.stage,
             action: step.action.status,
             compensate: step.undo.status,
@@ -247,7 +342,7 @@ pub(crate) async fn show(shared: &Shared, id: SagaId) -> Result<View, SagaError>
             output: Value::Object(step.output.clone()),
         });
     Ok(View {
-        summary: summary(&row),
+        summary: Summary::of(&row),
         started_at: saved.started,
         deadline: saved.state.deadline,
         definition: saved.definition.clone(),
@@ -286,16 +381,18 @@ async fn history(shared: &Shared, id: SagaId) -> Result<(Vec<Moment>, bool), Sag
     }
 }
 
+pub(crate) fn phases(shared: &Shared) -> Vec<(&'static str, u64)> {
+    let count = |phase: Phase| (phase.as_str(), shared.counts.phase(phase));
+    Phase::ALL.into_iter().map(count).collect()
+}
+
 pub(crate) async fn stats(shared: &Shared) -> Result<Stats, SagaError> {
     let (counts, read) = (&shared.counts, |counter: &std::sync::atomic::AtomicU64| {
         counter.load(Ordering::Relaxed)
     });
     let active = shared.settings.active.saturating_sub(shared.places.available_permits());
     Ok(Stats {
-        phases: Phase::ALL
-            .into_iter()
-            .map(|phase| (phase.as_str(), counts.phase(phase)))
-            .collect(),
+        phases: phases(shared),
         started: read(&counts.started),
         joined: read(&counts.joined),
         taken_up: read(&counts.taken_up),

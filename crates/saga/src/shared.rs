@@ -5,6 +5,7 @@ use crate::error::SagaError;
 use crate::hub::Hub;
 use crate::phase::Phase;
 use crate::plan::Plan;
+use crate::query::Summary;
 use ondol_core::caller::SharedCaller;
 use ondol_core::clock::SharedClock;
 use ondol_core::engine::{SharedEngine, Table};
@@ -15,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, broadcast};
 
 /// Bounds of the engine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +66,9 @@ pub struct Ports {
     pub tasks: Tasks,
 }
 
+/// Changes kept for one who looks on and is slow; further ones overwrite the oldest, and it is told so.
+const CHANGES: usize = 4_096;
+
 /// Most plans of earlier definitions kept compiled.
 const OLD_PLANS: usize = 1_024;
 
@@ -80,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
     pub(crate) places: Arc<Semaphore>,
     pub(crate) counts: Counts,
+    /// Every saga that changed, for those who look on; nobody waits for them.
+    pub(crate) changed: broadcast::Sender<Summary>,
     plans: RwLock<Plans>,
     services: Mutex<HashMap<ServiceName, Arc<Semaphore>>>,
 }
@@ -94,6 +100,7 @@ impl Shared {
             hub: Arc::default(),
             places,
             counts: Counts::default(),
+            changed: broadcast::channel(CHANGES).0,
             plans,
             services,
         }

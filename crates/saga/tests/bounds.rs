@@ -78,7 +78,7 @@ async fn with_every_place_taken_a_start_is_refused_and_sagas_that_wait_give_thei
         limit: 3,
         ..ListQuery::default()
     });
-    let done = done.await.expect("listed");
+    let done = done.await.expect("listed").items;
     assert!(
         done.len() == 3 && done[0].id > done[1].id,
         "newest first, as many as asked"

@@ -366,7 +366,8 @@ async fn a_parked_saga_leaves_memory_and_an_operator_brings_it_back_with_an_audi
             ..ListQuery::default()
         })
         .await
-        .expect("listed");
+        .expect("listed")
+        .items;
     assert_eq!(
         (
             parked.len(),

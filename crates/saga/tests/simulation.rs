@@ -150,7 +150,7 @@ async fn settle(life: &Life) -> Result<(), String> {
                 limit: 1_000,
                 ..ListQuery::default()
             };
-            for saga in life.sagas.list(query).await.map_err(|error| error.to_string())? {
+            for saga in life.sagas.list(query).await.map_err(|error| error.to_string())?.items {
                 live += 1;
                 if phase.is_held() {
                     let id = saga.id.parse().map_err(|_| "an id that is none")?;

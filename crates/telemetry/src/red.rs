@@ -206,32 +206,82 @@ impl Red {
         self.current.values().map(|(_, report)| report.connections).sum()
     }
 
-    /// The last minute of every service that was called: gateway routes and edges together.
-    pub fn summaries(&self) -> BTreeMap<String, Summary> {
+    /// What came within the last minute, by series, and over how many seconds.
+    fn window(&self) -> (f64, Totals) {
         let newest = self.current.values().map(|(_, report)| report.at).max();
         let (Some(now), Some((from, then))) = (newest, self.cuts.front()) else {
-            return BTreeMap::new();
+            return (1.0, Totals::new());
         };
-        let seconds = (now.0 - from.0).max(1_000) as f64 / 1e3;
-        let mut by_target: BTreeMap<String, Counts> = BTreeMap::new();
-        for (series, counts) in self.totals() {
-            let fresh = then
+        let fresh = |(series, counts): (Series, Counts)| {
+            let since = then
                 .get(&series)
                 .map_or_else(|| counts.clone(), |old| counts.since(old));
-            by_target.entry(series.target).or_default().add(&fresh);
+            (series, since)
+        };
+        let seconds = (now.0 - from.0).max(1_000) as f64 / 1e3;
+        (seconds, self.totals().into_iter().map(fresh).collect())
+    }
+
+    /// The last minute of every service that was called: gateway routes and edges together.
+    pub fn summaries(&self) -> BTreeMap<String, Summary> {
+        let (seconds, window) = self.window();
+        by_target(window)
+            .iter()
+            .map(|(target, counts)| (target.clone(), Summary::of(counts, seconds)))
+            .collect()
+    }
+
+    /// The last minute of every route and edge.
+    pub fn series(&self) -> BTreeMap<Series, Summary> {
+        let (seconds, window) = self.window();
+        window
+            .into_iter()
+            .map(|(series, counts)| (series, Summary::of(&counts, seconds)))
+            .collect()
+    }
+
+    /// Of every service that was called the requests per second and the share of errors in each slice of the last
+    /// minute, oldest first; slices are 5 s and more.
+    pub fn slices(&self) -> BTreeMap<String, Vec<(f64, f64)>> {
+        let cuts: Vec<_> = self
+            .cuts
+            .iter()
+            .map(|(at, totals)| (*at, by_target(totals.clone())))
+            .collect();
+        let none = Counts::default();
+        let mut out: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+        for ((from, then), (to, now)) in cuts.iter().zip(cuts.iter().skip(1)) {
+            let seconds = (to.0 - from.0).max(1) as f64 / 1e3;
+            for (target, counts) in now {
+                let slice = Summary::of(&counts.since(then.get(target).unwrap_or(&none)), seconds);
+                out.entry(target.clone())
+                    .or_default()
+                    .push((slice.rate, slice.errors.unwrap_or(0.0)));
+            }
         }
-        let summary = |counts: &Counts| Summary {
-            rate: counts.requests() as f64 / seconds,
-            errors: (counts.requests() > 0).then(|| counts.by_class[4] as f64 / counts.requests() as f64),
+        out
+    }
+}
+
+impl Summary {
+    fn of(counts: &Counts, seconds: f64) -> Self {
+        let requests = counts.requests();
+        Self {
+            rate: requests as f64 / seconds,
+            errors: (requests > 0).then(|| counts.by_class[4] as f64 / requests as f64),
             p50_us: counts.quantile_us(0.5),
             p95_us: counts.quantile_us(0.95),
             p99_us: counts.quantile_us(0.99),
-        };
-        by_target
-            .iter()
-            .map(|(target, counts)| (target.clone(), summary(counts)))
-            .collect()
+        }
     }
+}
+
+fn by_target(totals: Totals) -> BTreeMap<String, Counts> {
+    let mut out: BTreeMap<String, Counts> = BTreeMap::new();
+    totals
+        .into_iter()
+        .for_each(|(series, counts)| out.entry(series.target).or_default().add(&counts));
+    out
 }
 
 fn merge(into: &mut Totals, from: &Totals) {
@@ -313,6 +363,13 @@ mod tests {
         assert_eq!(summary.rate, 10.0);
         assert_eq!(summary.errors, Some(0.1));
         assert_eq!(summary.p99_us, Some(bucket_end(bucket_of(900))));
+        assert_eq!(
+            red.slices()["products"],
+            [(10.0, 0.1), (10.0, 0.1)],
+            "two cuts of five seconds"
+        );
+        let series: Vec<_> = red.series().into_iter().collect();
+        assert_eq!((series.len(), series[0].1.rate), (1, 10.0));
     }
 
     #[test]

@@ -87,12 +87,11 @@ pub(crate) fn on(home: &Home, manner: Manner) -> anyhow::Result<ExitCode> {
             continue;
         };
         view.show(&status);
-        let console = std::fs::read_to_string(home.run().join("console")).unwrap_or_default();
         if status.is_up() && !greeted {
             greeted = true;
             if !manner.json {
                 view.end();
-                up::greet(&status, console.trim(), SystemClock.mono() - began);
+                up::greet(&status, admin.as_ref(), SystemClock.mono() - began);
                 if !manner.detach {
                     anstream::eprintln!("{FAINT}{}{RESET}", manner.of_interrupt());
                 }

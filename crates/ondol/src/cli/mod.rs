@@ -4,6 +4,7 @@
 
 mod admin;
 mod check;
+mod console;
 mod dlq;
 mod down;
 mod events;
@@ -76,6 +77,8 @@ enum Command {
     Events(events::Args),
     /// Look at events that could not be delivered; deliver, edit or skip them.
     Dlq(dlq::Args),
+    /// Print a link that signs a browser in to the console, once.
+    Console,
     /// Print a completion script for a shell.
     Completion {
         /// For which shell.
@@ -114,6 +117,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Saga(args) => saga::run(&home()?, args, cli.json),
         Command::Events(args) => events::run(&home()?, args, cli.json),
         Command::Dlq(args) => dlq::run(&home()?, args, cli.json),
+        Command::Console => console::run(&home()?, cli.json),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "ondol", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

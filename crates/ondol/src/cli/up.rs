@@ -3,8 +3,9 @@
 //! If the onlooker dies, the system goes on; Ctrl-C stops everything in order. If the system runs already, it only looks
 //! on, and Ctrl-C ends the looking.
 
+use super::admin::Admin;
 use super::show::{self, BAD, BUSY, FAINT, GOOD, RESET};
-use super::{check, down, look};
+use super::{check, console, down, look};
 use crate::home::Home;
 use anyhow::{Context, bail};
 use ondol_core::clock::{Clock, SystemClock};
@@ -132,7 +133,7 @@ pub(crate) fn interrupted(home: &Home) -> anyhow::Result<ExitCode> {
 }
 
 /// What `up` says when all is ready.
-pub(crate) fn greet(status: &SystemStatus, console: &str, took: Duration) {
+pub(crate) fn greet(status: &SystemStatus, admin: Option<&Admin>, took: Duration) {
     let ready = status
         .services
         .iter()
@@ -147,7 +148,14 @@ pub(crate) fn greet(status: &SystemStatus, console: &str, took: Duration) {
     for (name, url) in &status.gateways {
         anstream::eprintln!("  gateway {name:10} {url}");
     }
-    anstream::eprintln!("  admin API          http://{console}  {FAINT}(token in .ondol/token){RESET}");
+    if let Some(admin) = admin {
+        let address = admin.address();
+        anstream::eprintln!("  admin API          http://{address}  {FAINT}(token in .ondol/token){RESET}");
+        // A controller that goes just now can be asked again by `ondol console`.
+        if let Ok(link) = console::link(admin) {
+            anstream::eprintln!("  console            {}  {FAINT}(signs in once){RESET}", link.url);
+        }
+    }
     for service in status.services.iter().filter(|s| s.state == ServiceState::Skipped) {
         let why = service.reason.as_deref().unwrap_or_default();
         anstream::eprintln!("  {FAINT}skipped{RESET} {}: {why}", service.service);

@@ -113,6 +113,7 @@ fn start(home: &Home, console: Console, api: Api, tasks: &Tasks) -> anyhow::Resu
     whole::write(&home.run().join("console"), console.address.to_string().as_bytes())?;
     let api = Api {
         hosts: hosts(&console),
+        sessions: api.sessions.at(console.address.port()),
         ..api
     };
     let here = tasks.child();

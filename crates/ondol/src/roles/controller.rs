@@ -5,6 +5,8 @@ use crate::caller::ProxyCaller;
 use crate::home::Home;
 use anyhow::Context;
 use ondol_api::Api;
+use ondol_api::console::Sessions;
+use ondol_api::live::{self, Live};
 use ondol_api::serve;
 use ondol_core::clock::{SharedClock, SystemClock};
 use ondol_core::engine::SharedEngine;
@@ -21,8 +23,9 @@ use ondol_events::subscription::Ports as SubscriptionPorts;
 use ondol_events::{Publisher, Streams, Subscriptions, Topics};
 use ondol_saga::{Ports as SagaPorts, Sagas, Settings};
 use ondol_telemetry::Red;
+use serde_json::Value;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -100,7 +103,9 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
     let (proxies, red) = (Proxies::default(), Arc::new(Mutex::new(Red::default())));
     let snapshots = serve_proxies(&home, &proxies, &red, &tasks)?;
 
-    let tokens = TokenKey::new(&home.secret()?);
+    let secret = home.secret()?;
+    let tokens = TokenKey::new(&secret);
+    let explained = Arc::new(RwLock::new(plan.routes.clone()));
     let ports = service::Ports {
         supervisor: home.supervisor(),
         engine: engine.clone(),
@@ -115,12 +120,23 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         state: home.state(),
         boot: boot.clone(),
         build: !again,
-        watch: args.watch.then(|| reload(&home, &args, &boot, &sagas, &events)),
+        watch: args
+            .watch
+            .then(|| reload(&home, &args, &boot, &sagas, &events, &explained)),
         tokens: tokens.clone(),
     };
     let deploy = service::start(config, ports)?;
-    let api = Api {
+    let live = Live::start(live::Ports {
         deploy: deploy.clone(),
+        sagas: sagas.clone(),
+        engine: engine.clone(),
+        red: red.clone(),
+        supervisor: home.supervisor(),
+        clock: clock.clone(),
+        tasks: tasks.clone(),
+    });
+    let api = Api {
+        deploy,
         sagas,
         streams,
         publisher: events.publisher,
@@ -132,6 +148,9 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         admin_token: home.token()?.into(),
         // Set with the address that it is served at.
         hosts: [].into(),
+        sessions: Sessions::new(&secret),
+        live,
+        explained,
         clock,
     };
     let socket = serve::unix(&home.run().join(CONTROLLER_SOCKET)).context("listening for services")?;
@@ -210,9 +229,16 @@ impl Events {
 }
 
 /// Reads the manifests again for `--watch`, and keeps the result for the next controller.
-fn reload(home: &Home, args: &RoleArgs, boot: &BootId, sagas: &Sagas, events: &Events) -> service::Reload {
+fn reload(
+    home: &Home,
+    args: &RoleArgs,
+    boot: &BootId,
+    sagas: &Sagas,
+    events: &Events,
+    explained: &Arc<RwLock<Vec<Value>>>,
+) -> service::Reload {
     let (home, only, boot) = (home.clone(), args.only.clone(), boot.clone());
-    let (sagas, events) = (sagas.clone(), events.clone());
+    let (sagas, events, explained) = (sagas.clone(), events.clone(), explained.clone());
     let runtime = tokio::runtime::Handle::current();
     Box::new(move || {
         let plan = plan::read(&home, &only).map_err(|error| format!("{error:#}"))?;
@@ -223,6 +249,7 @@ fn reload(home: &Home, args: &RoleArgs, boot: &BootId, sagas: &Sagas, events: &E
         runtime
             .block_on(sagas.set_definitions(plan.sagas))
             .map_err(|error| error.to_string())?;
+        *explained.write().unwrap_or_else(PoisonError::into_inner) = plan.routes;
         Ok(plan.system)
     })
 }

@@ -26,6 +26,9 @@ pub(super) struct Plan {
     pub(super) subscriptions: Vec<Subscription>,
     #[serde(default)]
     pub(super) outboxes: Vec<Outbox>,
+    /// What holds for each route and which line says so. Empty in plans that an earlier version kept.
+    #[serde(default)]
+    pub(super) routes: Vec<serde_json::Value>,
 }
 
 /// The form on disk; mode 0600, since connection strings are in it.
@@ -61,7 +64,11 @@ pub(super) fn read(home: &Home, only: &[ServiceName]) -> anyhow::Result<Plan> {
         Err(diagnostics) => bail!("{}", diagnostics.render(false)),
     };
     let lowered = loaded.lower();
+    let routes = lowered.plan.services.iter().flat_map(|service| &service.routes);
+    // Every route that was lowered can be explained.
+    let explained = routes.filter_map(|route| ondol_manifest::explain_route(&loaded, route.name.as_str()).ok());
     let mut plan = Plan {
+        routes: explained.map(|explanation| explanation.json()).collect(),
         system: lowered.plan,
         sagas: lowered.sagas,
         published: lowered.published,
@@ -105,4 +112,7 @@ fn reduce(plan: &mut Plan, only: &[ServiceName]) {
     plan.published.retain(|kind| kept.contains(&kind.publisher));
     plan.subscriptions.retain(|one| kept.contains(&one.name.service));
     plan.outboxes.retain(|one| kept.contains(&one.service));
+    let is_kept = |name: &str| kept.iter().any(|service| service.as_str() == name);
+    plan.routes
+        .retain(|route| route["service"].as_str().is_some_and(is_kept));
 }

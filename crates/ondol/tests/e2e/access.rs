@@ -161,9 +161,12 @@ fn the_admin_api_is_for_who_holds_the_token_and_lists_what_it_serves() {
     let document = system.admin("GET", "/openapi.json", "").expect(200).json();
     let paths = document["paths"].as_object().expect("paths");
     assert!(paths.len() > 10, "{paths:?}");
+    // One leads elsewhere, the other never ends.
+    let others = ["/sign-in", "/v1/live"];
     for (path, item) in paths
         .iter()
         .filter(|(path, item)| !path.contains('{') && item.get("get").is_some())
+        .filter(|(path, _)| !others.contains(&path.as_str()))
     {
         assert_eq!(system.admin("GET", path, "").status(), 200, "{path}: {item}");
     }

@@ -15,6 +15,7 @@ mod http;
 mod identity;
 mod kills;
 mod life;
+mod live;
 mod load;
 mod logs;
 mod ports;

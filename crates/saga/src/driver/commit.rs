@@ -6,6 +6,7 @@
 use super::Driver;
 use crate::error::SagaError;
 use crate::machine::{Effect, Next};
+use crate::query::Summary;
 use crate::record::{self, Event, Happened, VERSION};
 use crate::render::Known;
 use crate::shared::Counts;
@@ -82,7 +83,17 @@ impl Driver {
             (self.saved.state, self.saved.answer) = (before, None);
         }
         stored?;
+        self.tell(at);
         Ok(effects)
+    }
+
+    /// Those who look on, if anybody does.
+    fn tell(&self, at: Timestamp) {
+        if self.shared.changed.receiver_count() > 0 {
+            let summary = Summary::of(&self.row(at, Bytes::new()));
+            // An error means that they have gone.
+            let _ = self.shared.changed.send(summary);
+        }
     }
 
     /// The draft as a write. A start gives its own rows away, for it is tried once.

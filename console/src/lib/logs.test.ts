@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import { LogStore, MAX_LINES, NO_FILTER, matcher, pieces, read } from './logs';
+import type { LogLine } from './types';
+
+const line = (seq: number, text = `line ${seq}`, more: Partial<LogLine> = {}): LogLine => {
+  return { seq, at: seq, source: 'orders.1', stream: 'out', text, ...more };
+};
+
+describe('a filter', () => {
+  it.each([
+    ['text', { ...NO_FILTER, text: 'TEAPOT' }, [1]],
+    ['regular expression', { ...NO_FILTER, text: '/tea(pot|cup)$/' }, [1]],
+    ['half a regular expression', { ...NO_FILTER, text: '/tea(/' }, []],
+    ['level', { ...NO_FILTER, level: 'warn' as const }, [2, 3]],
+    ['source', { ...NO_FILTER, source: 'orders.2' }, [3]],
+  ])('by %s', (_, filter, expected) => {
+    const lines = [
+      line(1, 'a teapot'),
+      line(2, 'b', { level: 'warn' }),
+      line(3, 'c', { level: 'error', source: 'orders.2' }),
+    ];
+    expect(lines.filter(matcher(filter)).map(({ seq }) => seq)).toEqual(expected);
+  });
+});
+
+describe('the store', () => {
+  it('keeps what passes up to date and is bounded', () => {
+    const store = new LogStore();
+    store.filter({ ...NO_FILTER, text: '7' });
+    for (let n = 0; n < MAX_LINES * 2; n += 100)
+      store.add(Array.from({ length: 100 }, (_, i) => line(n + i)));
+    expect(store.size).toBeLessThanOrEqual(MAX_LINES * 1.25);
+    expect(store.dropped + store.size).toBe(MAX_LINES * 2);
+    expect(store.shown.every(({ text }) => text.includes('7'))).toBe(true);
+    expect(store.shown[0]?.seq).toBeGreaterThanOrEqual(store.dropped);
+    store.filter(NO_FILTER);
+    expect(store.shown.length).toBe(store.size);
+  });
+
+  it('takes lines that come again once, and begins anew with another life', () => {
+    const store = new LogStore();
+    store.add([line(5), line(6)]);
+    store.add([line(4), line(5), line(6), line(7)], true);
+    expect(store.shown.map(({ seq }) => seq)).toEqual([5, 6, 7]);
+    store.add([line(0), line(1)], true);
+    expect(store.shown.map(({ seq }) => seq)).toEqual([0, 1]);
+  });
+});
+
+describe('a line', () => {
+  it('of JSON gives its message and members', () => {
+    const text =
+      '{"timestamp":"t","level":"WARN","fields":{"message":"breaker open","cluster":"bank"},"target":"proxy"}';
+    expect(read(line(1, text, { level: 'warn' }))).toEqual({
+      message: 'breaker open',
+      fields: [
+        ['target', 'proxy'],
+        ['cluster', 'bank'],
+      ],
+      level: 'warn',
+    });
+    expect(read(line(1, '{half')).message).toBe('{half');
+  });
+
+  it('with terminal colours is parted, and other sequences are left out', () => {
+    expect(pieces('a\u001b[1;31mb\u001b[22mc\u001b[0md\u001b[2Ke')).toEqual([
+      { text: 'a', style: '' },
+      { text: 'b', style: 'bold red' },
+      { text: 'c', style: 'red' },
+      { text: 'd', style: '' },
+      { text: 'e', style: '' },
+    ]);
+  });
+});
