@@ -16,6 +16,7 @@ mod identity;
 mod kills;
 mod life;
 mod load;
+mod outbox;
 mod ports;
 mod sagas;
 mod service;
