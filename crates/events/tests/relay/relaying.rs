@@ -174,3 +174,23 @@ async fn the_service_may_delete_what_is_relayed() {
     life.relayed().await;
     check_order(&life, 11).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_is_relayed_in_full_batches() {
+    const BACKLOG: usize = 20_000;
+    let system = System::sqlite();
+    let connection = system.open();
+    connection.execute_batch("BEGIN IMMEDIATE").expect("begins");
+    for n in 0..BACKLOG {
+        row(
+            &connection,
+            &format!("k{}#{n}", n % 50),
+            Some(&format!("k{}", n % 50)),
+            "1",
+        );
+    }
+    connection.execute_batch("COMMIT").expect("commits");
+    let life = system.life().await;
+    life.relayed().await;
+    check_order(&life, BACKLOG).await;
+}

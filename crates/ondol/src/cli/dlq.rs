@@ -21,9 +21,9 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum What {
-    /// Keys that wait, of one subscription or of all.
+    /// Keys that wait, of one subscription, of one outbox or of all.
     List {
-        /// Such as points.orders.
+        /// Such as points.orders, or users.outbox.
         subscription: Option<String>,
         /// parked, retrying or delayed.
         #[arg(long, default_value = "parked")]
@@ -122,11 +122,13 @@ fn list(admin: &Admin, subscription: Option<String>, state: &str, as_json: bool)
     let names = match subscription {
         Some(name) => vec![name],
         None => {
-            let all: Value = admin.get("/v1/subscriptions")?;
-            items(&all, "subscriptions")
+            let (all, outboxes): (Value, Value) = (admin.get("/v1/subscriptions")?, admin.get("/v1/outboxes")?);
+            let outboxes = items(&outboxes, "outboxes").iter();
+            let outboxes = outboxes.map(|one| format!("{}.outbox", text(one, "service")));
+            let all = items(&all, "subscriptions")
                 .iter()
-                .map(|one| text(one, "name").to_owned())
-                .collect()
+                .map(|one| text(one, "name").to_owned());
+            all.chain(outboxes).collect()
         }
     };
     let mut found = Vec::new();

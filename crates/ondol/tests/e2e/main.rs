@@ -18,6 +18,7 @@ mod life;
 mod live;
 mod load;
 mod logs;
+mod outbox;
 mod ports;
 mod sagas;
 mod service;
