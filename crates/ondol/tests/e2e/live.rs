@@ -112,20 +112,19 @@ fn the_live_stream_begins_with_snapshots_tells_differences_and_goes_on_where_it_
 fn the_live_stream_has_lines_of_one_service_and_changes() {
     let system = System::new("", &[HELLO]).up();
     let mut live = Live::open(&system, "topics=changes&logs=hello", None);
-    let started = |(name, frame): &Told| {
-        let items = frame["items"].as_array();
-        name == "changes" && items.is_some_and(|all| all.iter().any(|one| one["kind"] == "started"))
+    let has = |(name, frame): &Told, topic: &str, wanted: &dyn Fn(&Value) -> bool| {
+        name == topic && frame["items"].as_array().is_some_and(|items| items.iter().any(wanted))
     };
-    live.until(started);
+    live.until(|told| has(told, "changes", &|change| change["kind"] == "started"));
     system.signal("hello.1", Signal::KILL);
-    live.until(|(name, frame)| {
-        let items = frame["items"].as_array();
-        let of_supervisor = |line: &Value| line["source"] == "hello.1" && line["stream"] == "sup";
-        name == "logs" && items.is_some_and(|lines| lines.iter().any(of_supervisor))
-    });
-    live.until(|(name, frame)| {
-        let items = frame["items"].as_array();
-        name == "changes" && items.is_some_and(|all| all.iter().any(|one| one["kind"] == "restart"))
+    // They come in any order.
+    let (mut line, mut change) = (false, false);
+    live.until(|told| {
+        line |= has(told, "logs", &|line| {
+            line["source"] == "hello.1" && line["stream"] == "sup"
+        });
+        change |= has(told, "changes", &|change| change["kind"] == "restart");
+        line && change
     });
 }
 
