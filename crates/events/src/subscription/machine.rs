@@ -15,8 +15,11 @@
 //! Time is wall time, since rows outlive the process. When it goes back, pauses and leases end at once.
 //!
 //! Rows are in `machine/rows.rs`, waits of the whole subscription in `machine/hold.rs`. Not here: operators (`operate.rs`), sending (`push.rs`, `pull.rs`), the store (`checkpoint.rs`).
-//! Tests: `machine/tests.rs`: cases, and a random course against a plain reference with crashes between any two writes.
+//! Tests: `machine/tests.rs`: cases; `machine/course.rs`: random courses against a plain reference, with crashes between any
+//! two writes.
 
+#[cfg(test)]
+mod course;
 mod hold;
 mod rows;
 #[cfg(test)]

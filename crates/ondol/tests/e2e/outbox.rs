@@ -84,7 +84,7 @@ fn outbox(system: &System) -> Value {
 }
 
 /// Every id, page by page: how much the writer gets done is the machine's affair.
-fn all_ids(owner: &Owner<'_>) -> Vec<String> {
+fn all_ids(owner: &Owner) -> Vec<String> {
     let mut ids = Vec::new();
     loop {
         let page = owner.ids(&format!("/v1/all?limit=1000&after={}", ids.len()));

@@ -110,6 +110,16 @@ impl Part<'_> {
                 let _ = stream.read(&mut [0]);
                 None
             }
+            "drip" => {
+                // One byte a second, until the other side has had enough.
+                let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n";
+                let mut sent = stream.get_mut().write_all(head);
+                while sent.is_ok() {
+                    std::thread::sleep(Duration::from_secs(1));
+                    sent = stream.get_mut().write_all(b".");
+                }
+                None
+            }
             "no-json" => text("<html>"),
             "later" => reply(202, &format!("location: /poll/{saga}\r\n"), ""),
             "busy" => reply(503, "retry-after: 1\r\n", ""),

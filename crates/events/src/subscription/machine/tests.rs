@@ -1,31 +1,27 @@
-//! Courses of one subscription, case by case; random ones with crashes are in `tests/course.rs`.
-
-mod course;
+//! The machine, case by case: one letter is one key.
 
 use super::*;
-use ondol_core::entropy::{Entropy, SeededEntropy};
-use std::collections::BTreeMap;
 
-const SMALL: Bounds = Bounds {
+pub(super) const SMALL: Bounds = Bounds {
     window: 16,
     window_bytes: 1_000,
     keys: 8,
     queue: 12,
     events: 40,
 };
-const RETRY: Retry = Retry {
+pub(super) const RETRY: Retry = Retry {
     attempts: 3,
     first: Duration::from_millis(100),
     cap: Duration::from_secs(1),
 };
 
-fn machine() -> Machine<()> {
+pub(super) fn machine() -> Machine<()> {
     let mut machine = Machine::new(SMALL, 0, Vec::new());
     machine.configure(4, RETRY);
     machine
 }
 
-fn seen(position: u64, key: &str) -> Seen<()> {
+pub(super) fn seen(position: u64, key: &str) -> Seen<()> {
     Seen {
         position,
         key: key.into(),
@@ -60,14 +56,14 @@ fn names(sent: &[(u64, String)]) -> Vec<&str> {
     sent.iter().map(|(_, name)| name.as_str()).collect()
 }
 
-fn failed() -> Outcome {
+pub(super) fn failed() -> Outcome {
     Outcome::Failed {
         why: "answered 500".into(),
         after: None,
     }
 }
 
-fn away() -> Outcome {
+pub(super) fn away() -> Outcome {
     Outcome::Unreachable {
         why: "refused".into(),
         after: None,
@@ -387,4 +383,26 @@ fn a_reset_needs_a_pause_and_reads_again_what_comes_after_it() {
     assert_eq!(names(&sent(&mut m, 0)), ["b4"]);
     m.pause();
     assert!(m.reset(0, 4).is_err(), "b4 is under way");
+}
+
+#[test]
+fn a_key_that_always_fails_holds_nobody_up() {
+    let mut m = machine();
+    for round in 0..12 {
+        let now = round * 1_000;
+        feed(&mut m, "xabcd", now);
+        loop {
+            let sent = sent(&mut m, now);
+            if sent.is_empty() {
+                break;
+            }
+            for (flight, name) in sent {
+                let outcome = if name.starts_with('x') { failed() } else { Outcome::Done };
+                m.done(flight, outcome, Timestamp(now), u64::MAX);
+            }
+        }
+        assert_eq!(m.position(), m.read, "round {round}: nothing is left of the others");
+        assert_eq!(m.lanes.len(), 1, "but x");
+    }
+    assert_eq!((m.delivered, m.tally.parked_events), (48, 12));
 }

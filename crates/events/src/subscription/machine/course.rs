@@ -1,6 +1,9 @@
-//! Random courses with crashes at any boundary of a record, beside the plainest account of what happened.
+//! The machine on random courses with crashes between any two writes, beside the plainest account of what happened.
 
+use super::tests::{RETRY, SMALL, away, failed, machine, seen};
 use super::*;
+use ondol_core::entropy::{Entropy, SeededEntropy};
+use std::collections::BTreeMap;
 
 /// What a store would hold: the rows, and the position that was written after them.
 #[derive(Clone, Default)]
@@ -276,26 +279,4 @@ fn on_any_course_with_crashes_everything_arrives_in_order_and_nothing_is_passed(
         (0..1_500).for_each(|_| course.step());
         course.drain();
     }
-}
-
-#[test]
-fn a_key_that_always_fails_holds_nobody_up() {
-    let mut m = machine();
-    for round in 0..12 {
-        let now = round * 1_000;
-        feed(&mut m, "xabcd", now);
-        loop {
-            let sent = sent(&mut m, now);
-            if sent.is_empty() {
-                break;
-            }
-            for (flight, name) in sent {
-                let outcome = if name.starts_with('x') { failed() } else { Outcome::Done };
-                m.done(flight, outcome, Timestamp(now), u64::MAX);
-            }
-        }
-        assert_eq!(m.position(), m.read, "round {round}: nothing is left of the others");
-        assert_eq!(m.lanes.len(), 1, "but x");
-    }
-    assert_eq!((m.delivered, m.tally.parked_events), (48, 12));
 }
