@@ -24,6 +24,9 @@ func (s *Server) Track(request *pb.TrackRequest, stream pb.Carriers_TrackServer)
 	if err := s.add(&f, request); err != nil {
 		return err
 	}
+	if err := stream.SendHeader(nil); err != nil {
+		return err
+	}
 	return s.run(stream.Context(), &f, nil, track{stream})
 }
 
@@ -45,6 +48,10 @@ func (s *Server) Follow(stream pb.Carriers_FollowServer) error {
 			}
 		}
 	}()
+	// The first event may be far away, and a caller wants to know now that it is heard.
+	if err := stream.SendHeader(nil); err != nil {
+		return err
+	}
 	return s.run(ctx, &feed.Feed{}, changes, follow{stream})
 }
 
