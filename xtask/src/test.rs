@@ -28,6 +28,7 @@ const STEPS: &[Step] = &[
     ("tests", || sh::run(&mut cargo(&["test", "--workspace"]))),
     ("the guides, as a reader runs them", docs_walk),
     ("the shop, in a browser", browser),
+    ("the shop's service in Go", golang),
     ("torture, short", || bench::tool("torture", &["--short".into()])),
 ];
 
@@ -110,6 +111,24 @@ fn browser() -> anyhow::Result<()> {
             .arg(storefront)
             .arg("test"),
     )
+}
+
+/// The carriers, by Go's own tools, and through the mesh.
+fn golang() -> anyhow::Result<()> {
+    if !sh::has("go") {
+        eprintln!("SKIPPED: the shop's service in Go; install Go 1.26 or newer from https://go.dev/dl/");
+        return Ok(());
+    }
+    let root = sh::root();
+    for words in [["vet", "./..."].as_slice(), &["test", "-count=1", "./..."]] {
+        sh::run(
+            std::process::Command::new("go")
+                .args(words)
+                .env("ONDOL", root.join("target/release/ondol"))
+                .current_dir(root.join("shop/services/carriers")),
+        )?;
+    }
+    Ok(())
 }
 
 /// The store on a disk that forgets what was not synced.
