@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     ("the shop, in a browser", browser),
     ("the SDK and the shop's service in Python", python),
     ("the console", console::test),
+    ("the shop's service in Go", golang),
     ("torture, short", || bench::tool("torture", &["--short".into()])),
 ];
 
@@ -145,6 +146,24 @@ fn python() -> anyhow::Result<()> {
             std::process::Command::new("python3")
                 .args(words)
                 .current_dir(sh::root()),
+        )?;
+    }
+    Ok(())
+}
+
+/// The carriers, by Go's own tools, and through the mesh.
+fn golang() -> anyhow::Result<()> {
+    if !sh::has("go") {
+        eprintln!("SKIPPED: the shop's service in Go; install Go 1.26 or newer from https://go.dev/dl/");
+        return Ok(());
+    }
+    let root = sh::root();
+    for words in [["vet", "./..."].as_slice(), &["test", "-count=1", "./..."]] {
+        sh::run(
+            std::process::Command::new("go")
+                .args(words)
+                .env("ONDOL", root.join("target/release/ondol"))
+                .current_dir(root.join("shop/services/carriers")),
         )?;
     }
     Ok(())

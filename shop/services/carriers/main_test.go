@@ -27,6 +27,12 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	if os.Getenv(asCaller) != "" {
+		if err := caller(); err != nil {
+			fmt.Fprintln(os.Stderr, "error:", err)
+		}
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

@@ -13,9 +13,9 @@ use axum::response::Response;
 use ondol_sdk::barrier::{self, Entry};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shop_kit::{Answer, Database, JsonBody, Problem, SagaCall, Tx, reply};
+use shop_kit::{Answer, Caller, Database, JsonBody, Problem, SagaCall, Tx, reply};
 
-use crate::tracking;
+use crate::{deliveries, tracking};
 
 /// Lines of one parcel at most.
 const MAX_ITEMS: usize = 100;
@@ -86,15 +86,34 @@ pub async fn show(State(database): State<Database>, Path(id): Path<String>) -> R
         .bind(id.clone())
         .fetch_all(database.read())
         .await?;
-    let items = items
+    let items: Value = items
         .into_iter()
-        .map(|(id, quantity)| json!({ "product_id": id, "quantity": quantity }));
+        .map(|(id, quantity)| json!({ "product_id": id, "quantity": quantity }))
+        .collect();
+    let delivery = deliveries::of(&database, &tracking).await?;
     Ok(Json(
-        json!({ "id": id, "customer": customer, "tracking": tracking, "items": items.collect::<Value>() }),
+        json!({ "id": id, "customer": customer, "tracking": tracking, "items": items, "delivery": delivery }),
     ))
 }
 
-/// Writes the parcel down and gives it a number.
+/// `GET /api/shipments/{id}`: where a customer's parcel is and when it will be delivered, as far as the carriers have said.
+///
+/// # Errors
+/// 404, for somebody else's too; the database's.
+pub async fn of_customer(
+    State(database): State<Database>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let select = sqlx::query_scalar::<_, String>("SELECT tracking FROM shipments WHERE id = $1 AND customer = $2");
+    let select = select.bind(id.clone()).bind(caller.subject);
+    let found = select.fetch_optional(database.read()).await?;
+    let tracking = found.ok_or_else(|| Problem::not_found("There is no such shipment"))?;
+    let delivery = deliveries::of(&database, &tracking).await?;
+    Ok(Json(json!({ "id": id, "tracking": tracking, "delivery": delivery })))
+}
+
+/// Writes the parcel down, gives it a number, and leaves word for the courier.
 async fn hand_over(tx: &mut Tx, id: &str, shipment: &Shipment) -> Result<String, sqlx::Error> {
     let number = tracking::number();
     let insert = "INSERT INTO shipments (id, customer, tracking, created_ms) \
@@ -113,5 +132,11 @@ async fn hand_over(tx: &mut Tx, id: &str, shipment: &Shipment) -> Result<String,
             .execute(&mut **tx)
             .await?;
     }
+    // A sum beyond the largest number is more than any carrier takes, and so is the largest number.
+    let pieces = shipment
+        .items
+        .iter()
+        .fold(0_i64, |sum, item| sum.saturating_add(item.quantity));
+    deliveries::expect(tx, &number, pieces).await?;
     Ok(number)
 }

@@ -54,8 +54,24 @@ async fn a_parcel_is_sent_once_with_one_number_however_often_it_is_asked() {
         "{answers:?}"
     );
     let seen = shipping.get("/internal/shipments/s1").await;
-    let expected = json!({ "id": "s1", "customer": "alice", "tracking": first["tracking"], "items": items });
+    let expected =
+        json!({ "id": "s1", "customer": "alice", "tracking": first["tracking"], "items": items, "delivery": null });
     assert_eq!((seen.status, seen.body), (200, expected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_sees_the_own_parcel_only() {
+    let shipping = Shipping::start().await;
+    let sent = shipping
+        .ship("s1", json!([{ "product_id": "p01", "quantity": 1 }]))
+        .await;
+    let own = shipping.service.get("alice", "/api/shipments/s1").await;
+    // Nobody has asked the carriers here, and the parcel is on its way all the same.
+    let expected = json!({ "id": "s1", "tracking": sent.body["tracking"], "delivery": null });
+    assert_eq!((own.status, own.body), (200, expected));
+    assert_eq!(shipping.service.get("mallory", "/api/shipments/s1").await.status, 404);
+    assert_eq!(shipping.service.get("alice", "/api/shipments/s2").await.status, 404);
+    assert_eq!(shipping.service.get("", "/api/shipments/s1").await.status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
