@@ -3,7 +3,9 @@ import { Refused, Subscription, Unavailable, type CloudEvent } from '../src/inde
 import { stubPlatform, type Asked, type Reply } from './server.ts';
 
 let close: () => void = () => undefined;
-afterEach(() => close());
+afterEach(() => {
+  close();
+});
 
 const leased = (id: string) => ({
   lease: `l-${id}`,

@@ -17,7 +17,12 @@ beforeEach(() => {
 describe('outside a transaction', () => {
   it.each<[string, () => unknown]>([
     ['barrier.action', () => barrier.action(db, key)],
-    ['barrier.store', () => barrier.store(db, key, { status: 200, body: {} })],
+    [
+      'barrier.store',
+      () => {
+        barrier.store(db, key, { status: 200, body: {} });
+      },
+    ],
     ['inbox.once', () => inbox.once(db, 's.n', 'e1')],
     ['outbox.enqueue', () => outbox.enqueue(db, { type: 'a.v1', data: 1 })],
   ])('%s is refused', (_, call) => {
