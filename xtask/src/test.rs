@@ -35,8 +35,7 @@ const STEPS: &[Step] = &[
     ("torture, short", || bench::tool("torture", &["--short".into()])),
 ];
 
-/// At fewer customers a second a participant without its barrier gets away with it: docs/performance.md.
-const TORTURE: [&str; 4] = ["--kills", "100", "--rate", "120"];
+const TORTURE: [&str; 2] = ["--kills", "100"];
 
 const LONG: &[Step] = &[
     ("power cuts", || powercut(10_000)),

@@ -1,20 +1,13 @@
 //! A full disk under everything that Ondol writes: a small tmpfs.
 
 use crate::access::skip;
+use crate::service::BOOK;
 use crate::system::{System, until};
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use tempfile::TempDir;
-
-const SAGA: &str = "
-saga: book
-steps:
-  - seat: { call: \"PUT hello/part/seat/{saga.id}\", body: { how: [] }, compensate: \"DELETE hello/part/seat/{saga.id}\" }
-answer:
-  done: { status: 201, body: { id: \"{saga.id}\" } }
-";
 
 /// A shell for a program, since a kept copy of this one would not fit.
 const HELLO: &str = "run: sh start.sh\nsagas: [book.saga.yaml]\nroutes:\n  - match: { prefix: /work }\n  - { name: book, match: { path: /book }, start: { saga: book, wait: 5s } }";
@@ -59,7 +52,7 @@ fn on_a_full_disk_starts_are_told_to_come_again_and_nothing_acknowledged_is_lost
     let Some(small) = Small::mount("8m") else { return };
     let program = std::env::current_exe().expect("this program");
     let system = System::at(None, small.0.path().to_owned(), &program, "", &[("hello", HELLO)]);
-    system.write("services/hello/book.saga.yaml", SAGA);
+    system.write("services/hello/book.saga.yaml", BOOK);
     let start = format!(
         "exec '{}' --ignored --exact service::service --nocapture",
         program.display()

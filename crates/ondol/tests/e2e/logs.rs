@@ -20,7 +20,7 @@ fn path_of(line: &str) -> Option<String> {
 
 #[test]
 fn requests_are_read_back_over_lives_of_the_proxy_and_never_pass_the_supervisor() {
-    let system = System::new("", &[("hello", "routes: [ { match: { prefix: /work } } ]")]).up();
+    let system = System::new("", &[("hello", "routes: [ { match: { prefix: /echo } } ]")]).up();
     let logged = |path: &str, args: &[&str]| {
         system.get(path);
         until(path, || {
@@ -30,16 +30,16 @@ fn requests_are_read_back_over_lives_of_the_proxy_and_never_pass_the_supervisor(
                 .then_some(())
         });
     };
-    logged("/work/first", &["proxy"]);
-    logged("/work/second", &["-n", "5000"]);
+    logged("/echo/first", &["proxy"]);
+    logged("/echo/second", &["-n", "5000"]);
     assert_eq!(paths(&system, &["hello"]), [""; 0]);
 
     system.signal("proxy", Signal::KILL);
     // Waits in the listening socket for the next proxy.
-    logged("/work/third", &["proxy"]);
+    logged("/echo/third", &["proxy"]);
     assert_eq!(
         paths(&system, &["proxy", "-n", "5000"]),
-        ["/work/first", "/work/second", "/work/third"]
+        ["/echo/first", "/echo/second", "/echo/third"]
     );
     let files = std::fs::read_dir(system.folder.join(".ondol/access")).expect("a folder");
     assert_eq!(files.count(), 1, "the next proxy continues the file");
@@ -49,13 +49,13 @@ fn requests_are_read_back_over_lives_of_the_proxy_and_never_pass_the_supervisor(
         .flatten()
     {
         let text = std::fs::read_to_string(part.expect("listed").path()).expect("readable");
-        assert!(!text.contains("/work/"), "{text}");
+        assert!(!text.contains("/echo/"), "{text}");
     }
 }
 
 #[test]
 fn who_follows_sees_requests_as_they_come() {
-    let system = System::new("", &[("hello", "routes: [ { match: { prefix: /work } } ]")]).up();
+    let system = System::new("", &[("hello", "routes: [ { match: { prefix: /echo } } ]")]).up();
     let following = system
         .command(&["logs", "--json", "-f", "-n", "100"])
         .stdout(Stdio::piped())
@@ -63,7 +63,7 @@ fn who_follows_sees_requests_as_they_come() {
     let mut following = following.expect("ondol runs");
     let mut lines = BufReader::new(following.stdout.take().expect("a pipe")).lines();
     let mut seen = |path: &str| lines.any(|line| path_of(&line.expect("a line")).is_some_and(|seen| seen == path));
-    for path in ["/work/one", "/work/two"] {
+    for path in ["/echo/one", "/echo/two"] {
         system.get(path);
         assert!(seen(path), "{path}");
     }

@@ -21,6 +21,15 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::time::Duration;
 
+/// A saga of one step, at a service `hello` of these.
+pub const BOOK: &str = "
+saga: book
+steps:
+  - seat: { call: \"PUT hello/part/seat/{saga.id}\", body: { how: [] }, compensate: \"DELETE hello/part/seat/{saga.id}\" }
+answer:
+  done: { status: 201, body: { id: \"{saga.id}\" } }
+";
+
 #[derive(Default)]
 struct State {
     echoed: usize,

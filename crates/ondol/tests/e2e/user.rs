@@ -1,19 +1,12 @@
 //! Nothing that a user runs needs root.
 
 use crate::access::skip;
+use crate::service::BOOK;
 use crate::system::System;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::process::Command;
 
 const NOBODY: u32 = 65_534;
-
-const SAGA: &str = "
-saga: book
-steps:
-  - seat: { call: \"PUT hello/part/seat/{saga.id}\", body: { how: [] }, compensate: \"DELETE hello/part/seat/{saga.id}\" }
-answer:
-  done: { status: 201, body: { id: \"{saga.id}\" } }
-";
 
 #[test]
 fn a_user_who_is_not_root_starts_a_system_uses_it_and_stops_it() {
@@ -35,7 +28,7 @@ fn a_user_who_is_not_root_starts_a_system_uses_it_and_stops_it() {
     let hello = "database: sqlite:hello.db\nsagas: [book.saga.yaml]\n\
                  routes: [ { name: book, match: { path: /book }, start: { saga: book, wait: 5s } } ]";
     let mut system = System::at(Some(dir), folder.clone(), &service, "", &[("hello", hello)]);
-    system.write("services/hello/book.saga.yaml", SAGA);
+    system.write("services/hello/book.saga.yaml", BOOK);
     system.program = program;
     if root {
         system.prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
