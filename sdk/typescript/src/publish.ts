@@ -93,7 +93,7 @@ function binary({ id, type, attributes, data }: Checked): Message {
   if (!bytes && !isJson(contentType)) throw new BadEvent(`data of the type ${contentType} is given as bytes`);
   const headers: Record<string, string> = { 'content-type': contentType };
   for (const [name, value] of Object.entries({ specversion: '1.0', id, type, ...others }))
-    headers[`ce-${name}`] = encodeHeader(String(value));
+    headers[`ce-${name}`] = encodeHeader(value);
   return { headers, body: bytes ? data : JSON.stringify(data ?? null) };
 }
 

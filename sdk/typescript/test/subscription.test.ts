@@ -24,7 +24,7 @@ it('handles as many side by side as it is told, and acknowledges each by itself'
   );
   const stop = new AbortController();
   const begun: string[] = [];
-  let release = () => undefined as void;
+  let release: () => void = () => undefined;
   const blocked = new Promise<void>((resolve) => (release = resolve));
   const handler = async ({ id }: CloudEvent) => {
     begun.push(id);
@@ -40,7 +40,7 @@ it('handles as many side by side as it is told, and acknowledges each by itself'
 });
 
 it('stops while it waits for events', async () => {
-  let pulled = () => undefined as void;
+  let pulled: () => void = () => undefined;
   const waiting = new Promise<void>((resolve) => (pulled = resolve));
   const { orders } = await subscription(() => {
     pulled();
