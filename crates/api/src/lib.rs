@@ -28,4 +28,4 @@ mod subscriptions;
 mod system;
 mod topics;
 
-pub use state::Api;
+pub use state::{Api, Parts};

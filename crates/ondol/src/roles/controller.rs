@@ -4,7 +4,7 @@ use super::{RoleArgs, console, log, plan};
 use crate::caller::ProxyCaller;
 use crate::home::Home;
 use anyhow::Context;
-use ondol_api::Api;
+use ondol_api::Parts;
 use ondol_api::console::Sessions;
 use ondol_api::live::{self, Live};
 use ondol_api::serve;
@@ -135,7 +135,7 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         clock: clock.clone(),
         tasks: tasks.clone(),
     });
-    let api = Api {
+    let api = Parts {
         deploy,
         sagas,
         streams,
@@ -156,7 +156,7 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
     let socket = serve::unix(&home.run().join(CONTROLLER_SOCKET)).context("listening for services")?;
     tasks.spawn(
         Kind::Api,
-        serve::serve(socket, ondol_api::service::router(api.clone()), tasks.clone()),
+        serve::serve(socket, ondol_api::service::router(api.clone().into()), tasks.clone()),
     );
     console::serve(&home, console, api, &tasks)?;
     let failed = engine.failed();
