@@ -50,6 +50,11 @@ pub(crate) fn repository() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("."))
 }
 
+/// Where runs keep their systems and data: `ONDOL_BENCH_DIR`, or the repository's `target`.
+pub(crate) fn workplace() -> PathBuf {
+    std::env::var_os("ONDOL_BENCH_DIR").map_or_else(|| repository().join("target"), PathBuf::from)
+}
+
 /// The `ondol` program.
 pub(crate) fn ondol() -> PathBuf {
     std::env::var_os("ONDOL").map_or_else(|| repository().join("target/release/ondol"), PathBuf::from)
@@ -63,7 +68,7 @@ pub(crate) fn free_port() -> anyhow::Result<u16> {
 }
 
 impl System {
-    /// The shop under `target/NAME`, with fresh state.
+    /// The shop under `target/NAME`, with fresh state: its services' paths begin there.
     pub(crate) fn shop(name: &str, part: Part, env: BTreeMap<String, String>) -> anyhow::Result<Self> {
         let repository = repository();
         let text = std::fs::read_to_string(repository.join("shop/ondol.yaml"))?;
@@ -83,16 +88,19 @@ impl System {
             };
             out.push(line);
         }
-        let mut system = Self::write(name, &out.join("\n"), env)?;
+        let mut system = Self::at(repository.join("target").join(name), &out.join("\n"), env)?;
         if part == Part::Checkout {
             system.services = CHECKOUT;
         }
         Ok(system)
     }
 
-    /// A system under `target/NAME` with this `ondol.yaml`, whose ports are replaced by free ones.
+    /// A system under `NAME` in the work place with this `ondol.yaml`, whose ports are replaced by free ones.
     pub(crate) fn write(name: &str, manifest: &str, env: BTreeMap<String, String>) -> anyhow::Result<Self> {
-        let folder = repository().join("target").join(name);
+        Self::at(workplace().join(name), manifest, env)
+    }
+
+    fn at(folder: PathBuf, manifest: &str, env: BTreeMap<String, String>) -> anyhow::Result<Self> {
         if folder.join("ondol.yaml").is_file() {
             // What an earlier run left.
             let _ = Command::new(ondol())
