@@ -2,6 +2,16 @@
 //!
 //! For what must be true together with a change in the service's own database use the outbox instead: between a commit and
 //! a call to [`publish`] the process may die.
+//!
+//! ```no_run
+//! use ondol_sdk::{Context, Event, Platform, publish};
+//! # async fn handler(request: &http::HeaderMap) -> Result<(), Box<dyn std::error::Error>> {
+//! let platform = Platform::from_environment()?; // Once, at start.
+//! let event = Event::new("reading.taken.v1", serde_json::json!({ "celsius": 21.5 })).key("sensor-7");
+//! publish(&platform, &[event], &Context::from_headers(request)).await?; // On disk when this returns.
+//! # Ok(()) }
+//! ```
+//!
 //! Tests: `conformance/sdk/cases/publish.json`.
 
 use crate::context::Context;

@@ -10,6 +10,22 @@
 //! | 429, and 503 with `Retry-After` | not now |
 //! | everything else | tried again |
 //!
+//! ```no_run
+//! use ondol_sdk::Data;
+//! use ondol_sdk::subscribe;
+//! /// `POST /internal/events`: the status to answer.
+//! async fn pushed(headers: &http::HeaderMap, body: &[u8]) -> u16 {
+//!     let push = match subscribe::read(headers, body, Some("points.orders")) {
+//!         Ok(push) => push,
+//!         Err(error) => return error.status(),
+//!     };
+//!     let Some(Data::Json(order)) = &push.event.data else { return 422 };
+//!     // In one transaction: inbox::once(…, &push.subscription, &push.event.id), and the effect if it says so.
+//!     # let _ = order;
+//!     204
+//! }
+//! ```
+//!
 //! Tests: `conformance/sdk/cases/subscribe.json`.
 
 use crate::context::Context;
