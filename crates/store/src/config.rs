@@ -16,8 +16,7 @@ pub struct Config {
     /// Pages in the write-ahead log after which the writer copies them into the file. Default 1,000 (4 MB): at 4,000 the
     /// copying itself shows in the 99th percentile.
     pub checkpoint_pages: u32,
-    /// Page cache of the writer, in KiB; counts as resident memory once used. Default 16,384: what one commit of many
-    /// large batches changes fits, so that no page is written to the log twice.
+    /// Page cache of the writer, in KiB; counts as resident memory once used. Default 4,096.
     pub writer_cache_kib: u32,
     /// Page cache of each reader, in KiB. Default 512.
     pub reader_cache_kib: u32,
@@ -35,7 +34,7 @@ impl Default for Config {
             batch: 512,
             readers: 2,
             checkpoint_pages: 1_000,
-            writer_cache_kib: 16_384,
+            writer_cache_kib: 4_096,
             reader_cache_kib: 512,
             vfs: None,
             batch_wait: Duration::from_secs(10),
