@@ -62,9 +62,14 @@ pub(crate) fn ondol() -> PathBuf {
 
 /// A loopback port that nobody listens on, below the range of outgoing connections.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
-    let start = 10_000 + (std::process::id() % 10_000) as u16;
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    (start..32_000).find(free).context("no free port")
+    free_ports(10_000 + (std::process::id() % 10_000) as u16, 1)
+}
+
+/// The first of so many neighbouring ones, at or after a port.
+pub(crate) fn free_ports(from: u16, count: u16) -> anyhow::Result<u16> {
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let all_free = |port: &u16| (*port..*port + count).all(free);
+    (from..32_000).find(all_free).context("no free port")
 }
 
 impl System {
@@ -115,8 +120,7 @@ impl System {
         }
         std::fs::create_dir_all(&folder)?;
         let gateway = free_port()?;
-        let console = (gateway + 1..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-        let console = console.context("no free port")?;
+        let console = free_ports(gateway + 1, 1)?;
         let manifest = manifest.replace("127.0.0.1:8080", &format!("127.0.0.1:{gateway}"));
         std::fs::write(
             folder.join("ondol.yaml"),

@@ -15,7 +15,7 @@ use self::link::{Link, Load, Protocol, Purpose};
 use self::nats::Nats;
 use self::redis::Redis;
 use crate::report::{Latency, Published};
-use crate::system::{free_port, workplace};
+use crate::system::{free_port, free_ports, workplace};
 use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -77,7 +77,8 @@ impl Peer {
             std::fs::remove_dir_all(&folder)?;
         }
         std::fs::create_dir_all(&folder)?;
-        let port = free_port()? + 600 + 10 * kind as u16;
+        // RabbitMQ needs two more: for its nodes, and for Erlang's name server.
+        let port = free_ports(free_port()? + 600, 3)?;
         let server = spawn(kind, &program, &folder, port, true)?;
         let peer = Self {
             kind,
@@ -225,6 +226,7 @@ impl Drop for Peer {
             // Erlang's name server outlives what started it.
             let mut end = Command::new("epmd");
             end.args(["-port", &(self.port + 2).to_string(), "-kill"]);
+            end.env("ERL_EPMD_RELAXED_COMMAND_CHECK", "1");
             let _ = end.stdout(Stdio::null()).stderr(Stdio::null()).status();
         }
     }
@@ -246,6 +248,7 @@ fn spawn(kind: Kind, program: &Path, folder: &Path, port: u16, synced: bool) -> 
                 .env("RABBITMQ_NODE_PORT", port.to_string())
                 .env("RABBITMQ_DIST_PORT", (port + 1).to_string())
                 .env("ERL_EPMD_PORT", (port + 2).to_string())
+                .env("ERL_EPMD_RELAXED_COMMAND_CHECK", "1")
                 .env("RABBITMQ_MNESIA_BASE", folder.join("data"))
                 .env("RABBITMQ_LOG_BASE", folder)
                 .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("plugins")),
