@@ -1,4 +1,5 @@
-//! Publishing: events of declared types, each into its topic's stream, all or none in one commit.
+//! Publishing: events of declared types, each into its topic's stream, all or none in one commit; and what a service
+//! appends to streams of its own, whose declared types are checked likewise.
 //!
 //! Every event is idempotent by itself, by its id. The first try says that all ids are new, so that the usual case costs
 //! no look-up; when the store knows one of them, the stored event is compared: the same type and data make it done, and
@@ -10,7 +11,7 @@ use crate::context::Context;
 use crate::envelope::{CloudEvent, check_all};
 use crate::error::EventsError;
 use crate::hops;
-use crate::streams::Streams;
+use crate::streams::{Receipt, Streams};
 use crate::topics::Topics;
 use ondol_core::engine::{Append, Committed, Expected, Guard, NewEvent, Order, StoreError, StoredEvent, Wanted, Write};
 use ondol_core::id::{ServiceName, StreamName};
@@ -93,6 +94,31 @@ impl Publisher {
         hops::count(&self.streams, &mut events).await?;
         let events = self.streams.stamp(events)?;
         self.commit(to.into_iter().zip(events).collect()).await
+    }
+
+    /// Appends `events` of `service` to a stream of its own, as [`Streams::append`] does. One of a declared type must be
+    /// the service's to publish and follow the type's schema.
+    ///
+    /// # Errors
+    /// As [`Streams::append`], [`EventsError::NotPublished`] and [`EventsError::Schema`].
+    ///
+    /// # Cancellation
+    /// As [`Streams::append`].
+    pub async fn append(
+        &self,
+        service: &ServiceName,
+        context: &Context,
+        stream: &StreamName,
+        expected: Expected,
+        mut events: Vec<CloudEvent>,
+    ) -> Result<Receipt, EventsError> {
+        context.fill(&mut events);
+        check_all(&events)?;
+        let topics = self.topics();
+        for (index, event) in events.iter().enumerate() {
+            topics.admit_private(service, index, event)?;
+        }
+        self.streams.append(stream, expected, events).await
     }
 
     async fn commit(&self, events: Vec<(StreamName, NewEvent)>) -> Result<Vec<Published>, EventsError> {

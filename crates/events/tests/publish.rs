@@ -83,7 +83,7 @@ impl Bench {
 }
 
 fn event(id: &str, kind: &str, data: Value) -> Value {
-    json!({"specversion": "1.0", "id": id, "source": "/t", "type": kind, "data": data})
+    json!({"specversion": "1.0", "id": id, "source": "/services/one", "type": kind, "data": data})
 }
 
 fn caused(id: &str, cause: &str) -> Value {
@@ -119,7 +119,7 @@ async fn a_batch_keeps_its_order_across_types_and_a_repeat_writes_nothing() {
     ];
     assert_eq!(bench.places(&mixed).await, "4* 5 1* 6");
     // White space in the data is no other data.
-    let spaced = br#"[{"specversion":"1.0","id":"1","source":"/t","type":"a.v1","data":{ "n" : 1.5 }}]"#;
+    let spaced = br#"[{"specversion":"1.0","id":"1","source":"/services/one","type":"a.v1","data":{ "n" : 1.5 }}]"#;
     let spaced = CloudEvent::read_body("application/cloudevents-batch+json", spaced).expect("valid");
     let one = "one".parse().expect("a name");
     let again = bench
@@ -171,6 +171,30 @@ async fn a_known_id_with_other_content_refuses_the_whole_batch() {
 }
 
 #[tokio::test]
+async fn a_stream_of_ones_own_forges_no_type_of_another() {
+    let bench = Bench::new().await;
+    let append = async |kind: &str, source: &str, data: Value| {
+        let (stream, one) = ("order-1".parse().expect("a name"), "one".parse().expect("a name"));
+        let mut event = event(&format!("{kind} {source} {data}"), kind, data);
+        event["source"] = source.into();
+        let events = CloudEvent::read_body("application/cloudevents+json", event.to_string().as_bytes());
+        let context = Context::default();
+        let appended = bench
+            .publisher
+            .append(&one, &context, &stream, Expected::Any, events.expect("valid"));
+        appended.await.map(|receipt| receipt.position).map_err(|error| error.code().to_string())
+    };
+    assert_eq!(append("private.v1", "/services/one", json!(1)).await, Ok(1));
+    assert_eq!(append("a.v1", "/services/one/desk", json!(1)).await, Ok(2));
+    assert_eq!(append("c.v1", "/services/one", json!({})).await, Err("EV-005".into()));
+    assert_eq!(append("private.v1", "/services/two", json!(1)).await, Err("EV-002".into()));
+    let mut foreign = event("1", "a.v1", json!(1));
+    foreign["source"] = "/services/two".into();
+    bench.refused(&[foreign], "EV-002").await;
+    assert_eq!(bench.ids(Wanted::All).await.split(' ').count(), 6, "two of three words each");
+}
+
+#[tokio::test]
 async fn only_declared_types_with_fitting_data_are_published() {
     let bench = Bench::new().await;
     bench
@@ -178,7 +202,9 @@ async fn only_declared_types_with_fitting_data_are_published() {
         .await;
     bench.refused(&[event("1", "a.v2", json!(1))], "EV-005").await;
     let two = "two".parse().expect("a name");
-    let body = json!([event("1", "c.v1", json!(7))]).to_string();
+    let mut wrong = event("1", "c.v1", json!(7));
+    wrong["source"] = "/services/two".into();
+    let body = json!([wrong]).to_string();
     let events = CloudEvent::read_body("application/cloudevents-batch+json", body.as_bytes()).expect("valid");
     let error = bench
         .publisher

@@ -27,7 +27,8 @@ fn system() -> System {
 }
 
 fn event(id: &str, kind: &str, data: Value) -> Value {
-    json!({ "specversion": "1.0", "id": id, "source": "/services/shop", "type": kind, "data": data })
+    let source = if kind.starts_with("fan.") { "/services/fans" } else { "/services/shop" };
+    json!({ "specversion": "1.0", "id": id, "source": source, "type": kind, "data": data })
 }
 
 /// Publishes in structured mode, or as a batch where `events` is an array.
@@ -101,6 +102,18 @@ fn events_are_published_in_every_form_once_and_only_by_their_owner() {
     shop.ask("POST", "/v1/streams/topic-shop.opened.v1/events", &batch, &topic)
         .expect(403);
 
+    // Nor does a stream of one's own carry another's type, or another's name.
+    let mut other = event("x", "shop.moved.v1", json!(1));
+    other["source"] = "/services/fans".into();
+    for (event, status, code) in [
+        (event("x", "fan.came.v1", json!(1)), 403, "EV-005"),
+        (event("x", "shop.sold.v1", json!({})), 422, "EV-006"),
+        (other, 400, "EV-002"),
+    ] {
+        let told = shop.ask("POST", "/v1/streams/order-1/events", &batch, &json!([event]).to_string());
+        assert_eq!(told.expect(status).json()["code"], code, "{event}");
+    }
+
     // Each sees what it publishes and what it subscribes to.
     publish(&fans, &event("f", "fan.came.v1", json!(1)), &[]).expect(201);
     assert_eq!(shop.ids("/v1/all"), ["a", "b", "c", "d"]);
@@ -137,6 +150,12 @@ fn events_are_published_in_every_form_once_and_only_by_their_owner() {
     let streams = system.admin("GET", "/v1/streams?prefix=topic-shop", "").json();
     assert_eq!(streams["streams"].as_array().map(Vec::len), Some(2), "{streams}");
     assert_eq!(system.admin("GET", "/v1/events/nobody", "").status(), 404);
+
+    // A pattern stands for declared types: what nobody declares is its owner's alone.
+    let secret = json!([event("e", "shop.secret.v1", json!(1))]).to_string();
+    shop.ask("POST", "/v1/streams/order-1/events", &batch, &secret).expect(201);
+    assert_eq!(shop.ids("/v1/all?after=5"), ["e"]);
+    assert_eq!(fans.ids("/v1/all?after=5"), [""; 0]);
 }
 
 /// An open stream of server-sent events; gives one after the other.
