@@ -116,9 +116,12 @@ export function attributesOf(request: HeaderSource): Record<string, string> {
 
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
-/** The headers of a request that an event has caused: for calls and events that its handler makes. */
+/**
+ * The headers of a request that an event has caused: for calls and events that its handler makes. An event without a flow
+ * begins one: its own id names it.
+ */
 export function causedBy({ id, correlationid, traceparent }: CloudEvent): Record<string, string> {
-  const members = { 'correlation-id': correlationid, 'causation-id': id };
+  const members = { 'correlation-id': correlationid || id, 'causation-id': id };
   const baggage = Object.entries(members)
     .filter(([, value]) => value)
     .map(([name, value]) => `${name}=${encodeURIComponent(value ?? '')}`);

@@ -74,11 +74,11 @@ class Leased:
 
 
 def caused_by(event: Event) -> Context:
-    """The context of what is done because of an event."""
+    """The context of what is done because of an event. One without a flow begins one: its own id names it."""
     correlation, traceparent = (event.extensions.get(name) for name in ("correlationid", "traceparent"))
     return Context(
         traceparent=traceparent if isinstance(traceparent, str) else None,
-        correlation=correlation if isinstance(correlation, str) else None,
+        correlation=correlation if isinstance(correlation, str) else event.id,
         causation=event.id,
     )
 
