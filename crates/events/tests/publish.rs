@@ -130,6 +130,25 @@ async fn a_batch_keeps_its_order_across_types_and_a_repeat_writes_nothing() {
     assert!(again[0].duplicate && again[0].position == 1);
 }
 
+/// Such data are kept as they were written and can be told apart only by their text.
+#[tokio::test]
+async fn data_that_no_reader_can_hold_may_be_published_again() {
+    let (bench, one) = (Bench::new().await, "one".parse().expect("a name"));
+    let publish = async |id: &str, data: &str| {
+        let event = format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"/services/one","type":"a.v1","data":{data}}}"#
+        );
+        let events = CloudEvent::read_body("application/cloudevents+json", event.as_bytes()).expect("valid");
+        bench.publisher.publish(&one, &Context::default(), events).await
+    };
+    let deep = "[".repeat(1_000) + &"]".repeat(1_000);
+    for (id, data) in [("large", "1e999"), ("deep", &*deep)] {
+        publish(id, data).await.expect("published");
+        assert!(publish(id, data).await.expect("known")[0].duplicate, "{id}");
+        assert!(publish(id, "1e998").await.is_err(), "{id}");
+    }
+}
+
 #[tokio::test]
 async fn a_known_id_with_other_content_refuses_the_whole_batch() {
     let bench = Bench::new().await;
