@@ -189,7 +189,8 @@ impl Runner {
     /// Decides and acts: sends what may be sent, reads and writes what is due.
     fn turn(&mut self) {
         let now = self.ports.clock.wall();
-        for flight in self.machine.wake(now) {
+        self.machine.wake(now);
+        for flight in self.machine.ended(self.ports.clock.mono()) {
             let why = "its lease ended without an answer".to_owned();
             self.land(flight, Outcome::Failed { why, after: None });
         }
@@ -224,9 +225,10 @@ impl Runner {
         let (now, mono) = (self.ports.clock.wall(), self.ports.clock.mono());
         let until = |at: Duration| at.saturating_sub(mono);
         let machine = self.machine.wake_at().map(|at| at.since(now));
+        let lease = self.machine.lease_end().map(until);
         let read = (self.reading.is_none() && self.has_room).then(|| until(self.read_at));
         let write = (self.writing.is_none() && self.write_every().is_some()).then(|| until(self.write_at));
-        [machine, read, write]
+        [machine, lease, read, write]
             .into_iter()
             .flatten()
             .min()
