@@ -35,6 +35,7 @@ use ondol_core::clock::Timestamp;
 use ondol_resilience::backoff::full_jitter;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What one subscription may hold.
@@ -123,7 +124,9 @@ pub(crate) struct Machine<B> {
     rows_turn: bool,
     rows_flying: usize,
     flights: HashMap<u64, Flight>,
-    next_flight: u64,
+    /// The number of the next flight. Shared by all that a process runs: a lease of a loop that has ended must never name a
+    /// flight of the one that follows it.
+    pub(super) numbers: Arc<AtomicU64>,
     due: BTreeSet<(Timestamp, Arc<str>)>,
     leases: BTreeSet<(Duration, u64)>,
     latest: Timestamp,
@@ -157,7 +160,7 @@ impl<B: Clone> Machine<B> {
             rows_turn: false,
             rows_flying: 0,
             flights: HashMap::new(),
-            next_flight: 1,
+            numbers: Arc::new(AtomicU64::new(1)),
             due: BTreeSet::new(),
             leases: BTreeSet::new(),
             latest: Timestamp::default(),
@@ -319,8 +322,7 @@ impl<B: Clone> Machine<B> {
             if lane.state == KeyState::Parked {
                 continue;
             }
-            let (flight, from_row) = (self.next_flight, lane.state.has_row());
-            self.next_flight += 1;
+            let (flight, from_row) = (self.numbers.fetch_add(1, Ordering::Relaxed), lane.state.has_row());
             lane.flight = Some(flight);
             let (attempt, edited) = (lane.attempts + 1, lane.edits.get(&position).cloned());
             let body = self.window.get(&position).map(|held| held.body.clone());

@@ -27,6 +27,7 @@ use ondol_core::entropy::SharedEntropy;
 use ondol_core::task::Tasks;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -105,6 +106,7 @@ impl Runner {
         source: Arc<Source>,
         config: Arc<Subscription>,
         outcomes: Arc<Outcomes>,
+        numbers: Arc<AtomicU64>,
     ) -> Result<Self, StoreError> {
         let (engine, name) = (&ports.engine, config.name.to_string());
         let saved = match engine.row(Table::Subscription, name.clone()).await? {
@@ -135,7 +137,7 @@ impl Runner {
             lanes.extend(rows.iter().map(record::read_lane).collect::<Result<Vec<_>, _>>()?);
         }
         let mut machine = Machine::new(BOUNDS, saved.position, lanes);
-        machine.delivered = saved.delivered;
+        (machine.delivered, machine.numbers) = (saved.delivered, numbers);
         machine.configure(config.parallel, config.retry);
         if saved.paused {
             machine.pause();
