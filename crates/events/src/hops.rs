@@ -29,12 +29,18 @@ pub(crate) async fn count(streams: &Streams, events: &mut [CloudEvent]) -> Resul
         return Ok(());
     }
     let limit = u32::try_from(causes.len()).unwrap_or(u32::MAX);
-    let wanted = Wanted::Ids(causes.into_iter().collect());
-    let found = streams.log(wanted, 0, Order::Ascending, limit).await?;
-    let mut known: HashMap<String, u32> = HashMap::with_capacity(events.len());
-    for stored in found.events {
-        let hops = serde_json::from_slice(&stored.event.body).map_or(0, |Stored { ondolhops }| ondolhops);
-        known.insert(stored.event.id, hops);
+    let causes: Vec<String> = causes.into_iter().collect();
+    let (mut known, mut after) = (HashMap::<String, u32>::with_capacity(events.len()), 0);
+    // A page of the store ends by its bytes too: large causes come in several.
+    while known.len() < causes.len() {
+        let wanted = Wanted::Ids(causes.clone());
+        let found = streams.log(wanted, after, Order::Ascending, limit).await?;
+        let Some(last) = found.last_position() else { break };
+        after = last;
+        for stored in found.events {
+            let hops = serde_json::from_slice(&stored.event.body).map_or(0, |Stored { ondolhops }| ondolhops);
+            known.insert(stored.event.id, hops);
+        }
     }
     for (index, event) in events.iter_mut().enumerate() {
         // An earlier event of the batch may be the cause of a later one.

@@ -86,6 +86,23 @@ fn event(id: &str, kind: &str, data: Value) -> Value {
     json!({"specversion": "1.0", "id": id, "source": "/services/one", "type": kind, "data": data})
 }
 
+/// A page of the store ends by its bytes; every cause counts all the same.
+#[tokio::test]
+async fn causes_that_fill_more_than_a_page_are_all_counted() {
+    let bench = Bench::new().await;
+    let large = "x".repeat(1_000_000);
+    for n in 0..20 {
+        bench.places(&[event(&format!("cause-{n}"), "a.v1", json!(large))]).await;
+    }
+    let effects: Vec<Value> = (0..20)
+        .map(|n| caused(&format!("effect-{n}"), &format!("cause-{n}")))
+        .collect();
+    bench.places(&effects).await;
+    for n in 0..20 {
+        assert_eq!(bench.body(&format!("effect-{n}")).await["ondolhops"], 1, "{n}");
+    }
+}
+
 fn caused(id: &str, cause: &str) -> Value {
     let mut event = event(id, "a.v1", json!(1));
     event["causationid"] = cause.into();
