@@ -181,13 +181,15 @@ impl CloudEvent {
 
 /// Checks every event of a batch against the rules.
 pub(crate) fn check_all(events: &[CloudEvent]) -> Result<(), EventsError> {
-    for (index, event) in events.iter().enumerate() {
-        if let Err((attribute, rule)) = event.check() {
-            let attribute = attribute.chars().take(80).collect();
-            return Err(EventsError::Invalid { index, attribute, rule });
-        }
-    }
-    Ok(())
+    events.iter().enumerate().try_for_each(|(index, event)| check_at(index, event))
+}
+
+/// Checks the event at `index` of a batch against the rules.
+pub(crate) fn check_at(index: usize, event: &CloudEvent) -> Result<(), EventsError> {
+    event.check().map_err(|(attribute, rule)| {
+        let attribute = attribute.chars().take(80).collect();
+        EventsError::Invalid { index, attribute, rule }
+    })
 }
 
 fn is_moment(text: &str) -> bool {

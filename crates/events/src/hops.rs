@@ -22,11 +22,20 @@ struct Stored {
 }
 
 /// Sets the hops of each event: those of its cause and one more. Costs one read where any event names a cause.
-pub(crate) async fn count(streams: &Streams, events: &mut [CloudEvent]) -> Result<(), EventsError> {
+///
+/// # Errors
+/// [`EventsError::TooDeep`] of the first event that is; the store's.
+pub(crate) async fn set(streams: &Streams, events: &mut [CloudEvent]) -> Result<(), EventsError> {
+    count(streams, events).await?.into_iter().next().map_or(Ok(()), Err)
+}
+
+/// The same, and gives every event that is too deep.
+pub(crate) async fn count(streams: &Streams, events: &mut [CloudEvent]) -> Result<Vec<EventsError>, EventsError> {
+    let mut refused = Vec::new();
     let foreign = |event: &CloudEvent| event.causationid.clone().filter(|cause| *cause != event.id);
     let causes: BTreeSet<String> = events.iter().filter_map(foreign).collect();
     if causes.is_empty() {
-        return Ok(());
+        return Ok(refused);
     }
     let limit = u32::try_from(causes.len()).unwrap_or(u32::MAX);
     let causes: Vec<String> = causes.into_iter().collect();
@@ -49,12 +58,11 @@ pub(crate) async fn count(streams: &Streams, events: &mut [CloudEvent]) -> Resul
             .map_or(0, |hops| hops + 1);
         if before > MAX_HOPS {
             let (hops, limit) = (before, MAX_HOPS);
-            return Err(EventsError::TooDeep { index, hops, limit });
-        }
-        if before > 0 {
+            refused.push(EventsError::TooDeep { index, hops, limit });
+        } else if before > 0 {
             event.extensions.insert(HOPS.to_owned(), before.into());
         }
         known.insert(event.id.clone(), before);
     }
-    Ok(())
+    Ok(refused)
 }

@@ -105,7 +105,7 @@ impl Streams {
     ) -> Result<Receipt, EventsError> {
         let mut events = events;
         check_all(&events)?;
-        hops::count(self, &mut events).await?;
+        hops::set(self, &mut events).await?;
         let append = Append {
             stream: stream.clone(),
             expected,

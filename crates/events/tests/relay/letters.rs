@@ -141,3 +141,35 @@ async fn an_id_of_another_event_is_refused_and_other_rows_go_on() {
         "{keys:?}"
     );
 }
+
+/// Whatever is wrong with them: a batch is looked through once, not tried again for each.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_rows_that_cannot_be_published_hold_up_nothing_beside_their_keys() {
+    let system = System::sqlite();
+    let (mut connection, life) = (system.open(), system.life().await);
+    row(&connection, "taken", None, "1");
+    life.relayed().await;
+    let transaction = connection.transaction().expect("begins");
+    let insert = "INSERT INTO ondol_outbox (id, type, key, source, data) VALUES (?1, ?2, ?3, ?4, ?5)";
+    for n in 0..600 {
+        let (kind, source) = match n % 3 {
+            0 => ("unknown.v1", "/services/one"),
+            1 => ("a.v1", "/services/two"),
+            _ => ("a.v1", "/services/one"),
+        };
+        let values = [&*format!("e{n}"), kind, &*format!("k{n}"), source, "1"];
+        transaction.execute(insert, values).expect("inserted");
+    }
+    // Its id is that of an event with other data, known only to the log: the row of that one was deleted.
+    transaction.execute("DELETE FROM ondol_outbox WHERE id = 'taken'", ()).expect("deleted");
+    transaction
+        .execute(insert, ["taken", "a.v1", "taken", "/services/one", "2"])
+        .expect("inserted");
+    transaction.commit().expect("commits");
+    life.sees("all that wait", |view| view.poisoned == 401 && view.pending == Some(0)).await;
+    assert_eq!(life.ids().await.len(), 201);
+    for (key, code) in [("k0", "EV-005"), ("k1", "EV-002"), ("k598", "EV-002"), ("taken", "EV-007")] {
+        let error = life.relays.key(&one(), key).await.expect("shows").view.error;
+        assert!(error.as_deref().is_some_and(|error| error.starts_with(code)), "{key}: {error:?}");
+    }
+}
