@@ -205,9 +205,13 @@ impl Relays {
         limit: u32,
     ) -> Result<Vec<KeyView>, SubscriptionError> {
         let limit = limit.clamp(1, MAX_KEYS) as usize;
-        let mut keys = self.ask(service, |reply| Command::Keys { after, limit, reply }).await?;
-        keys.retain(|key| state.is_none_or(|state| key.state == state));
-        Ok(keys)
+        let ask = |reply| Command::Keys {
+            state,
+            after,
+            limit,
+            reply,
+        };
+        self.ask(service, ask).await
     }
 
     /// One key with its first rows.

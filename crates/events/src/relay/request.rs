@@ -26,6 +26,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, SubscriptionError>>;
 pub(crate) enum Command {
     View(Reply<View>),
     Keys {
+        state: Option<KeyState>,
         after: Option<String>,
         limit: usize,
         reply: Reply<Vec<KeyView>>,
@@ -53,10 +54,16 @@ impl Runner {
     pub(crate) async fn obey(&mut self, command: Command) {
         match command {
             Command::View(reply) => drop(reply.send(Ok(self.view().await))),
-            Command::Keys { after, limit, reply } => {
-                let lanes = self.machine.lanes(after.as_deref()).take(limit);
-                let views = lanes.map(|(key, lane)| self.key_view(key, lane)).collect();
-                drop(reply.send(Ok(views)));
+            Command::Keys {
+                state,
+                after,
+                limit,
+                reply,
+            } => {
+                let lanes = self.machine.lanes(after.as_deref());
+                let views = lanes.map(|(key, lane)| self.key_view(key, lane));
+                let wanted = views.filter(|view| state.is_none_or(|state| view.state == state));
+                drop(reply.send(Ok(wanted.take(limit).collect())));
             }
             Command::Key(key, reply) => drop(reply.send(self.key(&key))),
             Command::Redrive {

@@ -142,6 +142,34 @@ async fn an_id_of_another_event_is_refused_and_other_rows_go_on() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_keys_in_one_state_does_not_end_with_a_key_in_another() {
+    let system = System::sqlite();
+    let (connection, life) = (system.open(), system.life().await);
+    for key in ["a", "b", "c"] {
+        row(&connection, key, Some(key), "{");
+    }
+    life.sees("three that wait", |view| view.poisoned == 3).await;
+    // The first is tried at once and parked again, the second waits for its turn.
+    let some = RedriveRequest {
+        keys: Some(vec!["a".into(), "b".into()]),
+        rate: Some(0.001),
+        ..RedriveRequest::default()
+    };
+    life.relays.redrive(&one(), some, act()).await.expect("begins");
+    let page = async |state, after: Option<&str>| {
+        let keys = life.relays.keys(&one(), Some(state), after.map(str::to_owned), 1).await;
+        let keys = keys.expect("lists").into_iter().map(|key| key.key.to_string());
+        keys.collect::<Vec<_>>().join(" ")
+    };
+    until("the first parked again", || async {
+        (page(KeyState::Parked, None).await == "a").then_some(())
+    })
+    .await;
+    assert_eq!(page(KeyState::Retrying, None).await, "b");
+    assert_eq!(page(KeyState::Parked, Some("a")).await, "c");
+}
+
 /// Whatever is wrong with them: a batch is looked through once, not tried again for each.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_rows_that_cannot_be_published_hold_up_nothing_beside_their_keys() {
