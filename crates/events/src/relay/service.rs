@@ -68,11 +68,13 @@ impl Trouble {
     }
 }
 
-/// What metrics see.
+/// What others see without asking the loop.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) published: AtomicU64,
     pub(crate) held: AtomicU64,
+    /// Every row up to this `seq` is published or waits here.
+    pub(crate) relayed: AtomicU64,
 }
 
 /// One outbox that is relayed.
@@ -115,6 +117,7 @@ impl Runner {
                 machine.hold(read_held(row)?);
             }
         }
+        figures.relayed.store(machine.cursor, Ordering::Relaxed);
         let (source, saved_at) = (Source::new(&outbox.database, ports.tasks.clone()), ports.clock.wall());
         let (mode, reason, unsaved) = (Mode::Running, None, false);
         Ok(Self {
@@ -178,6 +181,7 @@ impl Runner {
             Rows::Some => IDLE.0,
             Rows::None => (self.pause * 5 / 4).clamp(IDLE.0, IDLE.1),
         };
+        self.figures.relayed.store(self.machine.cursor, Ordering::Relaxed);
         let due = self.machine.until_due(self.ports.clock.wall());
         due.map_or(self.pause, |due| due.min(self.pause))
     }
@@ -217,6 +221,7 @@ impl Runner {
                 let (code, cursor) = (ErrorCode::new("EV-032"), self.machine.cursor);
                 tracing::warn!(service = %self.service, %code, cursor, highest, "its database is another, or an older state of it: its outbox is read from the start");
                 (self.machine.cursor, self.machine.file) = (0, Some(file));
+                self.figures.relayed.store(0, Ordering::Relaxed);
                 self.save().await?;
                 return Ok(Rows::More);
             }
