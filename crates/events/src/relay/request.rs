@@ -192,13 +192,14 @@ impl Runner {
                 self.machine.edit(key, seq, data);
             }
             KeyAction::Skip { .. } => {
+                // Its original first: a row that is forgotten here and found there would be a new one.
+                self.source.relayed(&[seq]).await.map_err(|error| SubscriptionError::Outbox {
+                    name: name(&self.service),
+                    why: error.to_string(),
+                })?;
                 let row = gone(&self.service, &held.row);
                 self.write_audited(audited, vec![row]).await?;
                 self.machine.remove(key, seq);
-                // Where its original was left it would be read again.
-                if held.row.cut.is_some() && self.source.relayed(&[seq]).await.is_err() {
-                    tracing::warn!(service = %self.service, seq, "a skipped row could not be deleted and will show again");
-                }
             }
         }
         Ok(())

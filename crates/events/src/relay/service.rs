@@ -321,11 +321,10 @@ impl Runner {
         Ok(())
     }
 
-    /// A row that waited is done: it goes here and, where its original was left, there.
+    /// A row that waited is done: it goes there first and then here. Its original is there where it was left, or where
+    /// taking it away failed; forgotten here it would be a new row.
     async fn forget(&mut self, held: &Held) -> Result<(), Trouble> {
-        if held.row.cut.is_some() {
-            self.source.relayed(&[held.row.seq]).await?;
-        }
+        self.source.relayed(&[held.row.seq]).await?;
         Ok(self.write(vec![gone(&self.service, &held.row)]).await?)
     }
 

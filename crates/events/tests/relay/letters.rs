@@ -119,6 +119,29 @@ async fn what_is_too_large_is_left_in_postgres_until_it_is_skipped() {
     assert_eq!((rows().await, life.view().await.poisoned), (0, 0));
 }
 
+/// A row that cannot be deleted there is not forgotten here, where it would come back as a new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_postgres_keeps_is_not_skipped_until_it_lets_go() {
+    let Some(system) = System::postgres().await else { return };
+    let (client, life) = (system.client().await, system.life().await);
+    let keeps = "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$;
+        CREATE TRIGGER keep BEFORE DELETE ON ondol_outbox FOR EACH ROW EXECUTE FUNCTION keep();
+        INSERT INTO ondol_outbox (id, type, key, data) VALUES ('a', 'a.v1', 'k', '{')";
+    client.batch_execute(keeps).await.expect("runs");
+    life.sees("one that waits", |view| view.poisoned == 1).await;
+    let skip = || KeyAction::Skip { position: 1 };
+    let refused = life.relays.act_on_key(&one(), "k", skip(), act()).await;
+    let told = refused.expect_err("is refused");
+    assert_eq!((told.code().as_str(), told.status()), ("EV-030", 503), "{told}");
+    assert_eq!(life.view().await.poisoned, 1);
+    let lets_go = "DROP TRIGGER keep ON ondol_outbox; INSERT INTO ondol_outbox (id, type, data) VALUES ('b', 'a.v1', '1')";
+    client.batch_execute(lets_go).await.expect("runs");
+    life.relays.act_on_key(&one(), "k", skip(), act()).await.expect("skips");
+    until("the other row", || async { (life.ids().await == ["b"]).then_some(()) }).await;
+    let view = life.relayed().await;
+    assert_eq!((view.poisoned, life.ids().await), (0, vec!["b".to_owned()]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_of_another_event_is_refused_and_other_rows_go_on() {
     let system = System::sqlite();
