@@ -293,3 +293,45 @@ fn what_belongs_together_is_one_graph() {
     assert_eq!(system.json(&["events", "show", "sold"])["effects"][0]["id"], "came");
     assert_eq!(system.admin("GET", "/v1/flows/nothing", "").status(), 404);
 }
+
+/// A page of the store ends at 16 MiB; a flow and the effects of an event do not, and at their own bounds they say so.
+#[test]
+fn a_flow_of_large_events_is_whole_and_one_that_is_cut_says_so() {
+    let system = system();
+    let shop = Owner::of(&system, "shop.1");
+    let large = json!("x".repeat(1_000_000));
+    for n in 0..20 {
+        let mut event = event(&format!("large-{n}"), "shop.opened.v1", large.clone());
+        event["correlationid"] = "flow-large".into();
+        event["causationid"] = "large-0".into();
+        publish(&shop, &event, &[]).expect(201);
+    }
+    let flow = system.admin("GET", "/v1/flows/flow-large", "").expect(200).json();
+    let events = |flow: &Value| {
+        let nodes = flow["nodes"].as_array().expect("nodes").iter();
+        nodes.filter(|node| node["kind"] == "event").count()
+    };
+    assert_eq!((events(&flow), &flow["truncated"]), (20, &json!(false)));
+    let shown = system.json(&["events", "show", "large-0"]);
+    assert_eq!(
+        (shown["effects"].as_array().map(Vec::len), &shown["truncated"]),
+        (Some(19), &json!(false))
+    );
+
+    for batch in 0..3 {
+        let many = (0..1_000).map(|n| {
+            let mut event = event(&format!("many-{batch}-{n}"), "shop.opened.v1", json!(n));
+            event["correlationid"] = "flow-many".into();
+            event["causationid"] = "many-0-0".into();
+            event
+        });
+        publish(&shop, &many.collect(), &[]).expect(201);
+    }
+    let flow = system.admin("GET", "/v1/flows/flow-many", "").expect(200).json();
+    assert_eq!((flow["nodes"].as_array().map(Vec::len), &flow["truncated"]), (Some(2_000), &json!(true)));
+    let shown = system.json(&["events", "show", "many-0-0"]);
+    assert_eq!(
+        (shown["effects"].as_array().map(Vec::len), &shown["truncated"]),
+        (Some(1_000), &json!(true))
+    );
+}
