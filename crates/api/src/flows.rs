@@ -130,7 +130,9 @@ async fn sagas(api: &Api, correlation: &str, causes: &BTreeSet<String>) -> Answe
     for cause in causes {
         let saga = cause.split('.').next().and_then(|id| id.parse().ok());
         // A cause may look like a saga's call and be something else.
-        let Some(id) = saga.filter(|id| !ids.contains(id)) else { continue };
+        let Some(id) = saga.filter(|id| !ids.contains(id)) else {
+            continue;
+        };
         if api.sagas.show(id).await.is_err() {
             continue;
         }

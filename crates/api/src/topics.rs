@@ -245,7 +245,9 @@ async fn effects_of(api: &Api, cause: &StoredEvent) -> Answer<(Vec<Link>, bool)>
         let wanted = Wanted::Correlation(flow.clone());
         let page = api.streams.log(wanted, after, Order::Ascending, PAGE).await?;
         // A page ends by its bytes too: only an empty one says that there is no more.
-        let Some(last) = page.last_position() else { return Ok((effects, false)) };
+        let Some(last) = page.last_position() else {
+            return Ok((effects, false));
+        };
         (after, looked_at) = (last, looked_at + page.events.len());
         let caused = page.events.iter().filter(|other| causation(other).as_ref() == Some(id));
         effects.extend(caused.map(Link::event));

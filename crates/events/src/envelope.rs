@@ -181,7 +181,10 @@ impl CloudEvent {
 
 /// Checks every event of a batch against the rules.
 pub(crate) fn check_all(events: &[CloudEvent]) -> Result<(), EventsError> {
-    events.iter().enumerate().try_for_each(|(index, event)| check_at(index, event))
+    events
+        .iter()
+        .enumerate()
+        .try_for_each(|(index, event)| check_at(index, event))
 }
 
 /// Checks the event at `index` of a batch against the rules.
@@ -286,7 +289,11 @@ mod tests {
         ] {
             headers.insert(header::CONTENT_TYPE, kind.parse().expect("a header"));
             let events = CloudEvent::read_request(&headers, body.as_bytes()).expect("valid");
-            assert_eq!((events.len(), &*events[0].id, &*events[0].kind), (1, "a", "t"), "{kind}");
+            assert_eq!(
+                (events.len(), &*events[0].id, &*events[0].kind),
+                (1, "a", "t"),
+                "{kind}"
+            );
         }
         headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
         let events = CloudEvent::read_request(&headers, b"{}").expect("valid");

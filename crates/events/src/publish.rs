@@ -123,7 +123,12 @@ impl Publisher {
         let mut looked_for = Vec::with_capacity(admitted.len());
         for (index, stream, event) in admitted {
             places.push(index);
-            looked_for.extend(self.streams.stamp(vec![event])?.into_iter().map(|event| (stream.clone(), event)));
+            looked_for.extend(
+                self.streams
+                    .stamp(vec![event])?
+                    .into_iter()
+                    .map(|event| (stream.clone(), event)),
+            );
         }
         for mut conflict in self.known(&looked_for).await?.1 {
             if let EventsError::Conflict { index, .. } = &mut conflict {
@@ -294,7 +299,9 @@ fn same(stream: &StreamName, event: &NewEvent, stored: &StoredEvent) -> bool {
     let alike = |new: Said, old: Said| new.data_base64 == old.data_base64 && same_data(new.data, old.data);
     *stream == stored.stream
         && event.kind == stored.event.kind
-        && said(&event.body).zip(said(&stored.event.body)).is_some_and(|(new, old)| alike(new, old))
+        && said(&event.body)
+            .zip(said(&stored.event.body))
+            .is_some_and(|(new, old)| alike(new, old))
 }
 
 /// By their text, or else by what it says: some JSON can be written and not be read as a value, such as a number that is
@@ -346,9 +353,18 @@ mod tests {
             event("source", "a.v1", "/services/two", 1),
         ];
         let told = publisher.refusals(&service, batch).await.expect("looked at");
-        let mut told: Vec<_> = told.iter().map(|error| (error.index(), error.code().to_string())).collect();
+        let mut told: Vec<_> = told
+            .iter()
+            .map(|error| (error.index(), error.code().to_string()))
+            .collect();
         told.sort();
-        let claim = [(1, "EV-005"), (2, "EV-002"), (3, "EV-007"), (4, "EV-007"), (5, "EV-002")];
+        let claim = [
+            (1, "EV-005"),
+            (2, "EV-002"),
+            (3, "EV-007"),
+            (4, "EV-007"),
+            (5, "EV-002"),
+        ];
         assert_eq!(told, claim.map(|(index, code)| (Some(index), code.to_owned())));
         let well = vec![event("known", "a.v1", own, 1), event("new", "a.v1", own, 1)];
         assert!(publisher.refusals(&service, well).await.expect("looked at").is_empty());

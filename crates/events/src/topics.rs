@@ -190,7 +190,13 @@ mod tests {
         check("/services/one/desk/7", "a.v1", json!({"total": 7}), None);
         check("/services/one", "a.v1", json!({}), Some("EV-006"));
         check("/services/one", "b.v1", json!({}), Some("EV-005"));
-        for foreign in ["/services/two", "/services/one-more", "/services/", "one", "/services/two/services/one"] {
+        for foreign in [
+            "/services/two",
+            "/services/one-more",
+            "/services/",
+            "one",
+            "/services/two/services/one",
+        ] {
             check(foreign, "private.v1", json!({}), Some("EV-002"));
             check(foreign, "a.v1", json!({"total": 7}), Some("EV-002"));
         }

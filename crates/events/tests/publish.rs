@@ -92,7 +92,9 @@ async fn causes_that_fill_more_than_a_page_are_all_counted() {
     let bench = Bench::new().await;
     let large = "x".repeat(1_000_000);
     for n in 0..20 {
-        bench.places(&[event(&format!("cause-{n}"), "a.v1", json!(large))]).await;
+        bench
+            .places(&[event(&format!("cause-{n}"), "a.v1", json!(large))])
+            .await;
     }
     let effects: Vec<Value> = (0..20)
         .map(|n| caused(&format!("effect-{n}"), &format!("cause-{n}")))
@@ -152,9 +154,8 @@ async fn a_batch_keeps_its_order_across_types_and_a_repeat_writes_nothing() {
 async fn data_that_no_reader_can_hold_may_be_published_again() {
     let (bench, one) = (Bench::new().await, "one".parse().expect("a name"));
     let publish = async |id: &str, data: &str| {
-        let event = format!(
-            r#"{{"specversion":"1.0","id":"{id}","source":"/services/one","type":"a.v1","data":{data}}}"#
-        );
+        let event =
+            format!(r#"{{"specversion":"1.0","id":"{id}","source":"/services/one","type":"a.v1","data":{data}}}"#);
         let events = CloudEvent::read_body("application/cloudevents+json", event.as_bytes()).expect("valid");
         bench.publisher.publish(&one, &Context::default(), events).await
     };
@@ -218,16 +219,26 @@ async fn a_stream_of_ones_own_forges_no_type_of_another() {
         let appended = bench
             .publisher
             .append(&one, &context, &stream, Expected::Any, events.expect("valid"));
-        appended.await.map(|receipt| receipt.position).map_err(|error| error.code().to_string())
+        appended
+            .await
+            .map(|receipt| receipt.position)
+            .map_err(|error| error.code().to_string())
     };
     assert_eq!(append("private.v1", "/services/one", json!(1)).await, Ok(1));
     assert_eq!(append("a.v1", "/services/one/desk", json!(1)).await, Ok(2));
     assert_eq!(append("c.v1", "/services/one", json!({})).await, Err("EV-005".into()));
-    assert_eq!(append("private.v1", "/services/two", json!(1)).await, Err("EV-002".into()));
+    assert_eq!(
+        append("private.v1", "/services/two", json!(1)).await,
+        Err("EV-002".into())
+    );
     let mut foreign = event("1", "a.v1", json!(1));
     foreign["source"] = "/services/two".into();
     bench.refused(&[foreign], "EV-002").await;
-    assert_eq!(bench.ids(Wanted::All).await.split(' ').count(), 6, "two of three words each");
+    assert_eq!(
+        bench.ids(Wanted::All).await.split(' ').count(),
+        6,
+        "two of three words each"
+    );
 }
 
 #[tokio::test]

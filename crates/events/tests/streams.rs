@@ -179,7 +179,10 @@ async fn a_follower_gathers_appends_and_misses_none() {
     let follow = async {
         let (mut after, mut pages) = (0, 0);
         while after < EVENTS {
-            let page = bench.streams.follow(&Wanted::All, after, 10_000, Duration::from_secs(30)).await;
+            let page = bench
+                .streams
+                .follow(&Wanted::All, after, 10_000, Duration::from_secs(30))
+                .await;
             let page = page.expect("reads");
             let first = page.events.first().map(|event| event.position);
             assert_eq!(first, Some(after + 1), "none is missing");
@@ -190,7 +193,10 @@ async fn a_follower_gathers_appends_and_misses_none() {
     };
     let appends = async {
         for n in 0..EVENTS {
-            bench.append("order-1", Expected::Any, &[&n.to_string()]).await.expect("appends");
+            bench
+                .append("order-1", Expected::Any, &[&n.to_string()])
+                .await
+                .expect("appends");
         }
     };
     let (pages, ()) = tokio::join!(follow, appends);

@@ -406,7 +406,10 @@ struct Asked {
 
 impl Asked {
     fn of(head: &RequestHead) -> Self {
-        let accepts = head.fields.all("accept").filter_map(|value| std::str::from_utf8(value).ok());
+        let accepts = head
+            .fields
+            .all("accept")
+            .filter_map(|value| std::str::from_utf8(value).ok());
         let mut kinds = accepts
             .flat_map(|value| value.split(','))
             .map(|part| part.split(';').next().unwrap_or_default().trim());

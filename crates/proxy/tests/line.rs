@@ -434,7 +434,10 @@ fn a_call_of_ondols_own_has_as_long_as_it_says() {
     });
     let call = |caller: &str| {
         let mut stream = ondol_core::unix::connect(&dir.path().join(caller)).expect("connect");
-        ask(&mut stream, "PUT /c HTTP/1.1\r\nHost: a\r\nOndol-Deadline-Ms: 9000\r\nContent-Length: 0\r\n\r\n")
+        ask(
+            &mut stream,
+            "PUT /c HTTP/1.1\r\nHost: a\r\nOndol-Deadline-Ms: 9000\r\nContent-Length: 0\r\n\r\n",
+        )
     };
     let seen = call("ondol");
     let left: u64 = field(&seen, "ondol-deadline-ms")
@@ -442,7 +445,10 @@ fn a_call_of_ondols_own_has_as_long_as_it_says() {
         .parse()
         .expect("a number");
     assert!(seen.starts_with("HTTP/1.1 200") && left > 8_000, "{seen}");
-    assert!(call("web").starts_with("HTTP/1.1 504"), "others may only shorten theirs");
+    assert!(
+        call("web").starts_with("HTTP/1.1 504"),
+        "others may only shorten theirs"
+    );
 }
 
 #[test]

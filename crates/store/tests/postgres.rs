@@ -231,14 +231,20 @@ async fn stores_of_earlier_versions_are_upgraded() {
     // Builds between versions 2 and 3 wrote an index more.
     let bench = Bench::at(server.new_database());
     SCHEMAS.iter().for_each(|sql| server.sql("db2", sql));
-    server.sql("db2", "UPDATE ondol.meta SET version = 2; CREATE INDEX state_row_due ON ondol.state_row (name, wake_at, key)");
+    server.sql(
+        "db2",
+        "UPDATE ondol.meta SET version = 2; CREATE INDEX state_row_due ON ondol.state_row (name, wake_at, key)",
+    );
     drop(bench.open().await);
     server.sql("db2", "CREATE INDEX state_row_due ON ondol.state_row (name)");
     drop(bench.open().await);
 }
 
 async fn upgrade(server: &Postgres, bench: &Bench, database: &str, version: usize) {
-    server.sql(database, &format!("UPDATE ondol.meta SET version = {version}, epoch = 3"));
+    server.sql(
+        database,
+        &format!("UPDATE ondol.meta SET version = {version}, epoch = 3"),
+    );
     server.sql(
         database,
         r#"

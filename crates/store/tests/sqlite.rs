@@ -168,7 +168,10 @@ async fn the_stored_form_of_version_3_is_read() {
         name: Some("points.orders".into()),
         ..RowFilter::default()
     };
-    let retrying = engine.rows(Table::Delivery, retrying, Order::Ascending, None, 9).await.expect("reads");
+    let retrying = engine
+        .rows(Table::Delivery, retrying, Order::Ascending, None, 9)
+        .await
+        .expect("reads");
     assert_eq!(
         retrying.iter().map(|row| row.key.as_str()).collect::<Vec<_>>(),
         ["points.orders l"]

@@ -177,7 +177,9 @@ impl Relays {
     /// [`SubscriptionError::NotFound`]: it has none.
     pub fn relayed(&self, service: &ServiceName) -> Result<u64, SubscriptionError> {
         let running = self.lock();
-        let relayed = running.get(service).map(|one| one.figures.relayed.load(Ordering::Relaxed));
+        let relayed = running
+            .get(service)
+            .map(|one| one.figures.relayed.load(Ordering::Relaxed));
         relayed.ok_or_else(|| SubscriptionError::NotFound(super::record::name(service)))
     }
 

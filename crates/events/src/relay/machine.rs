@@ -324,10 +324,18 @@ mod tests {
         let why = |at: usize| (at, format!("unknown type at {at}"));
         sorted.refuse(HashMap::from([why(2), why(3), why(4)]), Timestamp(2));
         assert_eq!((seqs(&sorted.rows), sorted.events.len()), (vec![1, 2], 2));
-        let held: Vec<_> = sorted.held.iter().map(|held| (held.row.seq, held.error.as_deref())).collect();
+        let held: Vec<_> = sorted
+            .held
+            .iter()
+            .map(|held| (held.row.seq, held.error.as_deref()))
+            .collect();
         assert_eq!(
             held,
-            [(3, Some("unknown type at 2")), (4, Some("unknown type at 3")), (5, None)]
+            [
+                (3, Some("unknown type at 2")),
+                (4, Some("unknown type at 3")),
+                (5, None)
+            ]
         );
     }
 

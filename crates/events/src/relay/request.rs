@@ -193,10 +193,13 @@ impl Runner {
             }
             KeyAction::Skip { .. } => {
                 // Its original first: a row that is forgotten here and found there would be a new one.
-                self.source.relayed(&[seq]).await.map_err(|error| SubscriptionError::Outbox {
-                    name: name(&self.service),
-                    why: error.to_string(),
-                })?;
+                self.source
+                    .relayed(&[seq])
+                    .await
+                    .map_err(|error| SubscriptionError::Outbox {
+                        name: name(&self.service),
+                        why: error.to_string(),
+                    })?;
                 let row = gone(&self.service, &held.row);
                 self.write_audited(audited, vec![row]).await?;
                 self.machine.remove(key, seq);

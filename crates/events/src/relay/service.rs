@@ -259,7 +259,11 @@ impl Runner {
                 Err(error) => {
                     let Some(first) = error.index() else { return Err(error) };
                     // All of them in one look: a thousand bad rows must not cost a thousand tries of the whole batch.
-                    let all = self.ports.publisher.refusals(&self.service, sorted.events.clone()).await?;
+                    let all = self
+                        .ports
+                        .publisher
+                        .refusals(&self.service, sorted.events.clone())
+                        .await?;
                     let all = all.iter().filter_map(|error| Some((error.index()?, words(error))));
                     let refused = std::iter::once((first, words(&error))).chain(all);
                     sorted.refuse(refused.collect(), self.ports.clock.wall());

@@ -143,7 +143,9 @@ fn batch(open: &Open, after: u64) -> Result<Batch, SourceError> {
 /// too large only the size is asked, which SQLite tells without reading it.
 fn query() -> String {
     let text = |name: &&str| {
-        format!("CASE WHEN octet_length({name}) > {LARGEST} THEN '(' || octet_length({name}) || ' bytes)' ELSE {name} END")
+        format!(
+            "CASE WHEN octet_length({name}) > {LARGEST} THEN '(' || octet_length({name}) || ' bytes)' ELSE {name} END"
+        )
     };
     let size = |name: &&str| format!("ifnull(octet_length({name}), 0)");
     let list = |each: &dyn Fn(&&str) -> String, between: &str| TEXTS.iter().map(each).collect::<Vec<_>>().join(between);
@@ -204,7 +206,12 @@ mod tests {
         let size = format!("({} bytes)", 2 * LARGEST);
         assert_eq!(
             told,
-            [("a", "1", false), ("b", &*size, true), (&*size, "3", true), ("d", "4", false)]
+            [
+                ("a", "1", false),
+                ("b", &*size, true),
+                (&*size, "3", true),
+                ("d", "4", false)
+            ]
         );
         assert_eq!(rows[1].cut, Some(2 * LARGEST as u64 + 5));
     }

@@ -134,7 +134,8 @@ async fn a_row_that_postgres_keeps_is_not_skipped_until_it_lets_go() {
     let told = refused.expect_err("is refused");
     assert_eq!((told.code().as_str(), told.status()), ("EV-030", 503), "{told}");
     assert_eq!(life.view().await.poisoned, 1);
-    let lets_go = "DROP TRIGGER keep ON ondol_outbox; INSERT INTO ondol_outbox (id, type, data) VALUES ('b', 'a.v1', '1')";
+    let lets_go =
+        "DROP TRIGGER keep ON ondol_outbox; INSERT INTO ondol_outbox (id, type, data) VALUES ('b', 'a.v1', '1')";
     client.batch_execute(lets_go).await.expect("runs");
     life.relays.act_on_key(&one(), "k", skip(), act()).await.expect("skips");
     until("the other row", || async { (life.ids().await == ["b"]).then_some(()) }).await;
@@ -212,15 +213,26 @@ async fn many_rows_that_cannot_be_published_hold_up_nothing_beside_their_keys() 
         transaction.execute(insert, values).expect("inserted");
     }
     // Its id is that of an event with other data, known only to the log: the row of that one was deleted.
-    transaction.execute("DELETE FROM ondol_outbox WHERE id = 'taken'", ()).expect("deleted");
+    transaction
+        .execute("DELETE FROM ondol_outbox WHERE id = 'taken'", ())
+        .expect("deleted");
     transaction
         .execute(insert, ["taken", "a.v1", "taken", "/services/one", "2"])
         .expect("inserted");
     transaction.commit().expect("commits");
-    life.sees("all that wait", |view| view.poisoned == 401 && view.pending == Some(0)).await;
+    life.sees("all that wait", |view| view.poisoned == 401 && view.pending == Some(0))
+        .await;
     assert_eq!(life.ids().await.len(), 201);
-    for (key, code) in [("k0", "EV-005"), ("k1", "EV-002"), ("k598", "EV-002"), ("taken", "EV-007")] {
+    for (key, code) in [
+        ("k0", "EV-005"),
+        ("k1", "EV-002"),
+        ("k598", "EV-002"),
+        ("taken", "EV-007"),
+    ] {
         let error = life.relays.key(&one(), key).await.expect("shows").view.error;
-        assert!(error.as_deref().is_some_and(|error| error.starts_with(code)), "{key}: {error:?}");
+        assert!(
+            error.as_deref().is_some_and(|error| error.starts_with(code)),
+            "{key}: {error:?}"
+        );
     }
 }

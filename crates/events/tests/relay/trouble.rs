@@ -117,7 +117,10 @@ async fn a_locked_table_keeps_no_process_of_the_server_for_long() {
         .await
         .expect("locked");
     let asked = async |what: &str, question: &str| {
-        until(what, || async { watcher.query_opt(question, &[]).await.expect("asked") }).await
+        until(what, || async {
+            watcher.query_opt(question, &[]).await.expect("asked")
+        })
+        .await
     };
     let relay = "FROM pg_stat_activity WHERE application_name = 'ondol relay' AND datname = current_database()";
     let waits = format!("SELECT pid {relay} AND wait_event_type = 'Lock'");

@@ -27,7 +27,11 @@ fn system() -> System {
 }
 
 fn event(id: &str, kind: &str, data: Value) -> Value {
-    let source = if kind.starts_with("fan.") { "/services/fans" } else { "/services/shop" };
+    let source = if kind.starts_with("fan.") {
+        "/services/fans"
+    } else {
+        "/services/shop"
+    };
     json!({ "specversion": "1.0", "id": id, "source": source, "type": kind, "data": data })
 }
 
@@ -110,7 +114,12 @@ fn events_are_published_in_every_form_once_and_only_by_their_owner() {
         (event("x", "shop.sold.v1", json!({})), 422, "EV-006"),
         (other, 400, "EV-002"),
     ] {
-        let told = shop.ask("POST", "/v1/streams/order-1/events", &batch, &json!([event]).to_string());
+        let told = shop.ask(
+            "POST",
+            "/v1/streams/order-1/events",
+            &batch,
+            &json!([event]).to_string(),
+        );
         assert_eq!(told.expect(status).json()["code"], code, "{event}");
     }
 
@@ -153,7 +162,8 @@ fn events_are_published_in_every_form_once_and_only_by_their_owner() {
 
     // A pattern stands for declared types: what nobody declares is its owner's alone.
     let secret = json!([event("e", "shop.secret.v1", json!(1))]).to_string();
-    shop.ask("POST", "/v1/streams/order-1/events", &batch, &secret).expect(201);
+    shop.ask("POST", "/v1/streams/order-1/events", &batch, &secret)
+        .expect(201);
     assert_eq!(shop.ids("/v1/all?after=5"), ["e"]);
     assert_eq!(fans.ids("/v1/all?after=5"), [""; 0]);
 }
@@ -328,7 +338,10 @@ fn a_flow_of_large_events_is_whole_and_one_that_is_cut_says_so() {
         publish(&shop, &many.collect(), &[]).expect(201);
     }
     let flow = system.admin("GET", "/v1/flows/flow-many", "").expect(200).json();
-    assert_eq!((flow["nodes"].as_array().map(Vec::len), &flow["truncated"]), (Some(2_000), &json!(true)));
+    assert_eq!(
+        (flow["nodes"].as_array().map(Vec::len), &flow["truncated"]),
+        (Some(2_000), &json!(true))
+    );
     let shown = system.json(&["events", "show", "many-0-0"]);
     assert_eq!(
         (shown["effects"].as_array().map(Vec::len), &shown["truncated"]),

@@ -316,7 +316,10 @@ fn answers_to_the_built_in_caller_open_no_breaker_and_eject_no_instance_and_sile
     };
     (0..200).for_each(|_| call(failed).expect("its breaker is closed"));
     assert!(world.clusters.breakers().is_empty());
-    assert!(world.clusters.healthy(SEC).iter().all(|(_, well)| *well), "none is ejected");
+    assert!(
+        world.clusters.healthy(SEC).iter().all(|(_, well)| *well),
+        "none is ejected"
+    );
     let broken = (0..200).take_while(|_| call(Outcome::Broken).is_ok()).count();
     assert!(broken < 200, "silence opens it");
     assert!(world.pick(SEC, &[]).is_ok(), "and no other caller's");
