@@ -16,6 +16,9 @@ pub(crate) struct Args {
     /// Events published per second meanwhile.
     #[arg(long, default_value_t = 1_000)]
     rate: u32,
+    /// Pushes at once; the default of subscriptions.
+    #[arg(long, default_value_t = 16)]
+    parallel: usize,
     /// Each window is so long.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
@@ -31,7 +34,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let ondol = Ondol::start("bench-backlog", "sqlite:ondol.db", &[])?;
+    let ondol = Ondol::start("bench-backlog", "sqlite:ondol.db", args.parallel, &[])?;
     ondol.act("pause").await?;
     ondol.fill(PUSHED, args.backlog, args.bytes).await?;
     ondol.reset().await?;

@@ -115,13 +115,14 @@ impl Postgres {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// What the shop's manifests read.
+    /// What the manifests of the shop and of the witness read.
     pub(crate) fn environment(&self) -> BTreeMap<String, String> {
         let url = |database: &str| self.url(database);
         BTreeMap::from([
             ("ONDOL_STORE_URL".to_owned(), url("ondol")),
             ("USERS_DATABASE_URL".to_owned(), url("users")),
             ("PAYMENTS_DATABASE_URL".to_owned(), url("payments")),
+            ("WITNESS_DATABASE_URL".to_owned(), url("witness")),
         ])
     }
 }

@@ -100,7 +100,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         ("postgres", Some(postgres)) => postgres.url("ondol"),
         (store, _) => store.to_owned(),
     };
-    let ondol = Ondol::start("bench-events", &store, &outboxes)?;
+    let ondol = Ondol::start("bench-events", &store, args.in_flight, &outboxes)?;
     let peers = if args.alone { Vec::new() } else { peers()? };
     let mut run = Run {
         args,

@@ -34,7 +34,7 @@ events: { publishes: [bench.stored.v1, bench.pushed.v1] }
 const SUBSCRIBER: &str = "service: subscriber
 run: PROGRAM subscriber
 routes: [{ name: seen, match: { prefix: /subscriber/ } }]
-events: { subscribes: [{ name: all, types: [bench.pushed.v1], push: /pushed, parallel: 64 }] }
+events: { subscribes: [{ name: all, types: [bench.pushed.v1], push: /pushed, parallel: PARALLEL }] }
 ";
 
 /// A service with an outbox; of the participant's program only that it runs is needed.
@@ -61,13 +61,13 @@ pub(crate) struct Ondol {
 }
 
 impl Ondol {
-    /// Starts it on an empty store, with these outboxes.
-    pub(crate) fn start(name: &str, store: &str, outboxes: &[Outbox]) -> anyhow::Result<Self> {
+    /// Starts it on an empty store, with so many pushes at once and these outboxes.
+    pub(crate) fn start(name: &str, store: &str, parallel: usize, outboxes: &[Outbox]) -> anyhow::Result<Self> {
         let system = System::write(name, &SYSTEM.replace("STORE", store), Default::default())?;
         let program = std::env::current_exe()?;
         let mut services = vec![
             ("publisher", PUBLISHER.to_owned()),
-            ("subscriber", SUBSCRIBER.to_owned()),
+            ("subscriber", SUBSCRIBER.replace("PARALLEL", &parallel.to_string())),
         ];
         services.extend(outboxes.iter().map(|Outbox { service, database }| {
             let text = RELAYED.replace("NAME", service).replace("DATABASE", database);

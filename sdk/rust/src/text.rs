@@ -3,6 +3,7 @@
 //! Source: CloudEvents 1.0.2, HTTP protocol binding, section 3.1.3.2; W3C Baggage.
 
 /// An attribute's value as a header's: visible ASCII but for quotes and percent signs stays.
+#[cfg(feature = "platform")]
 pub(crate) fn header(text: &str) -> String {
     escaped(text, |byte| !matches!(byte, b'"' | b'%'))
 }
@@ -13,6 +14,7 @@ pub(crate) fn baggage(text: &str) -> String {
 }
 
 /// A segment of a path.
+#[cfg(feature = "platform")]
 pub(crate) fn segment(text: &str) -> String {
     escaped(text, |byte| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
@@ -47,7 +49,7 @@ pub(crate) fn decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "platform"))]
 mod tests {
     use super::*;
 

@@ -1,6 +1,7 @@
 //! Events delivered to services by the whole system: pushed through the proxy, in order per key, whatever dies; dead letters
 //! by command; pulled as leases.
 
+use crate::live::{Live, Told};
 use crate::stores::on_both_stores;
 use crate::streams::Owner;
 use crate::system::{System, until};
@@ -13,6 +14,7 @@ const PUSHED: &str = r#"events: { subscribes: [{ name: orders, types: ["order.*"
 on_both_stores!(
     pushes_survive_the_death_of_the_controller_and_the_proxy,
     a_dead_letter_parks_its_key_and_commands_bring_it_back,
+    a_paused_subscription_is_held_back_set_back_and_goes_on_by_command_and_those_who_look_on_are_told,
     a_pulled_subscription_is_leased_to_its_own_service_alone,
     a_key_that_always_fails_parks_alone_and_after_a_redrive_all_of_it_arrives_in_order,
 );
@@ -148,6 +150,46 @@ fn a_dead_letter_parks_its_key_and_commands_bring_it_back(store: &str) {
     assert!(
         metrics.contains("ondol_subscription_keys{subscription=\"points.orders\",state=\"parked\"} 0"),
         "{metrics}"
+    );
+}
+
+fn a_paused_subscription_is_held_back_set_back_and_goes_on_by_command_and_those_who_look_on_are_told(store: &str) {
+    let system = system(store, PUSHED);
+    let shop = Owner::of(&system, "shop.1");
+    let mut live = Live::open(&system, "topics=subscriptions", None);
+    let act = |words: &[&str]| system.ondol(&[&["events"], words, &["--reason", "a test"]].concat());
+    let is = |member: &'static str, value: Value| {
+        move |told: &Told| told.0 == "subscriptions" && told.1["put"]["points.orders"][member] == value
+    };
+    append(&shop, "order-1", 0..2, &[]);
+    live.until(is("delivered", json!(2)));
+
+    assert_eq!(
+        act(&["reset", "points.orders", "--to", "0"]).code,
+        Some(1),
+        "only while it is paused"
+    );
+    act(&["pause", "points.orders"]).good();
+    live.until(is("state", json!("paused")));
+    append(&shop, "order-1", 2..3, &[]);
+    live.until(is("lag", json!(1)));
+    act(&["reset", "points.orders", "--to", "1"]).good();
+    act(&["resume", "points.orders"]).good();
+    live.until(is("lag", json!(0)));
+    let got: Vec<_> = got(&system)
+        .iter()
+        .map(|call| call["fields"]["ce-id"].clone())
+        .collect();
+    assert_eq!(got, ["order-1#0", "order-1#1", "order-1#1", "order-1#2"]);
+
+    let (_, told) = Live::open(&system, "topics=changes", None).next();
+    let acts = told["items"].as_array().into_iter().flatten();
+    let acts: Vec<_> = acts.filter(|change| change["kind"] == "action").collect();
+    let names: Vec<_> = acts.iter().map(|act| &act["to"]).collect();
+    assert_eq!(names, ["pause", "reset", "resume"]);
+    assert_eq!(
+        (&acts[0]["subject"], &acts[0]["why"]),
+        (&json!("points.orders"), &json!("a test"))
     );
 }
 
