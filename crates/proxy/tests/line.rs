@@ -553,12 +553,12 @@ fn what_services_ask_the_controller_goes_over_kept_connections_and_survives_one_
         address = Some(sockets.tcp("edge/orders/controller"));
     });
     let mut client = connect(address.expect("bound"));
-    let mut publish = |body: &str| {
+    let publish = |body: &str| {
         let head = "POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: ";
         let answer = ask(&mut client, &format!("{head}{}\r\n\r\n{body}", body.len()));
         answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned()
     };
-    let answers = ["a", "b", "c", "d", "e"].map(|body| publish(body));
+    let answers = ["a", "b", "c", "d", "e"].map(publish);
     assert_eq!(answers, ["1 a", "1 b", "2 c", "2 d", "3 e"]);
     assert_eq!(connections.load(Ordering::Relaxed), 3);
 }

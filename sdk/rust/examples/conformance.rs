@@ -90,18 +90,9 @@ impl Driver {
                 outbox::create(connection).await?;
                 inbox::create(connection).await?;
             }
-            "begin" => drop(
-                connection
-                    .execute(if self.is_sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" })
-                    .await?,
-            ),
-            "commit" => drop(connection.execute("COMMIT").await?),
-            "rollback" => drop(connection.execute("ROLLBACK").await?),
-            "sql" => drop(
-                connection
-                    .execute(sqlx::AssertSqlSafe(text(line, "sql").to_owned()))
-                    .await?,
-            ),
+            "begin" if self.is_sqlite => run(connection, "BEGIN IMMEDIATE").await?,
+            "begin" | "commit" | "rollback" => run(connection, what).await?,
+            "sql" => run(connection, text(line, "sql")).await?,
             "outbox.enqueue" => {
                 let event = event(&line["event"])?.caused_by(&headers(&line["request"])?);
                 outbox::enqueue(connection, &event).await?;
@@ -232,9 +223,10 @@ impl Driver {
             match text(how, "then") {
                 "fail" => Err(Failure::Again(text(how, "reason").into())),
                 "reject" => Err(Failure::Reject(text(how, "reason").to_owned())),
-                "publish" => Ok(drop(
-                    publish(&self.platform, &[event(&how["event"])?], &leased.context()).await?,
-                )),
+                "publish" => {
+                    publish(&self.platform, &[event(&how["event"])?], &leased.context()).await?;
+                    Ok(())
+                }
                 _ => Ok(()),
             }
         };
@@ -242,6 +234,11 @@ impl Driver {
         subscribe::run(&self.platform, text(line, "name"), page(line), ended, handler).await?;
         Ok(json!({ "handled": handled.into_inner() }))
     }
+}
+
+async fn run(connection: &mut AnyConnection, sql: &str) -> Result<(), sqlx::Error> {
+    connection.execute(sqlx::AssertSqlSafe(sql.to_owned())).await?;
+    Ok(())
 }
 
 fn page(line: &Value) -> Page {
@@ -266,6 +263,8 @@ fn headers(value: &Value) -> Result<HeaderMap, Box<dyn Error + Send + Sync>> {
     Ok(headers)
 }
 
+type Setter = fn(Event, String) -> Event;
+
 fn event(value: &Value) -> Result<Event, Box<dyn Error + Send + Sync>> {
     let mut rest = value.as_object().cloned().unwrap_or_default();
     let mut take = |name: &str| rest.remove(name).and_then(|value| value.as_str().map(str::to_owned));
@@ -277,7 +276,7 @@ fn event(value: &Value) -> Result<Event, Box<dyn Error + Send + Sync>> {
             content_type.into_iter().fold(event, Event::content_type)
         }
     };
-    let set: [(_, fn(Event, String) -> Event); 4] = [
+    let set: [(_, Setter); 4] = [
         ("id", Event::id),
         ("source", Event::source),
         ("subject", Event::subject),
