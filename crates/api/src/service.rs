@@ -97,8 +97,9 @@ async fn append(
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer<Response> {
-    let stream = owned(&caller(&api, &headers)?, &stream)?;
-    events::append(&api.streams, &stream, &headers, &body).await
+    let service = caller(&api, &headers)?;
+    let stream = owned(&service, &stream)?;
+    events::append(&api.publisher, &service.service, &stream, &headers, &body).await
 }
 
 async fn read(

@@ -179,7 +179,7 @@ fn every_key_of_a_subscription_reaches_the_room() {
         "from": "start",
     });
     let short = json!({
-        "name": "points.all", "types": ["order.*"], "sources": [], "extensions": {}, "push": null, "parallel": 16,
+        "name": "points.all", "types": ["order.confirmed.v1", "order.placed.v1"], "sources": [], "extensions": {}, "push": null, "parallel": 16,
         "timeout": secs(10, 0), "retry": full["retry"], "from": "now",
     });
     assert_eq!(json, json!([full, short]));

@@ -383,6 +383,74 @@ fn a_wait_at_the_controller_is_counted_and_its_duration_is_not() {
     assert_eq!(timed, 1, "{:?}", report.traffic);
 }
 
+/// As `answer` would, but long after an edge with [`SHORT`] has given up.
+const LATE: std::time::Duration = std::time::Duration::from_millis(300);
+const SHORT: u64 = 50;
+
+fn short(caller: &str, target: &str) -> ondol_core::wire::proxy::Edge {
+    let mut edge = edge(caller, target);
+    edge.policy.timeout_ms = SHORT;
+    edge
+}
+
+#[test]
+fn streams_and_pulls_at_the_controller_last_longer_than_other_calls() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let listener = ondol_core::unix::bind(&dir.path().join("controller.sock")).expect("bind");
+    serve(listener, |request| {
+        std::thread::sleep(LATE);
+        ok(request)
+    });
+    let mut address = None;
+    let edges = vec![short("orders", "controller")];
+    let (_running, _controller) = serving_with(dir.path(), &snapshot(vec![], edges, vec![]), |sockets| {
+        address = Some(sockets.tcp("edge/orders/controller"));
+    });
+    let address = address.expect("bound");
+    let status = |line: &str, accept: &str| {
+        let request = format!("{line} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nAccept: {accept}\r\n\r\n");
+        ask(&mut connect(address), &request)[9..12].to_owned()
+    };
+    assert_eq!(status("GET /v1/all", "*/*"), "504");
+    assert_eq!(status("GET /v1/all", "text/plain, Text/Event-Stream;q=1"), "200");
+    assert_eq!(status("GET /v1/subscriptions/orders/stream", "*/*"), "200");
+    assert_eq!(status("POST /v1/subscriptions/orders/pull", "*/*"), "200");
+    assert_eq!(status("POST /v1/subscriptions/orders/ack", "*/*"), "504");
+}
+
+#[test]
+fn a_call_of_ondols_own_has_as_long_as_it_says() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let slow = instance(|request| {
+        std::thread::sleep(LATE);
+        ok(request)
+    });
+    let cluster = cluster("pay", Protocol::Http1, &[slow]);
+    let edges = vec![short("ondol", "pay"), short("web", "pay")];
+    let (_running, _controller) = serving_with(dir.path(), &snapshot(vec![], edges, vec![cluster]), |sockets| {
+        for caller in ["ondol", "web"] {
+            sockets.unix(&format!("edge/{caller}/pay"), &dir.path().join(caller));
+        }
+    });
+    let call = |caller: &str| {
+        let mut stream = ondol_core::unix::connect(&dir.path().join(caller)).expect("connect");
+        ask(
+            &mut stream,
+            "PUT /c HTTP/1.1\r\nHost: a\r\nOndol-Deadline-Ms: 9000\r\nContent-Length: 0\r\n\r\n",
+        )
+    };
+    let seen = call("ondol");
+    let left: u64 = field(&seen, "ondol-deadline-ms")
+        .expect("a deadline")
+        .parse()
+        .expect("a number");
+    assert!(seen.starts_with("HTTP/1.1 200") && left > 8_000, "{seen}");
+    assert!(
+        call("web").starts_with("HTTP/1.1 504"),
+        "others may only shorten theirs"
+    );
+}
+
 #[test]
 fn what_lasts_as_its_client_wishes_is_counted_and_its_duration_is_not() {
     let dir = tempfile::tempdir().expect("a folder");

@@ -84,11 +84,15 @@ impl Loaded {
             issuers: self.issuers(),
             built_in_policy,
         };
+        let published: Vec<_> = self.services.iter().flat_map(events::published).collect();
+        let subscriptions = self.services.iter();
         Lowered {
             plan,
             sagas: self.sagas.iter().map(saga::definition).collect(),
-            published: self.services.iter().flat_map(events::published).collect(),
-            subscriptions: self.services.iter().flat_map(events::subscriptions).collect(),
+            subscriptions: subscriptions
+                .flat_map(|service| events::subscriptions(service, &published))
+                .collect(),
+            published,
             outboxes: self
                 .services
                 .iter()

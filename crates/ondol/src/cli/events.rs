@@ -192,6 +192,9 @@ fn one(admin: &Admin, id: &str, json: bool) -> anyhow::Result<ExitCode> {
             anstream::println!("{title:10} {what} {FAINT}{}{RESET}", text(link, "id"));
         }
     }
+    if answer["truncated"] == true {
+        anstream::println!("{FAINT}there may be more that it led to{RESET}");
+    }
     for delivery in items(&answer, "deliveries") {
         let state = text(delivery, "state");
         anstream::println!(

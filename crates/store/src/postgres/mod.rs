@@ -121,11 +121,6 @@ impl Engine for PostgresEngine {
         Box::pin(async move { reader.records(&subject, after, limit).await })
     }
 
-    fn due(&self, table: Table, name: String, by: Timestamp, limit: u32) -> BoxFuture<Result<Vec<Row>, StoreError>> {
-        let reader = self.reader.clone();
-        Box::pin(async move { reader.due(table, &name, by, limit).await })
-    }
-
     fn stream(
         &self,
         stream: StreamName,

@@ -125,11 +125,6 @@ impl Engine for SqliteEngine {
             .run(move |connection| read::records(connection, &subject, after, limit))
     }
 
-    fn due(&self, table: Table, name: String, by: Timestamp, limit: u32) -> BoxFuture<Result<Vec<Row>, StoreError>> {
-        self.readers
-            .run(move |connection| read::due(connection, table, &name, by, limit))
-    }
-
     fn stream(
         &self,
         stream: StreamName,

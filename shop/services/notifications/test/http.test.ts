@@ -92,7 +92,7 @@ describe('an event', () => {
   });
 
   it.each([
-    ['nothing at all', { headers: {} }],
+    ['nothing at all', { headers: { 'ondol-caller': 'ondol' } }],
     ['no id', push({ ...confirmed('u1', 'o1'), headers: { 'ce-id': '' } })],
     ['another version', push({ ...confirmed('u1', 'o1'), headers: { 'ce-specversion': '0.3' } })],
     ['an id that is not percent-encoded', push({ ...confirmed('u1', 'o1'), headers: { 'ce-id': '%zz' } })],
@@ -102,6 +102,15 @@ describe('an event', () => {
   ])('is refused with 400 when it is %s', async (_, request) => {
     const answer = await ask('POST /internal/events', '/internal/events', request);
     expect(answer).toMatchObject({ status: 400, body: { reason: 'bad_event' } });
+  });
+
+  it.each([
+    ['nobody', ''],
+    ['another service', 'orders'],
+  ])('is refused with 403 when it comes from %s', async (_, caller) => {
+    const request = push({ ...confirmed('u1', 'o1'), headers: { 'ondol-caller': caller } });
+    const answer = await ask('POST /internal/events', '/internal/events', request);
+    expect(answer).toMatchObject({ status: 403, body: { reason: 'bad_event' } });
   });
 
   it('that is larger than an event may be is refused', async () => {

@@ -73,6 +73,8 @@ def test_nobody_is_told_the_points_of_nobody(service: Service) -> None:
         (DATA, {"ce_position": "twelve"}, 400),
         (DATA, {"content_type": "application/cloudevents+json"}, 400),
         (DATA, {"ondol_subscription": ""}, 400),
+        (DATA, {"ondol_caller": ""}, 403),
+        (DATA, {"ondol_caller": "orders"}, 403),
         (DATA, {"ondol_subscription": "points.refunds"}, 404),
         (DATA, {"ce_type": "order.placed.v1"}, 404),
         (b'{"customer":"' + b"u" * 100_000 + b'"}', {}, 413),
