@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::error::OpenError;
 use crate::queue::{Health, Queue};
 use ondol_core::BoxFuture;
-use ondol_core::clock::{SharedClock, Timestamp};
+use ondol_core::clock::SharedClock;
 use ondol_core::engine::{
     Committed, Engine, KindInfo, Order, Row, RowFilter, StoreError, StoreSize, StoredEvent, StoredRecord, StreamInfo,
     Table, Wanted, Write,
