@@ -2,7 +2,6 @@
 
 mod support;
 
-use ondol_core::clock::Timestamp;
 use ondol_core::engine::{Expected, Order, RowFilter, SharedEngine, StoreError, Table, Wanted};
 use ondol_store::{Config, OpenError};
 use std::path::{Path, PathBuf};

@@ -8,7 +8,6 @@
 //! page. The others are the real engines' (their conformance suite asks). Tests: beside it.
 
 use ondol_core::BoxFuture;
-use ondol_core::clock::Timestamp;
 use ondol_core::engine::{
     Append, Appended, Committed, Engine, Expected, Guard, KindInfo, Order, Row, RowFilter, RowOp, StoreError,
     StoreSize, StoredEvent, StoredRecord, StreamInfo, Table, Wanted, Write,
@@ -435,6 +434,7 @@ impl Engine for MemoryEngine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ondol_core::clock::Timestamp;
     use ondol_core::engine::NewEvent;
     use ondol_core::entropy::SeededEntropy;
 

@@ -132,8 +132,7 @@ function attribute(name: string, value: unknown): Attribute {
 
 const isClean = (text: string): boolean => !/[\p{Cc}\p{Cs}]/u.test(text);
 
-const fits = (text: string, longest: number): boolean =>
-  isClean(text) && Buffer.byteLength(text) <= longest;
+const fits = (text: string, longest: number): boolean => isClean(text) && Buffer.byteLength(text) <= longest;
 
 /** `Date` alone would take the 30th of February for a day of March. */
 const isMoment = (text: string): boolean =>
@@ -162,9 +161,7 @@ const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
  */
 export function causedBy({ id, correlationid, traceparent }: CloudEvent): Record<string, string> {
   const members = { 'correlation-id': correlationid || id, 'causation-id': id };
-  const baggage = Object.entries(members)
-    .filter(([, value]) => value)
-    .map(([name, value]) => `${name}=${encodeURIComponent(value ?? '')}`);
+  const baggage = Object.entries(members).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
   return { ...(traceparent && { traceparent }), baggage: baggage.join(',') };
 }
 

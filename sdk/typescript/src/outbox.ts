@@ -70,7 +70,9 @@ function* insert(event: NewEvent): Plan<string> {
   const { id, type, attributes, data } = check(event);
   const { partitionkey, source, subject, time, ...headers } = attributes;
   if (time !== undefined) {
-    throw new BadEvent('the time of an event in the outbox is that of its row: leave it out, or name it in the data');
+    throw new BadEvent(
+      'the time of an event in the outbox is that of its row: leave it out, or name it in the data',
+    );
   }
   const contentType = headers['datacontenttype'];
   if (data instanceof Uint8Array || (contentType !== undefined && !isJson(String(contentType)))) {
@@ -87,15 +89,7 @@ function* insert(event: NewEvent): Plan<string> {
   const text = (value: string | number | boolean | undefined) => (value === undefined ? null : String(value));
   yield {
     sql: 'INSERT INTO ondol_outbox (id, type, key, source, subject, data, headers) VALUES (?, ?, ?, ?, ?, ?, ?)',
-    params: [
-      id,
-      type,
-      text(partitionkey),
-      text(source),
-      text(subject),
-      content,
-      further,
-    ],
+    params: [id, type, text(partitionkey), text(source), text(subject), content, further],
   };
   return id;
 }
