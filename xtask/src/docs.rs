@@ -14,7 +14,11 @@ use std::process::{Command, Stdio};
 /// Goes on with a shop that is up.
 const GETTING_STARTED: &str = "docs/getting-started.md";
 /// Start systems of their own, at the ports 8090 and 7090, with services in Python.
-const GUIDES: [&str; 2] = ["docs/guides/first-service.md", "docs/guides/write-a-saga.md"];
+const GUIDES: [&str; 3] = [
+    "docs/guides/first-service.md",
+    "docs/guides/write-a-saga.md",
+    "docs/guides/reconcile.md",
+];
 
 const FENCE: &str = "```";
 

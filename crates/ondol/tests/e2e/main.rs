@@ -20,6 +20,7 @@ mod load;
 mod logs;
 mod outbox;
 mod ports;
+mod reconcile;
 mod sagas;
 mod service;
 mod streams;
