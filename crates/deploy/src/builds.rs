@@ -356,6 +356,16 @@ mod tests {
     }
 
     #[test]
+    fn a_link_runs_where_it_is_as_a_virtual_environment_s_interpreter_must() {
+        let tree = tree();
+        let link = tree.dir.path().join("out/orders");
+        std::fs::create_dir_all(tree.dir.path().join("out")).expect("folder");
+        std::os::unix::fs::symlink("/bin/sh", &link).expect("link");
+        let taken = builds(&tree.dir, "1").take(&tree.plan).expect("taken");
+        assert_eq!(taken.path, Some(link));
+    }
+
+    #[test]
     fn what_an_earlier_life_built_is_not_taken_without_a_look_at_its_inputs() {
         let tree = tree();
         let Ok(Built::Ran(programs)) = tree.ensure(make("one")) else {

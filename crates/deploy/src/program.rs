@@ -2,7 +2,8 @@
 //! running generation restarts.
 //!
 //! No hard link: a tool that writes into its old output would change what runs, or be refused because it runs. A script
-//! (`#!`) runs where it is, since it finds its other files from there; then it and the service's inputs are the content.
+//! (`#!`) and a link (the `python` of a virtual environment) run where they are, since they find their other files from
+//! there; then they and the service's inputs are the content.
 //! Tests: in `builds.rs`.
 
 use crate::builds::{BuildError, Builds};
@@ -54,7 +55,7 @@ impl Builds {
             });
         }
         let hash = inputs::file_hash(&path).map_err(failed)?;
-        if is_script(&path).map_err(failed)? {
+        if runs_in_place(&path).map_err(failed)? {
             let hash = self.of_inputs(service, &[&hash, &service.run.join(" ")])?;
             return Ok(Program { hash, path: Some(path) });
         }
@@ -110,7 +111,10 @@ impl Builds {
     }
 }
 
-fn is_script(path: &Path) -> io::Result<bool> {
+fn runs_in_place(path: &Path) -> io::Result<bool> {
+    if path.symlink_metadata()?.is_symlink() {
+        return Ok(true);
+    }
     let mut first = Vec::with_capacity(2);
     File::open(path)?.take(2).read_to_end(&mut first)?;
     Ok(first == b"#!")
