@@ -18,6 +18,7 @@ mod metrics;
 mod outboxes;
 mod problem;
 mod pulls;
+mod reconciliations;
 mod sagas;
 pub mod serve;
 pub mod service;

@@ -6,6 +6,7 @@ use ondol_core::clock::SharedClock;
 use ondol_deploy::Deploy;
 use ondol_deploy::token::TokenKey;
 use ondol_discovery::control::Proxies;
+use ondol_events::reconcile::Reconciliations;
 use ondol_events::relay::Relays;
 use ondol_events::{Publisher, Streams, Subscriptions};
 use ondol_saga::Sagas;
@@ -47,6 +48,8 @@ pub struct Parts {
     pub subscriptions: Subscriptions,
     /// Outboxes of services, published.
     pub relays: Relays,
+    /// What services say of the same things, compared.
+    pub reconciliations: Reconciliations,
     /// What proxies say.
     pub proxies: Proxies,
     /// What proxies counted.

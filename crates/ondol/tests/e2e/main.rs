@@ -22,6 +22,7 @@ mod load;
 mod logs;
 mod outbox;
 mod ports;
+mod reconcile;
 mod sagas;
 mod service;
 mod stores;
