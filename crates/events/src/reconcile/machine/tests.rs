@@ -1,3 +1,5 @@
+//! Moves and laws of the machine, as tables and under random courses.
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::json;

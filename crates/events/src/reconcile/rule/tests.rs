@@ -1,3 +1,5 @@
+//! Rules as tables: which hold, which are broken, which do not concern a key.
+
 use super::*;
 use crate::reconcile::config::{Rule, Source};
 use crate::reconcile::item::Item;
