@@ -78,7 +78,7 @@ fn database(system: &System, service: &str) -> PathBuf {
 
 /// Sends a body that does not end until an answer comes.
 fn endless(owner: &Owner, path: &str) -> Message {
-    let mut stream = TcpStream::connect(&owner.address).expect("connects");
+    let stream = TcpStream::connect(&owner.address).expect("connects");
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: {}\r\nauthorization: {}\r\ncontent-type: application/cloudevents+json\r\n\
          transfer-encoding: chunked\r\n\r\n",
@@ -86,20 +86,18 @@ fn endless(owner: &Owner, path: &str) -> Message {
     );
     let mut sending = stream.try_clone().expect("a second handle");
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
-    let sender = std::thread::spawn(move || {
-        let mut sent = sending.write_all(head.as_bytes());
-        while sent.is_ok() {
-            sent = sending.write_all(chunk.as_bytes());
-        }
-    });
-    let answer = Message::read(&mut BufReader::new(stream.try_clone().expect("a handle")), true);
-    // The other side may have left it open: it is this side's to end.
-    stream
-        .shutdown(std::net::Shutdown::Both)
-        .or_else(|_| stream.flush())
-        .ok();
-    sender.join().expect("it ends");
-    answer.expect("reads").expect("an answer")
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut sent = sending.write_all(head.as_bytes());
+            while sent.is_ok() {
+                sent = sending.write_all(chunk.as_bytes());
+            }
+        });
+        let answer = Message::read(&mut BufReader::new(&stream), true);
+        // The other side may have left it open: it is this side's to end.
+        stream.shutdown(std::net::Shutdown::Both).ok();
+        answer.expect("reads").expect("an answer")
+    })
 }
 
 #[test]
