@@ -93,7 +93,7 @@ fn endless(owner: &Owner, path: &str) -> Message {
                 sent = sending.write_all(chunk.as_bytes());
             }
         });
-        let answer = Message::read(&mut BufReader::new(&stream), true);
+        let answer = Message::read(&mut BufReader::new(stream.try_clone().expect("a handle")), true);
         // The other side may have left it open: it is this side's to end.
         stream.shutdown(std::net::Shutdown::Both).ok();
         answer.expect("reads").expect("an answer")
