@@ -16,12 +16,12 @@ pub(crate) struct System {
     pub(crate) gateway: String,
     pub(crate) console: String,
     /// Only these services; none: all.
-    services: &'static [&'static str],
+    services: Vec<String>,
     env: BTreeMap<String, String>,
 }
 
-/// What runs take of the shop: everything that needs Rust alone.
-const CHECKOUT: &[&str] = &[
+/// What needs Rust alone.
+const CHECKOUT: [&str; 9] = [
     "audit",
     "bank-north",
     "bank-south",
@@ -33,11 +33,16 @@ const CHECKOUT: &[&str] = &[
     "users",
 ];
 
+/// What else keeps something. Where a toolchain is missing its service is skipped.
+pub(crate) const KEEPERS: [&str; 4] = ["carriers", "media", "notifications", "points"];
+
 /// How much of the shop.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     /// What needs Rust alone.
     Checkout,
+    /// That, and what of the rest keeps something and can run here.
+    Kept,
     /// Everything that can run here.
     Whole,
 }
@@ -50,6 +55,11 @@ pub(crate) fn repository() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("."))
 }
 
+/// Where runs keep their systems and data: `ONDOL_BENCH_DIR`, or the repository's `target`.
+pub(crate) fn workplace() -> PathBuf {
+    std::env::var_os("ONDOL_BENCH_DIR").map_or_else(|| repository().join("target"), PathBuf::from)
+}
+
 /// The `ondol` program.
 pub(crate) fn ondol() -> PathBuf {
     std::env::var_os("ONDOL").map_or_else(|| repository().join("target/release/ondol"), PathBuf::from)
@@ -57,13 +67,18 @@ pub(crate) fn ondol() -> PathBuf {
 
 /// A loopback port that nobody listens on, below the range of outgoing connections.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
-    let start = 10_000 + (std::process::id() % 10_000) as u16;
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    (start..32_000).find(free).context("no free port")
+    free_ports(10_000 + (std::process::id() % 10_000) as u16, 1)
+}
+
+/// The first of so many neighbouring ones, at or after a port.
+pub(crate) fn free_ports(from: u16, count: u16) -> anyhow::Result<u16> {
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let all_free = |port: &u16| (*port..*port + count).all(free);
+    (from..32_000).find(all_free).context("no free port")
 }
 
 impl System {
-    /// The shop under `target/NAME`, with fresh state.
+    /// The shop under `target/NAME`, with fresh state: its services' paths begin there.
     pub(crate) fn shop(name: &str, part: Part, env: BTreeMap<String, String>) -> anyhow::Result<Self> {
         let repository = repository();
         let text = std::fs::read_to_string(repository.join("shop/ondol.yaml"))?;
@@ -83,16 +98,23 @@ impl System {
             };
             out.push(line);
         }
-        let mut system = Self::write(name, &out.join("\n"), env)?;
-        if part == Part::Checkout {
-            system.services = CHECKOUT;
-        }
+        let mut system = Self::at(repository.join("target").join(name), &out.join("\n"), env)?;
+        let further: &[&str] = match part {
+            Part::Checkout => &[],
+            Part::Kept => &KEEPERS,
+            Part::Whole => return Ok(system),
+        };
+        let names = CHECKOUT.iter().chain(further);
+        system.services = names.map(|name| (*name).to_owned()).collect();
         Ok(system)
     }
 
-    /// A system under `target/NAME` with this `ondol.yaml`, whose ports are replaced by free ones.
+    /// A system under `NAME` in the work place with this `ondol.yaml`, whose ports are replaced by free ones.
     pub(crate) fn write(name: &str, manifest: &str, env: BTreeMap<String, String>) -> anyhow::Result<Self> {
-        let folder = repository().join("target").join(name);
+        Self::at(workplace().join(name), manifest, env)
+    }
+
+    fn at(folder: PathBuf, manifest: &str, env: BTreeMap<String, String>) -> anyhow::Result<Self> {
         if folder.join("ondol.yaml").is_file() {
             // What an earlier run left.
             let _ = Command::new(ondol())
@@ -107,8 +129,7 @@ impl System {
         }
         std::fs::create_dir_all(&folder)?;
         let gateway = free_port()?;
-        let console = (gateway + 1..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-        let console = console.context("no free port")?;
+        let console = free_ports(gateway + 1, 1)?;
         let manifest = manifest.replace("127.0.0.1:8080", &format!("127.0.0.1:{gateway}"));
         std::fs::write(
             folder.join("ondol.yaml"),
@@ -118,9 +139,22 @@ impl System {
             folder,
             gateway: format!("127.0.0.1:{gateway}"),
             console: format!("127.0.0.1:{console}"),
-            services: &[],
+            services: Vec::new(),
             env,
         })
+    }
+
+    /// Adds a service of its own beside the shop's.
+    pub(crate) fn add(&mut self, name: &str, manifest: &str) -> anyhow::Result<()> {
+        let folder = self.folder.join(name);
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("service.yaml"), manifest)?;
+        let file = self.folder.join("ondol.yaml");
+        let services = "services: [../../shop/services/*";
+        let text = std::fs::read_to_string(&file)?.replace(services, &format!("{services}, {name}"));
+        std::fs::write(file, text)?;
+        self.services.push(name.to_owned());
+        Ok(())
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
@@ -136,7 +170,7 @@ impl System {
 
     /// Starts it and waits until everything is ready.
     pub(crate) fn up(&self) -> anyhow::Result<()> {
-        let status = self.command(&[&["up", "--detach"], self.services].concat()).status()?;
+        let status = self.command(&["up", "--detach"]).args(&self.services).status()?;
         if !status.success() {
             bail!("`ondol up --detach` in {} ended with {status}", self.folder.display());
         }

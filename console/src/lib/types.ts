@@ -257,6 +257,8 @@ export interface Shown {
   event: Event;
   causes: Link[];
   effects: Link[];
+  /** There may be more effects. */
+  truncated: boolean;
   deliveries: Standing[];
 }
 

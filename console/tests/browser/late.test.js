@@ -106,14 +106,14 @@ describe('the console with a slow or broken controller', () => {
 
   it('shows a slow answer, however often it is asked again meanwhile', async () => {
     await page.clock.install();
-    await configure({ hold: '/v1/subscriptions' });
-    await page.goto('/events/subscriptions');
+    await configure({ hold: '/v1/reconciliations' });
+    await page.goto('/events/checks');
     await until(({ held }) => held === 1);
     await live();
-    await page.clock.runFor(10_000);
+    await page.clock.runFor(20_000);
     assert.equal((await configure()).asked, 1, 'one read at a time');
     await configure({ hold: '' });
-    await page.getByRole('link', { name: 'points.orders' }).waitFor();
+    await page.getByText('confirmed-is-charged').waitFor();
   });
 
   it('shows all keys after the first hundred, each once, and none that is gone', async () => {

@@ -7,10 +7,10 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use ondol_core::engine::{Order, Pattern, Selector, Wanted};
-use ondol_core::id::StreamName;
+use ondol_core::id::{ServiceName, StreamName};
 use ondol_core::unit::parse_duration;
 use ondol_deploy::config::ServicePlan;
-use ondol_events::{CloudEvent, Context, Page, Streams, expected_from_if_match};
+use ondol_events::{CloudEvent, Context, Page, Publisher, Streams, expected_from_if_match};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -117,7 +117,8 @@ impl View {
 }
 
 pub(crate) async fn append(
-    streams: &Streams,
+    publisher: &Publisher,
+    service: &ServiceName,
     stream: &StreamName,
     headers: &HeaderMap,
     body: &[u8],
@@ -128,9 +129,9 @@ pub(crate) async fn append(
             .map(|value: &HeaderValue| value.to_str().unwrap_or("?"))
     };
     let expected = expected_from_if_match(text(header::IF_MATCH))?;
-    let mut events = CloudEvent::read_body(text(header::CONTENT_TYPE).unwrap_or_default(), body)?;
-    Context::of(headers).fill(&mut events);
-    let receipt = streams.append(stream, expected, events).await?;
+    let events = CloudEvent::read_body(text(header::CONTENT_TYPE).unwrap_or_default(), body)?;
+    let context = Context::of(headers);
+    let receipt = publisher.append(service, &context, stream, expected, events).await?;
     Ok((StatusCode::CREATED, axum::Json(receipt)).into_response())
 }
 

@@ -64,32 +64,33 @@ pub(crate) struct Flow {
     responses((status = 200, description = "The graph: `nodes` and `edges`, at most 2,000 nodes."),
         (status = 404, description = "Nothing has this correlation id.")))]
 pub(crate) async fn flow(State(api): State<Api>, Path(correlation): Path<String>) -> Answer<Json<Flow>> {
-    let limit = MAX_NODES as u32;
-    let wanted = Wanted::Correlation(correlation.clone());
-    let mut events = api.streams.log(wanted, 0, Order::Ascending, limit).await?.events;
+    let mut story = Story::default();
     // An event that begins a flow gives it its name.
-    if let Some(root) = api
-        .streams
-        .event(&correlation)
-        .await?
-        .filter(|root| root.event.correlation.is_none())
-    {
-        events.insert(0, root);
+    let root = api.streams.event(&correlation).await?;
+    if let Some(root) = root.filter(|root| root.event.correlation.is_none()) {
+        story.add(&api, vec![root]).await?;
     }
+    let mut after = 0;
+    // A page ends by its bytes too, so only an empty one says that there is no more. One page is in memory at a time.
+    while story.events.nodes.len() <= MAX_NODES {
+        let limit = u32::try_from(MAX_NODES + 1 - story.events.nodes.len()).unwrap_or(u32::MAX);
+        let wanted = Wanted::Correlation(correlation.clone());
+        let page = api.streams.log(wanted, after, Order::Ascending, limit).await?;
+        let Some(last) = page.last_position() else { break };
+        after = last;
+        story.add(&api, page.events).await?;
+    }
+    let (ids, more) = sagas(&api, &correlation, &story.causes).await?;
     let mut flow = Flow {
-        truncated: events.len() >= MAX_NODES,
+        truncated: more,
         correlation,
         ..Flow::default()
     };
-    for id in sagas(&api, &flow.correlation, &events).await? {
+    for id in ids {
         flow.add_saga(&api.sagas.show(id).await?);
     }
-    for stored in &events {
-        flow.add_event(stored);
-    }
-    for standing in api.subscriptions.standing(events.clone()).await? {
-        flow.add_delivery(&standing, &events);
-    }
+    flow.append(story.events);
+    flow.append(story.deliveries);
     if flow.nodes.is_empty() {
         let detail = format!("nothing has the correlation id {:?}", flow.correlation);
         return Err(Problem::not_found(detail));
@@ -98,20 +99,49 @@ pub(crate) async fn flow(State(api): State<Api>, Path(correlation): Path<String>
     Ok(Json(flow))
 }
 
-/// Sagas of the flow, and those whose calls made its events.
-async fn sagas(api: &Api, correlation: &str, events: &[StoredEvent]) -> Answer<BTreeSet<SagaId>> {
-    let mut ids: BTreeSet<SagaId> = api.sagas.in_flow(correlation, MAX_SAGAS).await?.into_iter().collect();
-    for cause in events.iter().filter_map(causation) {
+/// What the log tells of a flow.
+#[derive(Default)]
+struct Story {
+    events: Flow,
+    deliveries: Flow,
+    causes: BTreeSet<String>,
+}
+
+impl Story {
+    async fn add(&mut self, api: &Api, events: Vec<StoredEvent>) -> Answer<()> {
+        for stored in &events {
+            self.events.add_event(stored);
+        }
+        self.causes.extend(events.iter().filter_map(causation));
+        for standing in api.subscriptions.standing(events.clone()).await? {
+            self.deliveries.add_delivery(&standing, &events);
+        }
+        Ok(())
+    }
+}
+
+/// Sagas of the flow, and those whose calls made its events; whether there are more than [`MAX_SAGAS`].
+async fn sagas(api: &Api, correlation: &str, causes: &BTreeSet<String>) -> Answer<(BTreeSet<SagaId>, bool)> {
+    let most = MAX_SAGAS as usize;
+    let mut found = api.sagas.in_flow(correlation, MAX_SAGAS + 1).await?;
+    let more = found.len() > most;
+    found.truncate(most);
+    let mut ids: BTreeSet<SagaId> = found.into_iter().collect();
+    for cause in causes {
         let saga = cause.split('.').next().and_then(|id| id.parse().ok());
-        let Some(id) = saga.filter(|id| ids.len() < MAX_SAGAS as usize && !ids.contains(id)) else {
+        // A cause may look like a saga's call and be something else.
+        let Some(id) = saga.filter(|id| !ids.contains(id)) else {
             continue;
         };
-        // A cause may look like a saga's call and be something else.
-        if api.sagas.show(id).await.is_ok() {
-            ids.insert(id);
+        if api.sagas.show(id).await.is_err() {
+            continue;
         }
+        if ids.len() >= most {
+            return Ok((ids, true));
+        }
+        ids.insert(id);
     }
-    Ok(ids)
+    Ok((ids, more))
 }
 
 impl Flow {
@@ -216,6 +246,11 @@ impl Flow {
             retries: None,
             link: Some(format!("/v1/subscriptions/{}", standing.subscription)),
         });
+    }
+
+    fn append(&mut self, part: Self) {
+        self.nodes.extend(part.nodes);
+        self.edges.extend(part.edges);
     }
 
     fn edge(&mut self, from: String, to: String, kind: &'static str) {

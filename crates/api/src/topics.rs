@@ -18,7 +18,11 @@ use std::collections::BTreeMap;
 /// Types in one list. Types come from manifests and from what services append; nobody has more.
 const MAX_TOPICS: u32 = 10_000;
 /// Effects of one event that are shown.
-const MAX_EFFECTS: u32 = 1_000;
+const MAX_EFFECTS: usize = 1_000;
+/// Events of the flow behind it that are looked at for them.
+const MAX_LOOKED_AT: usize = 10_000;
+/// Events of one look.
+const PAGE: u32 = 1_000;
 
 /// A type of events.
 #[derive(Default, Serialize)]
@@ -170,6 +174,8 @@ pub(crate) struct Shown {
     causes: Vec<Link>,
     /// Events that name it as their cause.
     effects: Vec<Link>,
+    /// There may be more effects: those of a great flow are not all looked for.
+    truncated: bool,
     /// Where it stands with the subscriptions that want it.
     deliveries: Vec<ondol_events::subscription::view::Standing>,
 }
@@ -212,14 +218,7 @@ pub(crate) fn causation(stored: &StoredEvent) -> Option<String> {
 pub(crate) async fn event(State(api): State<Api>, Path(id): Path<String>) -> Answer<Json<Shown>> {
     let stored = api.streams.event(&id).await?;
     let stored = stored.ok_or_else(|| Problem::not_found(format!("there is no event {id:?}")))?;
-    // An event that begins a flow is its name; effects stand in the same flow.
-    let flow = stored.event.correlation.clone().unwrap_or_else(|| id.clone());
-    let flow = api
-        .streams
-        .log(Wanted::Correlation(flow), 0, Order::Ascending, MAX_EFFECTS)
-        .await?;
-    let caused = |other: &&StoredEvent| other.event.id != id && causation(other).as_ref() == Some(&id);
-    let effects = flow.events.iter().filter(caused).map(Link::event).collect();
+    let (effects, truncated) = effects_of(&api, &stored).await?;
     let causes = match causation(&stored) {
         None => Vec::new(),
         Some(cause) => vec![cause_of(&api, &id, cause).await?],
@@ -231,8 +230,30 @@ pub(crate) async fn event(State(api): State<Api>, Path(id): Path<String>) -> Ans
         event,
         causes,
         effects,
+        truncated,
         deliveries,
     }))
+}
+
+/// What names the event as its cause; whether there may be more of it.
+async fn effects_of(api: &Api, cause: &StoredEvent) -> Answer<(Vec<Link>, bool)> {
+    let id = &cause.event.id;
+    // An event that begins a flow is its name; effects stand behind it in the same flow.
+    let flow = cause.event.correlation.as_ref().unwrap_or(id);
+    let (mut effects, mut looked_at, mut after) = (Vec::new(), 0, cause.position);
+    while effects.len() < MAX_EFFECTS && looked_at < MAX_LOOKED_AT {
+        let wanted = Wanted::Correlation(flow.clone());
+        let page = api.streams.log(wanted, after, Order::Ascending, PAGE).await?;
+        // A page ends by its bytes too: only an empty one says that there is no more.
+        let Some(last) = page.last_position() else {
+            return Ok((effects, false));
+        };
+        (after, looked_at) = (last, looked_at + page.events.len());
+        let caused = page.events.iter().filter(|other| causation(other).as_ref() == Some(id));
+        effects.extend(caused.map(Link::event));
+    }
+    effects.truncate(MAX_EFFECTS);
+    Ok((effects, true))
 }
 
 /// An event whose id is its own cause's is the first of a saga's call with that key.

@@ -136,10 +136,6 @@ pub trait Engine: Send + Sync + 'static {
     /// The log of one subject after `after`, at most `limit` records.
     fn records(&self, subject: String, after: u64, limit: u32) -> BoxFuture<Result<Vec<StoredRecord>, StoreError>>;
 
-    /// Rows of one name whose `wake_at` is `by` or earlier, the earliest first, at most `limit`. Goes along an index for
-    /// [`Table::Delivery`]; the other tables have few rows of one name that wait.
-    fn due(&self, table: Table, name: String, by: Timestamp, limit: u32) -> BoxFuture<Result<Vec<Row>, StoreError>>;
-
     /// A stream's events, at most `limit`: ascending from revision `from` on, descending from it back, itself included.
     /// Empty when the stream does not exist.
     fn stream(

@@ -13,6 +13,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
+/// How the media types of whole events begin.
+const ENVELOPE: &str = "application/cloudevents";
 const SINGLE: &str = "application/cloudevents+json";
 const BATCH: &str = "application/cloudevents-batch+json";
 /// Attributes that only the platform sets.
@@ -92,19 +94,23 @@ impl CloudEvent {
         Ok(events)
     }
 
-    /// Reads a request's events: binary mode by its `ce-*` headers, else structured or batch by its media type. Checks
-    /// every event.
+    /// Reads a request's events: structured or batch by its media type, else binary mode by its `ce-*` headers, which say
+    /// nothing beside the other two (HTTP protocol binding, section 3). Checks every event.
     ///
     /// # Errors
     /// As [`CloudEvent::read_body`].
     pub fn read_request(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Self>, EventsError> {
-        if binary::is_binary(headers) {
-            return Ok(vec![binary::read(headers, body)?]);
-        }
         let kind = headers
             .get(header::CONTENT_TYPE)
-            .map(|value| value.to_str().unwrap_or("?"));
-        Self::read_body(kind.unwrap_or_default(), body)
+            .map_or("", |value| value.to_str().unwrap_or("?"));
+        let is_structured = kind
+            .trim_start()
+            .get(..ENVELOPE.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(ENVELOPE));
+        if !is_structured && binary::is_binary(headers) {
+            return Ok(vec![binary::read(headers, body)?]);
+        }
+        Self::read_body(kind, body)
     }
 
     fn check(&self) -> Result<(), (&str, &'static str)> {
@@ -175,13 +181,18 @@ impl CloudEvent {
 
 /// Checks every event of a batch against the rules.
 pub(crate) fn check_all(events: &[CloudEvent]) -> Result<(), EventsError> {
-    for (index, event) in events.iter().enumerate() {
-        if let Err((attribute, rule)) = event.check() {
-            let attribute = attribute.chars().take(80).collect();
-            return Err(EventsError::Invalid { index, attribute, rule });
-        }
-    }
-    Ok(())
+    events
+        .iter()
+        .enumerate()
+        .try_for_each(|(index, event)| check_at(index, event))
+}
+
+/// Checks the event at `index` of a batch against the rules.
+pub(crate) fn check_at(index: usize, event: &CloudEvent) -> Result<(), EventsError> {
+    event.check().map_err(|(attribute, rule)| {
+        let attribute = attribute.chars().take(80).collect();
+        EventsError::Invalid { index, attribute, rule }
+    })
 }
 
 /// As RFC 3339 writes it. The library reads more, such as a zone in brackets or a time without seconds, but others who read
@@ -302,6 +313,30 @@ mod tests {
         check(r#","deliverat":"soon""#, Err("attribute deliverat is not a moment"));
         check(r#","ondolhops":1"#, Err("attribute ondolhops is set by the platform"));
         check(r#","id":"again""#, Err("duplicate field"));
+    }
+
+    #[test]
+    fn a_whole_event_is_read_as_one_whatever_stands_beside_it_in_headers() {
+        let body = format!(r#"{LEAST},"data":{{"n":1}}}}"#);
+        let mut headers = HeaderMap::new();
+        for name in ["ce-specversion", "ce-id", "ce-source", "ce-type"] {
+            headers.insert(name, http::HeaderValue::from_static("1.0"));
+        }
+        for (kind, body) in [
+            ("Application/CloudEvents+json; charset=utf-8", body.clone()),
+            ("application/cloudevents-batch+json", format!("[{body}]")),
+        ] {
+            headers.insert(header::CONTENT_TYPE, kind.parse().expect("a header"));
+            let events = CloudEvent::read_request(&headers, body.as_bytes()).expect("valid");
+            assert_eq!(
+                (events.len(), &*events[0].id, &*events[0].kind),
+                (1, "a", "t"),
+                "{kind}"
+            );
+        }
+        headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        let events = CloudEvent::read_request(&headers, b"{}").expect("valid");
+        assert_eq!(&*events[0].id, "1.0", "binary mode");
     }
 
     #[test]

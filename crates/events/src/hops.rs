@@ -22,19 +22,34 @@ struct Stored {
 }
 
 /// Sets the hops of each event: those of its cause and one more. Costs one read where any event names a cause.
-pub(crate) async fn count(streams: &Streams, events: &mut [CloudEvent]) -> Result<(), EventsError> {
+///
+/// # Errors
+/// [`EventsError::TooDeep`] of the first event that is; the store's.
+pub(crate) async fn set(streams: &Streams, events: &mut [CloudEvent]) -> Result<(), EventsError> {
+    count(streams, events).await?.into_iter().next().map_or(Ok(()), Err)
+}
+
+/// The same, and gives every event that is too deep.
+pub(crate) async fn count(streams: &Streams, events: &mut [CloudEvent]) -> Result<Vec<EventsError>, EventsError> {
+    let mut refused = Vec::new();
     let foreign = |event: &CloudEvent| event.causationid.clone().filter(|cause| *cause != event.id);
     let causes: BTreeSet<String> = events.iter().filter_map(foreign).collect();
     if causes.is_empty() {
-        return Ok(());
+        return Ok(refused);
     }
     let limit = u32::try_from(causes.len()).unwrap_or(u32::MAX);
-    let wanted = Wanted::Ids(causes.into_iter().collect());
-    let found = streams.log(wanted, 0, Order::Ascending, limit).await?;
-    let mut known: HashMap<String, u32> = HashMap::with_capacity(events.len());
-    for stored in found.events {
-        let hops = serde_json::from_slice(&stored.event.body).map_or(0, |Stored { ondolhops }| ondolhops);
-        known.insert(stored.event.id, hops);
+    let causes: Vec<String> = causes.into_iter().collect();
+    let (mut known, mut after) = (HashMap::<String, u32>::with_capacity(events.len()), 0);
+    // A page of the store ends by its bytes too: large causes come in several.
+    while known.len() < causes.len() {
+        let wanted = Wanted::Ids(causes.clone());
+        let found = streams.log(wanted, after, Order::Ascending, limit).await?;
+        let Some(last) = found.last_position() else { break };
+        after = last;
+        for stored in found.events {
+            let hops = serde_json::from_slice(&stored.event.body).map_or(0, |Stored { ondolhops }| ondolhops);
+            known.insert(stored.event.id, hops);
+        }
     }
     for (index, event) in events.iter_mut().enumerate() {
         // An earlier event of the batch may be the cause of a later one.
@@ -43,12 +58,11 @@ pub(crate) async fn count(streams: &Streams, events: &mut [CloudEvent]) -> Resul
             .map_or(0, |hops| hops + 1);
         if before > MAX_HOPS {
             let (hops, limit) = (before, MAX_HOPS);
-            return Err(EventsError::TooDeep { index, hops, limit });
-        }
-        if before > 0 {
+            refused.push(EventsError::TooDeep { index, hops, limit });
+        } else if before > 0 {
             event.extensions.insert(HOPS.to_owned(), before.into());
         }
         known.insert(event.id.clone(), before);
     }
-    Ok(())
+    Ok(refused)
 }

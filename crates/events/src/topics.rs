@@ -64,7 +64,21 @@ impl Topics {
         self.0.iter().map(|(kind, topic)| (kind.as_str(), &topic.publisher))
     }
 
-    /// The type of `event`, if `service` publishes it and the event's data follow its schema.
+    /// An event of `service` that goes to a stream of its own: one of a declared type as if it were published, so that
+    /// nobody else's type can be forged; of any other type it is the service's private affair.
+    pub(crate) fn admit_private(
+        &self,
+        service: &ServiceName,
+        index: usize,
+        event: &CloudEvent,
+    ) -> Result<(), EventsError> {
+        match self.0.contains_key(&event.kind) {
+            true => self.admit(service, index, event).map(drop),
+            false => check_source(service, index, event),
+        }
+    }
+
+    /// The type of `event`, if `service` publishes it, says so itself and the event's data follow the type's schema.
     pub(crate) fn admit(&self, service: &ServiceName, index: usize, event: &CloudEvent) -> Result<&Topic, EventsError> {
         let topic = self.0.get(&event.kind).filter(|topic| topic.publisher == *service);
         let topic = topic.ok_or_else(|| EventsError::NotPublished {
@@ -73,6 +87,7 @@ impl Topics {
             kind: event.kind.chars().take(80).collect(),
             publisher: self.publisher(&event.kind).cloned(),
         })?;
+        check_source(service, index, event)?;
         let Some(schema) = &topic.schema else { return Ok(topic) };
         let refused = |rule: String| EventsError::Schema {
             index,
@@ -97,6 +112,23 @@ impl Topics {
     }
 }
 
+/// Subscriptions filter by `source`, so nobody speaks in another's name.
+fn check_source(service: &ServiceName, index: usize, event: &CloudEvent) -> Result<(), EventsError> {
+    let below = event
+        .source
+        .strip_prefix("/services/")
+        .and_then(|rest| rest.strip_prefix(service.as_str()));
+    if below.is_some_and(|below| below.is_empty() || below.starts_with('/')) {
+        return Ok(());
+    }
+    let rule = "is neither /services/ with the name of the service that sends it nor a path below that";
+    Err(EventsError::Invalid {
+        index,
+        attribute: "source".into(),
+        rule,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,8 +142,8 @@ mod tests {
         }
     }
 
-    fn event(kind: &str, data: &Value) -> CloudEvent {
-        let event = json!({"specversion": "1.0", "id": "a", "source": "/t", "type": kind, "data": data});
+    fn event(source: &str, kind: &str, data: &Value) -> CloudEvent {
+        let event = json!({"specversion": "1.0", "id": "a", "source": source, "type": kind, "data": data});
         CloudEvent::read_body("application/cloudevents+json", event.to_string().as_bytes())
             .expect("valid")
             .remove(0)
@@ -125,7 +157,7 @@ mod tests {
         let check = |service: &str, kind: &str, data: Value, claim: Option<&str>| {
             let service = service.parse().expect("a name");
             let outcome = topics
-                .admit(&service, 3, &event(kind, &data))
+                .admit(&service, 3, &event(&format!("/services/{service}"), kind, &data))
                 .map(drop)
                 .map_err(|error| error.to_string());
             match claim {
@@ -139,6 +171,35 @@ mod tests {
         check("one", "a.v1", json!(null), Some("event 3"));
         check("two", "a.v1", json!({"total": 7}), Some("service one publishes it"));
         check("one", "c.v1", json!({}), Some("no service publishes it"));
+    }
+
+    #[test]
+    fn what_goes_to_a_private_stream_forges_no_declared_type_and_no_source() {
+        let schema = json!({"required": ["total"]});
+        let topics = Topics::new(&[published("a.v1", "one", Some(schema)), published("b.v1", "two", None)]);
+        let (topics, one) = (topics.expect("compiles"), "one".parse().expect("a name"));
+        let check = |source: &str, kind: &str, data: Value, claim: Option<&str>| {
+            let told = topics.admit_private(&one, 0, &event(source, kind, &data));
+            assert_eq!(
+                told.err().map(|error| error.code().to_string()).as_deref(),
+                claim,
+                "{source} {kind}"
+            );
+        };
+        check("/services/one", "private.v1", json!({}), None);
+        check("/services/one/desk/7", "a.v1", json!({"total": 7}), None);
+        check("/services/one", "a.v1", json!({}), Some("EV-006"));
+        check("/services/one", "b.v1", json!({}), Some("EV-005"));
+        for foreign in [
+            "/services/two",
+            "/services/one-more",
+            "/services/",
+            "one",
+            "/services/two/services/one",
+        ] {
+            check(foreign, "private.v1", json!({}), Some("EV-002"));
+            check(foreign, "a.v1", json!({"total": 7}), Some("EV-002"));
+        }
     }
 
     #[test]

@@ -83,7 +83,26 @@ impl Bench {
 }
 
 fn event(id: &str, kind: &str, data: Value) -> Value {
-    json!({"specversion": "1.0", "id": id, "source": "/t", "type": kind, "data": data})
+    json!({"specversion": "1.0", "id": id, "source": "/services/one", "type": kind, "data": data})
+}
+
+/// A page of the store ends by its bytes; every cause counts all the same.
+#[tokio::test]
+async fn causes_that_fill_more_than_a_page_are_all_counted() {
+    let bench = Bench::new().await;
+    let large = "x".repeat(1_000_000);
+    for n in 0..20 {
+        bench
+            .places(&[event(&format!("cause-{n}"), "a.v1", json!(large))])
+            .await;
+    }
+    let effects: Vec<Value> = (0..20)
+        .map(|n| caused(&format!("effect-{n}"), &format!("cause-{n}")))
+        .collect();
+    bench.places(&effects).await;
+    for n in 0..20 {
+        assert_eq!(bench.body(&format!("effect-{n}")).await["ondolhops"], 1, "{n}");
+    }
 }
 
 fn caused(id: &str, cause: &str) -> Value {
@@ -119,7 +138,7 @@ async fn a_batch_keeps_its_order_across_types_and_a_repeat_writes_nothing() {
     ];
     assert_eq!(bench.places(&mixed).await, "4* 5 1* 6");
     // White space in the data is no other data.
-    let spaced = br#"[{"specversion":"1.0","id":"1","source":"/t","type":"a.v1","data":{ "n" : 1.5 }}]"#;
+    let spaced = br#"[{"specversion":"1.0","id":"1","source":"/services/one","type":"a.v1","data":{ "n" : 1.5 }}]"#;
     let spaced = CloudEvent::read_body("application/cloudevents-batch+json", spaced).expect("valid");
     let one = "one".parse().expect("a name");
     let again = bench
@@ -128,6 +147,24 @@ async fn a_batch_keeps_its_order_across_types_and_a_repeat_writes_nothing() {
         .await
         .expect("known");
     assert!(again[0].duplicate && again[0].position == 1);
+}
+
+/// Such data are kept as they were written and can be told apart only by their text.
+#[tokio::test]
+async fn data_that_no_reader_can_hold_may_be_published_again() {
+    let (bench, one) = (Bench::new().await, "one".parse().expect("a name"));
+    let publish = async |id: &str, data: &str| {
+        let event =
+            format!(r#"{{"specversion":"1.0","id":"{id}","source":"/services/one","type":"a.v1","data":{data}}}"#);
+        let events = CloudEvent::read_body("application/cloudevents+json", event.as_bytes()).expect("valid");
+        bench.publisher.publish(&one, &Context::default(), events).await
+    };
+    let deep = "[".repeat(1_000) + &"]".repeat(1_000);
+    for (id, data) in [("large", "1e999"), ("deep", &*deep)] {
+        publish(id, data).await.expect("published");
+        assert!(publish(id, data).await.expect("known")[0].duplicate, "{id}");
+        assert!(publish(id, "1e998").await.is_err(), "{id}");
+    }
 }
 
 #[tokio::test]
@@ -171,6 +208,40 @@ async fn a_known_id_with_other_content_refuses_the_whole_batch() {
 }
 
 #[tokio::test]
+async fn a_stream_of_ones_own_forges_no_type_of_another() {
+    let bench = Bench::new().await;
+    let append = async |kind: &str, source: &str, data: Value| {
+        let (stream, one) = ("order-1".parse().expect("a name"), "one".parse().expect("a name"));
+        let mut event = event(&format!("{kind} {source} {data}"), kind, data);
+        event["source"] = source.into();
+        let events = CloudEvent::read_body("application/cloudevents+json", event.to_string().as_bytes());
+        let context = Context::default();
+        let appended = bench
+            .publisher
+            .append(&one, &context, &stream, Expected::Any, events.expect("valid"));
+        appended
+            .await
+            .map(|receipt| receipt.position)
+            .map_err(|error| error.code().to_string())
+    };
+    assert_eq!(append("private.v1", "/services/one", json!(1)).await, Ok(1));
+    assert_eq!(append("a.v1", "/services/one/desk", json!(1)).await, Ok(2));
+    assert_eq!(append("c.v1", "/services/one", json!({})).await, Err("EV-005".into()));
+    assert_eq!(
+        append("private.v1", "/services/two", json!(1)).await,
+        Err("EV-002".into())
+    );
+    let mut foreign = event("1", "a.v1", json!(1));
+    foreign["source"] = "/services/two".into();
+    bench.refused(&[foreign], "EV-002").await;
+    assert_eq!(
+        bench.ids(Wanted::All).await.split(' ').count(),
+        6,
+        "two of three words each"
+    );
+}
+
+#[tokio::test]
 async fn only_declared_types_with_fitting_data_are_published() {
     let bench = Bench::new().await;
     bench
@@ -178,7 +249,9 @@ async fn only_declared_types_with_fitting_data_are_published() {
         .await;
     bench.refused(&[event("1", "a.v2", json!(1))], "EV-005").await;
     let two = "two".parse().expect("a name");
-    let body = json!([event("1", "c.v1", json!(7))]).to_string();
+    let mut wrong = event("1", "c.v1", json!(7));
+    wrong["source"] = "/services/two".into();
+    let body = json!([wrong]).to_string();
     let events = CloudEvent::read_body("application/cloudevents-batch+json", body.as_bytes()).expect("valid");
     let error = bench
         .publisher

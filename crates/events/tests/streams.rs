@@ -1,6 +1,6 @@
 //! The handle over a real SQLite store.
 
-use ondol_core::clock::SystemClock;
+use ondol_core::clock::{Clock, SystemClock};
 use ondol_core::engine::{Expected, Order, Selector, StoreError, Wanted};
 use ondol_core::entropy::SystemEntropy;
 use ondol_core::id::StreamName;
@@ -168,6 +168,41 @@ async fn a_follower_is_woken_by_an_append_and_not_by_time() {
         .expect("woken long before its own wait ends");
     assert_eq!(seen, [("a".into(), 2)]);
     assert_eq!(bench.all(2, None, Duration::from_millis(1)).await, []);
+}
+
+/// A reader at the end of the log costs reads by time, and not by appends.
+#[tokio::test]
+async fn a_follower_gathers_appends_and_misses_none() {
+    const EVENTS: u64 = 300;
+    let bench = Bench::new().await;
+    let begun = SystemClock.mono();
+    let follow = async {
+        let (mut after, mut pages) = (0, 0);
+        while after < EVENTS {
+            let page = bench
+                .streams
+                .follow(&Wanted::All, after, 10_000, Duration::from_secs(30))
+                .await;
+            let page = page.expect("reads");
+            let first = page.events.first().map(|event| event.position);
+            assert_eq!(first, Some(after + 1), "none is missing");
+            after = page.last_position().expect("an event");
+            pages += 1;
+        }
+        pages
+    };
+    let appends = async {
+        for n in 0..EVENTS {
+            bench
+                .append("order-1", Expected::Any, &[&n.to_string()])
+                .await
+                .expect("appends");
+        }
+    };
+    let (pages, ()) = tokio::join!(follow, appends);
+    let took = SystemClock.mono() - begun;
+    assert!(pages <= took.as_millis() / 10 + 2, "{pages} pages in {took:?}");
+    assert_eq!(bench.all(EVENTS, None, Duration::from_millis(1)).await, []);
 }
 
 #[tokio::test]

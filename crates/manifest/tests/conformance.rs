@@ -5,6 +5,7 @@
 //! difference before committing it.
 
 use ondol_events::config::PublishedType;
+use ondol_events::reconcile::config::Reconciliation;
 use ondol_events::subscription::Subscription;
 use ondol_manifest::{Diagnostics, Env, Loaded, Severity, load};
 use serde_json::json;
@@ -153,6 +154,12 @@ fn good_cases_lower_to_plans_that_survive_json() {
         let json = serde_json::to_string(&(&lowered.published, &lowered.subscriptions)).expect("serializes");
         let back: (Vec<PublishedType>, Vec<Subscription>) = serde_json::from_str(&json).expect("reads back");
         assert_eq!(back, (lowered.published, lowered.subscriptions));
+        for one in lowered.reconciliations {
+            let json = serde_json::to_string(&one).expect("serializes");
+            let back: Reconciliation = serde_json::from_str(&json).expect("reads back");
+            assert_eq!(back, one);
+            back.check().expect("what check takes, the room takes");
+        }
         ondol_events::Topics::new(&back.0).expect("what check takes, the room takes");
     }
 }
@@ -179,7 +186,7 @@ fn every_key_of_a_subscription_reaches_the_room() {
         "from": "start",
     });
     let short = json!({
-        "name": "points.all", "types": ["order.*"], "sources": [], "extensions": {}, "push": null, "parallel": 16,
+        "name": "points.all", "types": ["order.confirmed.v1", "order.placed.v1"], "sources": [], "extensions": {}, "push": null, "parallel": 16,
         "timeout": secs(10, 0), "retry": full["retry"], "from": "now",
     });
     assert_eq!(json, json!([full, short]));

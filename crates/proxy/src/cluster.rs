@@ -50,8 +50,8 @@ pub struct View {
 pub struct Cluster {
     service: ServiceName,
     view: ArcSwap<View>,
-    /// One per setting in use: routes and edges with the same setting share it.
-    breakers: Mutex<Vec<(wire::Breaker, Arc<Mutex<Breaker>>)>>,
+    /// One per setting in use: routes and edges with the same setting share it. The built-in caller has its own.
+    breakers: Mutex<Vec<(pick::Judge, Arc<Mutex<Breaker>>)>>,
     /// One per caller; the gateway has no name.
     budgets: Mutex<HashMap<Option<ServiceName>, Arc<Mutex<Budget>>>>,
     /// So few instances are well that all are used.

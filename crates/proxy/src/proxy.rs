@@ -36,6 +36,8 @@ const START_GRACE: Duration = Duration::from_secs(12);
 const WAIT_GRACE: Duration = Duration::from_secs(5);
 /// The longest `wait` that is believed.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// The longest wait of a pull; it stands in the request's body, which is not read here.
+const PULL_WAIT: Duration = Duration::from_secs(30);
 
 /// How a request is recorded whose client went away before its answer, as nginx does.
 const CLIENT_GONE: u16 = 499;
@@ -304,9 +306,13 @@ impl Front<'_> {
         head.fields.set("ondol-caller", edge.spec.caller.as_str());
         trace.write(&mut head.fields);
         let policy = &edge.spec.policy;
-        let mut plan = self.plan(policy, &edge.target, head, websocket, announced(head));
+        let announced = announced(head);
+        let mut plan = self.plan(policy, &edge.target, head, websocket, announced);
         if edge.spec.caller == ServiceName::ondol() {
             plan.extra = 0; // Sagas and pushes try again on their own.
+            // How long a step or a push may take, its manifest says; the edge's policy knows nothing of it.
+            let now = self.worker.shared().clock.mono();
+            plan.deadline = announced.map(|span| Deadline::new(now, span, None)).or(plan.deadline);
         }
         Ok(Going {
             plan,
@@ -324,12 +330,14 @@ impl Front<'_> {
         announced: Option<Duration>,
     ) -> Plan {
         let now = self.worker.shared().clock.mono();
-        let wait = matches!(target, Target::Controller).then(|| wait_of(head)).flatten();
+        let asked = matches!(target, Target::Controller).then(|| Asked::of(head));
+        let wait = asked.as_ref().and_then(|asked| asked.wait);
         let span = match wait {
             Some(wait) => wait.saturating_add(WAIT_GRACE),
             None => Duration::from_millis(policy.timeout_ms),
         };
-        let stream = (policy.stream || websocket) && wait.is_none();
+        let follows = asked.is_some_and(|asked| asked.follows);
+        let stream = follows || ((policy.stream || websocket) && wait.is_none());
         let deadline = (!stream).then(|| Deadline::new(now, span, announced));
         let extra = if wait.is_some() || websocket { 0 } else { policy.retries };
         let lasts = stream || wait.is_some();
@@ -386,6 +394,33 @@ fn announced(head: &RequestHead) -> Option<Duration> {
         .filter(|_| is_grpc(head))
         .and_then(deadline::parse_grpc);
     own.into_iter().chain(grpc).min()
+}
+
+/// What a request wants of the controller that lasts.
+struct Asked {
+    /// Server-sent events, without an end.
+    follows: bool,
+    /// An answer that may come so late.
+    wait: Option<Duration>,
+}
+
+impl Asked {
+    fn of(head: &RequestHead) -> Self {
+        let accepts = head
+            .fields
+            .all("accept")
+            .filter_map(|value| std::str::from_utf8(value).ok());
+        let mut kinds = accepts
+            .flat_map(|value| value.split(','))
+            .map(|part| part.split(';').next().unwrap_or_default().trim());
+        let events = kinds.any(|kind| kind.eq_ignore_ascii_case("text/event-stream"));
+        let path = head.path().strip_prefix("/v1/subscriptions/").unwrap_or_default();
+        let pull = path.ends_with("/pull").then_some(PULL_WAIT);
+        Self {
+            follows: events || path.ends_with("/stream"),
+            wait: wait_of(head).or(pull),
+        }
+    }
 }
 
 /// The query parameter `wait`: `5s`, `500ms`, or whole seconds.

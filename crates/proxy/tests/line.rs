@@ -3,8 +3,10 @@
 mod common;
 
 use common::*;
+use ondol_core::task::Tasks;
 use ondol_core::wire::proxy::{Action, FromProxy, Protocol, Report, Traffic};
 use ondol_core::wire::supervision::SocketName;
+use std::io::Write;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -383,6 +385,74 @@ fn a_wait_at_the_controller_is_counted_and_its_duration_is_not() {
     assert_eq!(timed, 1, "{:?}", report.traffic);
 }
 
+/// As `answer` would, but long after an edge with [`SHORT`] has given up.
+const LATE: std::time::Duration = std::time::Duration::from_millis(300);
+const SHORT: u64 = 50;
+
+fn short(caller: &str, target: &str) -> ondol_core::wire::proxy::Edge {
+    let mut edge = edge(caller, target);
+    edge.policy.timeout_ms = SHORT;
+    edge
+}
+
+#[test]
+fn streams_and_pulls_at_the_controller_last_longer_than_other_calls() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let listener = ondol_core::unix::bind(&dir.path().join("controller.sock")).expect("bind");
+    serve(listener, |request| {
+        std::thread::sleep(LATE);
+        ok(request)
+    });
+    let mut address = None;
+    let edges = vec![short("orders", "controller")];
+    let (_running, _controller) = serving_with(dir.path(), &snapshot(vec![], edges, vec![]), |sockets| {
+        address = Some(sockets.tcp("edge/orders/controller"));
+    });
+    let address = address.expect("bound");
+    let status = |line: &str, accept: &str| {
+        let request = format!("{line} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nAccept: {accept}\r\n\r\n");
+        ask(&mut connect(address), &request)[9..12].to_owned()
+    };
+    assert_eq!(status("GET /v1/all", "*/*"), "504");
+    assert_eq!(status("GET /v1/all", "text/plain, Text/Event-Stream;q=1"), "200");
+    assert_eq!(status("GET /v1/subscriptions/orders/stream", "*/*"), "200");
+    assert_eq!(status("POST /v1/subscriptions/orders/pull", "*/*"), "200");
+    assert_eq!(status("POST /v1/subscriptions/orders/ack", "*/*"), "504");
+}
+
+#[test]
+fn a_call_of_ondols_own_has_as_long_as_it_says() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let slow = instance(|request| {
+        std::thread::sleep(LATE);
+        ok(request)
+    });
+    let cluster = cluster("pay", Protocol::Http1, &[slow]);
+    let edges = vec![short("ondol", "pay"), short("web", "pay")];
+    let (_running, _controller) = serving_with(dir.path(), &snapshot(vec![], edges, vec![cluster]), |sockets| {
+        for caller in ["ondol", "web"] {
+            sockets.unix(&format!("edge/{caller}/pay"), &dir.path().join(caller));
+        }
+    });
+    let call = |caller: &str| {
+        let mut stream = ondol_core::unix::connect(&dir.path().join(caller)).expect("connect");
+        ask(
+            &mut stream,
+            "PUT /c HTTP/1.1\r\nHost: a\r\nOndol-Deadline-Ms: 9000\r\nContent-Length: 0\r\n\r\n",
+        )
+    };
+    let seen = call("ondol");
+    let left: u64 = field(&seen, "ondol-deadline-ms")
+        .expect("a deadline")
+        .parse()
+        .expect("a number");
+    assert!(seen.starts_with("HTTP/1.1 200") && left > 8_000, "{seen}");
+    assert!(
+        call("web").starts_with("HTTP/1.1 504"),
+        "others may only shorten theirs"
+    );
+}
+
 #[test]
 fn what_lasts_as_its_client_wishes_is_counted_and_its_duration_is_not() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -448,4 +518,47 @@ fn looks_that_find_no_instance_are_no_retries_and_cost_no_budget() {
     assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
     let retried = controller.report(|report| report.traffic[0].by_class[4] > CLIENTS * EACH);
     assert_eq!(retried.traffic[0].retries, 2);
+}
+
+#[test]
+fn what_services_ask_the_controller_goes_over_kept_connections_and_survives_one_that_was_closed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let listener = ondol_core::unix::bind(&dir.path().join("controller.sock")).expect("bind");
+    // Each connection has its number, and ends instead of giving its third answer.
+    let connections = Arc::new(AtomicU32::new(0));
+    let counted = connections.clone();
+    Tasks::thread("controller", move || {
+        while let Some(mut stream) = listener.accept_one() {
+            let number = counted.fetch_add(1, Ordering::Relaxed) + 1;
+            for _ in 0..2 {
+                let Some(request) = read_message(&mut stream) else {
+                    break;
+                };
+                let answer = ok(&format!(
+                    "{number} {}",
+                    request.split("\r\n\r\n").nth(1).unwrap_or_default()
+                ));
+                if stream.write_all(answer.as_bytes()).is_err() {
+                    break;
+                }
+            }
+            // Seen and not answered: the next try has to bring all of it again.
+            read_message(&mut stream);
+        }
+    })
+    .expect("a thread");
+    let edges = vec![edge("orders", "controller")];
+    let mut address = None;
+    let (_running, _controller) = serving_with(dir.path(), &snapshot(vec![], edges, vec![]), |sockets| {
+        address = Some(sockets.tcp("edge/orders/controller"));
+    });
+    let mut client = connect(address.expect("bound"));
+    let publish = |body: &str| {
+        let head = "POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: ";
+        let answer = ask(&mut client, &format!("{head}{}\r\n\r\n{body}", body.len()));
+        answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned()
+    };
+    let answers = ["a", "b", "c", "d", "e"].map(publish);
+    assert_eq!(answers, ["1 a", "1 b", "2 c", "2 d", "3 e"]);
+    assert_eq!(connections.load(Ordering::Relaxed), 3);
 }

@@ -213,15 +213,41 @@ async fn a_schema_of_something_else_is_refused() {
     assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error:?}");
 }
 
-/// What version 2 keeps beside the events is made from those that version 1 left.
+const SCHEMAS: [&str; 3] = [
+    include_str!("../src/postgres/v1.sql"),
+    include_str!("../src/postgres/v2.sql"),
+    include_str!("../src/postgres/v3.sql"),
+];
+
+/// What version 3 keeps beside the events is made from those that earlier ones left.
 #[tokio::test]
-async fn a_store_of_version_1_is_upgraded() {
+async fn stores_of_earlier_versions_are_upgraded() {
     let Some(server) = Postgres::start() else { return };
+    for (database, version) in ["db0", "db1"].into_iter().zip(1..) {
+        let bench = Bench::at(server.new_database());
+        SCHEMAS[..version].iter().for_each(|sql| server.sql(database, sql));
+        upgrade(&server, &bench, database, version).await;
+    }
+    // Builds between versions 2 and 3 wrote an index more.
     let bench = Bench::at(server.new_database());
-    server.sql("db0", include_str!("../src/postgres/v1.sql"));
+    SCHEMAS.iter().for_each(|sql| server.sql("db2", sql));
     server.sql(
-        "db0",
-        r#"UPDATE ondol.meta SET version = 1, epoch = 3;
+        "db2",
+        "UPDATE ondol.meta SET version = 2; CREATE INDEX state_row_due ON ondol.state_row (name, wake_at, key)",
+    );
+    drop(bench.open().await);
+    server.sql("db2", "CREATE INDEX state_row_due ON ondol.state_row (name)");
+    drop(bench.open().await);
+}
+
+async fn upgrade(server: &Postgres, bench: &Bench, database: &str, version: usize) {
+    server.sql(
+        database,
+        &format!("UPDATE ondol.meta SET version = {version}, epoch = 3"),
+    );
+    server.sql(
+        database,
+        r#"
            INSERT INTO ondol.event VALUES
              (1, 'order-1', 0, 1, 'order', 'a', 'happened', 5, '{}'),
              (2, 'order-1', 1, 0, 'order', 'b', 'placed', 5, '{"id":"b","correlationid":"flow-1"}'),

@@ -2,7 +2,6 @@
 
 mod support;
 
-use ondol_core::clock::Timestamp;
 use ondol_core::engine::{Expected, Order, RowFilter, SharedEngine, StoreError, Table, Wanted};
 use ondol_store::{Config, OpenError};
 use std::path::{Path, PathBuf};
@@ -155,20 +154,25 @@ async fn the_stored_form_of_version_1_is_read() {
 }
 
 #[tokio::test]
-async fn the_stored_form_of_version_2_is_read() {
-    let engine = golden(include_str!("golden/v2.sql")).await.open().await;
+async fn the_stored_form_of_version_3_is_read() {
+    let engine = golden(include_str!("golden/v3.sql")).await.open().await;
     assert_eq!(engine.size().await.expect("reads").rows, [1, 0, 0, 0, 0, 0, 2, 0, 0]);
     assert_eq!(
         counts(&engine).await,
         [("order.placed.v1".into(), 1, 1), ("user.registered.v1".into(), 1, 2)]
     );
     assert_eq!(flow(&engine, "flow-1").await, ["b"]);
-    let due = engine
-        .due(Table::Delivery, "points.orders".into(), Timestamp(i64::MAX), 9)
+    let retrying = RowFilter {
+        state: Some("retrying".into()),
+        name: Some("points.orders".into()),
+        ..RowFilter::default()
+    };
+    let retrying = engine
+        .rows(Table::Delivery, retrying, Order::Ascending, None, 9)
         .await
         .expect("reads");
     assert_eq!(
-        due.iter().map(|row| row.key.as_str()).collect::<Vec<_>>(),
+        retrying.iter().map(|row| row.key.as_str()).collect::<Vec<_>>(),
         ["points.orders l"]
     );
     engine
@@ -177,25 +181,46 @@ async fn the_stored_form_of_version_2_is_read() {
         .expect("goes on");
 }
 
-/// What version 2 keeps beside the events is made from those that version 1 left.
+#[tokio::test]
+async fn what_builds_between_versions_2_and_3_wrote_is_read() {
+    let engine = golden(include_str!("golden/v2-with-flows.sql")).await.open().await;
+    assert_eq!(flow(&engine, "flow-1").await, ["b"]);
+    assert_eq!(engine.size().await.expect("reads").rows, [1, 0, 0, 0, 0, 0, 2, 0, 0]);
+}
+
+/// Version 2 counts rows and knows nothing of flows and types.
+#[tokio::test]
+async fn the_stored_form_of_version_2_is_read() {
+    let engine = golden(include_str!("golden/v2.sql")).await.open().await;
+    assert_eq!(engine.epoch(), 4);
+    assert_eq!(engine.size().await.expect("reads").rows, [2, 0, 0, 1, 0, 0, 0, 0, 0]);
+    assert_eq!(counts(&engine).await, [("happened".into(), 2, 2)]);
+    engine
+        .commit(append("order-1", Expected::Revision(1), &["c"]))
+        .await
+        .expect("goes on");
+}
+
+/// What version 3 keeps beside the events is made from those that earlier ones left.
 #[tokio::test]
 async fn flows_and_counts_of_an_earlier_version_are_made_at_the_upgrade() {
-    let bench = bench().await;
-    let old = rusqlite::Connection::open(file(&bench)).expect("opens");
-    old.execute_batch(include_str!("golden/v1.sql")).expect("runs");
-    old.execute_batch(
-        r#"INSERT INTO event VALUES
-            (3, 'order-1', 2, 0, 'order', 'c', 'placed', 5, CAST('{"id":"c","correlationid":"flow-1"}' AS BLOB)),
-            (4, 'order-1', 3, 0, 'order', 'd', 'placed', 6, X'ff00');"#,
-    )
-    .expect("runs");
-    drop(old);
-    let engine = bench.open().await;
-    assert_eq!(
-        counts(&engine).await,
-        [("happened".into(), 2, 2), ("placed".into(), 2, 4)]
-    );
-    assert_eq!(flow(&engine, "flow-1").await, ["c"]);
+    for dump in [include_str!("golden/v1.sql"), include_str!("golden/v2.sql")] {
+        let bench = golden(dump).await;
+        let old = rusqlite::Connection::open(file(&bench)).expect("opens");
+        old.execute_batch(
+            r#"INSERT INTO event VALUES
+                (3, 'order-1', 2, 0, 'order', 'c', 'placed', 5, CAST('{"id":"c","correlationid":"flow-1"}' AS BLOB)),
+                (4, 'order-1', 3, 0, 'order', 'd', 'placed', 6, X'ff00');"#,
+        )
+        .expect("runs");
+        drop(old);
+        let engine = bench.open().await;
+        assert_eq!(
+            counts(&engine).await,
+            [("happened".into(), 2, 2), ("placed".into(), 2, 4)]
+        );
+        assert_eq!(flow(&engine, "flow-1").await, ["c"]);
+    }
 }
 
 /// Whoever changes the tables without a new version breaks this.
@@ -212,7 +237,12 @@ async fn a_new_store_has_the_tables_of_the_newest_version() {
     };
     let fresh = bench().await;
     drop(fresh.open().await);
-    for dump in [include_str!("golden/v1.sql"), include_str!("golden/v2.sql")] {
+    for dump in [
+        include_str!("golden/v1.sql"),
+        include_str!("golden/v2.sql"),
+        include_str!("golden/v2-with-flows.sql"),
+        include_str!("golden/v3.sql"),
+    ] {
         let old = golden(dump).await;
         drop(old.open().await);
         assert_eq!(tables(&fresh), tables(&old));

@@ -8,7 +8,6 @@
 //! page. The others are the real engines' (their conformance suite asks). Tests: beside it.
 
 use ondol_core::BoxFuture;
-use ondol_core::clock::Timestamp;
 use ondol_core::engine::{
     Append, Appended, Committed, Engine, Expected, Guard, KindInfo, Order, Row, RowFilter, RowOp, StoreError,
     StoreSize, StoredEvent, StoredRecord, StreamInfo, Table, Wanted, Write,
@@ -333,17 +332,6 @@ impl Engine for MemoryEngine {
         })
     }
 
-    fn due(&self, table: Table, name: String, by: Timestamp, limit: u32) -> BoxFuture<Result<Vec<Row>, StoreError>> {
-        self.read(move |data| {
-            let rows = data.rows.get(&table).into_iter().flat_map(BTreeMap::values);
-            let due = |row: &&Row| row.name == name && row.wake_at.is_some_and(|at| at <= by);
-            let mut rows: Vec<&Row> = rows.filter(due).collect();
-            // A stable sort: rows of one moment stay in the order of their keys.
-            rows.sort_by_key(|row| row.wake_at);
-            page(rows.into_iter(), limit, |row| row.body.len())
-        })
-    }
-
     fn stream(
         &self,
         stream: StreamName,
@@ -446,6 +434,7 @@ impl Engine for MemoryEngine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ondol_core::clock::Timestamp;
     use ondol_core::engine::NewEvent;
     use ondol_core::entropy::SeededEntropy;
 

@@ -1,10 +1,11 @@
 """Events in the forms of Python: what the cases, being JSON, cannot say."""
 
 import re
+import sqlite3
 
 import pytest
 
-from ondol import BadEvent, Context, Event, NewEvent
+from ondol import BadEvent, Context, Event, NewEvent, outbox
 from ondol.event import json_text
 from ondol.subscribe import caused_by
 
@@ -31,6 +32,15 @@ def test_bytes_need_a_content_type() -> None:
 def test_extensions_are_bounded(extensions: dict[str, int]) -> None:
     with pytest.raises(BadEvent):
         NewEvent("a.v1", extensions=extensions)
+
+
+def test_a_row_that_the_relay_would_not_take_is_refused() -> None:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    outbox.create(db)
+    db.execute("BEGIN IMMEDIATE")
+    outbox.enqueue(db, NewEvent("a.v1", "x" * (640 * 1024 - 4)))
+    with pytest.raises(BadEvent, match="more than 655360 bytes"):
+        outbox.enqueue(db, NewEvent("a.v1", "x" * (640 * 1024 - 3)))
 
 
 def test_binary_mode_is_read_as_it_was_written() -> None:

@@ -54,6 +54,7 @@ def test_an_event_that_is_pushed_twice_has_one_effect() -> None:
         "ce-id": "e1",
         "ce-source": "/s",
         "ce-type": "a.v1",
+        "ondol-caller": "ondol",
         "ondol-subscription": "points.orders",
     }
     on_event = example("def on_event", give_points=lambda _, data: given.append(data))["on_event"]

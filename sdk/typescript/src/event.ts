@@ -3,7 +3,8 @@
 // `data` is whatever JSON can say, or bytes (a Uint8Array) with a media type of their own.
 //
 // What could never be published is refused before it is sent or written (`BadEvent`): an attribute's name is 1 to 20
-// lower-case letters and digits, its value text without control characters, a boolean or a 32-bit whole number.
+// lower-case letters and digits, its value text of at most 512 bytes without control characters, a boolean or a 32-bit
+// whole number; the type has at most 256 bytes, and beside the attributes that are named here there are at most 32.
 
 import { randomUUID } from 'node:crypto';
 import { header, type HeaderSource } from './headers.ts';
@@ -68,8 +69,26 @@ export interface Checked {
   data: unknown;
 }
 
-/** Given by Ondol, never by a publisher. */
-const PLACES = new Set(['stream', 'revision', 'position']);
+/** Given by Ondol, never by a publisher; or not an attribute. */
+const RESERVED = new Set(['stream', 'revision', 'position', 'ondolhops']);
+/** Attributes that are texts, whatever others may be. */
+const TEXTS = new Set([
+  'source',
+  'time',
+  'subject',
+  'datacontenttype',
+  'dataschema',
+  'partitionkey',
+  'correlationid',
+  'causationid',
+  'traceparent',
+  'deliverat',
+]);
+const MOMENTS = new Set(['time', 'deliverat']);
+/** Longest attribute and longest type, in bytes. */
+const LONGEST = 512;
+const LONGEST_TYPE = 256;
+const MOST_EXTENSIONS = 32;
 
 /** Checks an event and gives it an id. Throws `BadEvent`. */
 export function check({ id = randomUUID(), type, data, ...given }: NewEvent): Checked {
@@ -77,29 +96,49 @@ export function check({ id = randomUUID(), type, data, ...given }: NewEvent): Ch
   const attributes: Record<string, Attribute> = {};
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined || value === null) continue;
-    if (!/^[a-z0-9]{1,20}$/.test(name) || PLACES.has(name)) {
+    if (!/^[a-z0-9]{1,20}$/.test(name) || RESERVED.has(name)) {
       throw new BadEvent(`${JSON.stringify(name)} is no attribute that an event may be given`);
     }
     attributes[name] = attribute(name, value);
   }
   for (const [name, value] of Object.entries({ id, type, source: attributes['source'] ?? '/' })) {
-    if (typeof value !== 'string' || value === '' || !isClean(value)) {
-      throw new BadEvent(`${name} of an event is a text that is not empty and has no control characters`);
+    if (typeof value !== 'string' || value === '' || !fits(value, name === 'type' ? LONGEST_TYPE : LONGEST)) {
+      throw new BadEvent(
+        `${name} of an event is a text that is neither empty nor too long and has no control characters`,
+      );
     }
+  }
+  const extensions = Object.keys(attributes).filter((name) => !TEXTS.has(name) || name === 'deliverat');
+  if (extensions.length > MOST_EXTENSIONS) {
+    throw new BadEvent(`an event has at most ${MOST_EXTENSIONS} attributes of its own`);
   }
   return { id, type, attributes, data };
 }
 
 function attribute(name: string, value: unknown): Attribute {
-  if (typeof value === 'boolean') return value;
-  if (typeof value === 'number' && value === (value | 0)) return value;
-  if (typeof value === 'string' && isClean(value)) return value;
+  if (MOMENTS.has(name) && !(typeof value === 'string' && isMoment(value))) {
+    throw new BadEvent(`${name} of an event is a moment as RFC 3339 writes it`);
+  }
+  if (typeof value === 'string' && fits(value, LONGEST)) return value;
+  if (!TEXTS.has(name)) {
+    if (typeof value === 'boolean') return value;
+    if (typeof value === 'number' && value === (value | 0)) return value;
+  }
   throw new BadEvent(
-    `${name} of an event is text without control characters, a boolean or a 32-bit whole number`,
+    `${name} of an event is text of at most ${LONGEST} bytes without control characters` +
+      (TEXTS.has(name) ? '' : ', a boolean or a 32-bit whole number'),
   );
 }
 
 const isClean = (text: string): boolean => !/[\p{Cc}\p{Cs}]/u.test(text);
+
+const fits = (text: string, longest: number): boolean => isClean(text) && Buffer.byteLength(text) <= longest;
+
+/** `Date` alone would take the 30th of February for a day of March. */
+const isMoment = (text: string): boolean =>
+  /^\d{4}-\d\d-\d\d[Tt]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/.test(text) &&
+  new Date(text.slice(0, 10)).getUTCDate() === Number(text.slice(8, 10)) &&
+  !Number.isNaN(Date.parse(text.toUpperCase()));
 
 /** The attributes of what a request belongs to: `traceparent`, and the ids of its baggage. What is malformed is left out. */
 export function attributesOf(request: HeaderSource): Record<string, string> {
@@ -110,18 +149,19 @@ export function attributesOf(request: HeaderSource): Record<string, string> {
     correlationid: baggage.get('correlation-id'),
     causationid: baggage.get('causation-id'),
   };
-  const usable = Object.entries(found).filter(([, value]) => value && isClean(value));
+  const usable = Object.entries(found).filter(([, value]) => value && fits(value, LONGEST));
   return Object.fromEntries(usable) as Record<string, string>;
 }
 
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
-/** The headers of a request that an event has caused: for calls and events that its handler makes. */
+/**
+ * The headers of a request that an event has caused: for calls and events that its handler makes. An event without a flow
+ * begins one: its own id names it.
+ */
 export function causedBy({ id, correlationid, traceparent }: CloudEvent): Record<string, string> {
-  const members = { 'correlation-id': correlationid, 'causation-id': id };
-  const baggage = Object.entries(members)
-    .filter(([, value]) => value)
-    .map(([name, value]) => `${name}=${encodeURIComponent(value ?? '')}`);
+  const members = { 'correlation-id': correlationid || id, 'causation-id': id };
+  const baggage = Object.entries(members).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
   return { ...(traceparent && { traceparent }), baggage: baggage.join(',') };
 }
 

@@ -40,6 +40,9 @@ CREATE TABLE IF NOT EXISTS ondol_outbox (
 )`,
 };
 
+/** Largest data and further attributes of a row together, in bytes: of a larger one Ondol makes a dead letter. */
+const LARGEST = 640 * 1024;
+
 /** Makes the table where it is missing. */
 export function create<D extends Database>(db: D): Given<D, void> {
   return createTable(db, SCHEMA);
@@ -65,25 +68,28 @@ export function enqueue<D extends Database>(
 
 function* insert(event: NewEvent): Plan<string> {
   const { id, type, attributes, data } = check(event);
-  const { partitionkey, source, subject, ...headers } = attributes;
+  const { partitionkey, source, subject, time, ...headers } = attributes;
+  if (time !== undefined) {
+    throw new BadEvent(
+      'the time of an event in the outbox is that of its row: leave it out, or name it in the data',
+    );
+  }
   const contentType = headers['datacontenttype'];
   if (data instanceof Uint8Array || (contentType !== undefined && !isJson(String(contentType)))) {
     throw new BadEvent(
       'data in the outbox is JSON: publish other data, or keep it elsewhere and name the place',
     );
   }
+  const [content, further] = [JSON.stringify(data ?? null), JSON.stringify(headers)];
+  if (Buffer.byteLength(content) + Buffer.byteLength(further) > LARGEST) {
+    throw new BadEvent(
+      `data and attributes have more than ${LARGEST} bytes: keep the data elsewhere and name the place`,
+    );
+  }
   const text = (value: string | number | boolean | undefined) => (value === undefined ? null : String(value));
   yield {
     sql: 'INSERT INTO ondol_outbox (id, type, key, source, subject, data, headers) VALUES (?, ?, ?, ?, ?, ?, ?)',
-    params: [
-      id,
-      type,
-      text(partitionkey),
-      text(source),
-      text(subject),
-      JSON.stringify(data ?? null),
-      JSON.stringify(headers),
-    ],
+    params: [id, type, text(partitionkey), text(source), text(subject), content, further],
   };
   return id;
 }

@@ -9,10 +9,13 @@ import { allHeaders, header, type HeaderSource } from './headers.ts';
 /** The request is no event for this path: answer with `status`. */
 export class BadPush extends Error {
   override name = 'BadPush';
-  /** 400; 404 for an event of another subscription, which is a mistake of the wiring and must not become a dead letter. */
-  readonly status: 400 | 404;
+  /**
+   * 400; 403 for a caller that is not Ondol; 404 for an event of another subscription, which is a mistake of the wiring and
+   * must not become a dead letter.
+   */
+  readonly status: 400 | 403 | 404;
 
-  constructor(message: string, options: { status?: 404; cause?: unknown } = {}) {
+  constructor(message: string, options: { status?: 403 | 404; cause?: unknown } = {}) {
     super(message, { cause: options.cause });
     this.status = options.status ?? 400;
   }
@@ -35,12 +38,15 @@ const NUMBERS = new Set(['revision', 'position']);
 /**
  * Reads a push; `expected` is the subscription (`SERVICE.NAME`) that the path is for, where it is for one.
  *
+ * Only Ondol's own calls are taken: the proxy says who calls, in `Ondol-Caller`.
  * `data` is the JSON of the body, or the body's bytes when it is something else. Throws `BadPush`.
  */
 export function parsePush(headers: HeaderSource, body: Uint8Array, expected?: string): Push {
+  if (header(headers, 'ondol-caller') !== 'ondol') {
+    throw new BadPush('this path takes events from Ondol only', { status: 403 });
+  }
   const subscription = header(headers, 'ondol-subscription');
-  if (!subscription)
-    throw new BadPush('Ondol-Subscription is missing: this path takes events from Ondol only');
+  if (!subscription) throw new BadPush('Ondol-Subscription is missing');
   if (expected !== undefined && subscription !== expected) {
     throw new BadPush(`this path takes events of ${expected}, not of ${subscription}`, { status: 404 });
   }

@@ -54,3 +54,10 @@ it('what was relayed is deleted a thousand rows at a time', () => {
   expect([outbox.deleteRelayed(db, 1_400), outbox.deleteRelayed(db, 1_400)]).toEqual([1_000, 400]);
   db.exec('COMMIT');
 });
+
+it('a row that the relay would not take is refused', () => {
+  db.exec('BEGIN IMMEDIATE');
+  const row = (length: number) => outbox.enqueue(db, { type: 'a.v1', data: 'x'.repeat(length) });
+  row(640 * 1024 - 4);
+  expect(() => row(640 * 1024 - 3)).toThrow('more than 655360 bytes');
+});

@@ -171,12 +171,16 @@ impl Relays {
         views
     }
 
-    /// Rows of the service's outbox up to this `seq` may be deleted.
+    /// Rows of the service's outbox up to this `seq` may be deleted. Costs nothing and never waits: services ask often.
     ///
     /// # Errors
-    /// [`SubscriptionError::NotFound`]: it has none; [`SubscriptionError::Busy`].
-    pub async fn relayed(&self, service: &ServiceName) -> Result<u64, SubscriptionError> {
-        Ok(self.ask(service, Command::View).await?.relayed)
+    /// [`SubscriptionError::NotFound`]: it has none.
+    pub fn relayed(&self, service: &ServiceName) -> Result<u64, SubscriptionError> {
+        let running = self.lock();
+        let relayed = running
+            .get(service)
+            .map(|one| one.figures.relayed.load(Ordering::Relaxed));
+        relayed.ok_or_else(|| SubscriptionError::NotFound(super::record::name(service)))
     }
 
     /// Rows published and rows that wait, of each outbox, since this process began.
@@ -205,9 +209,13 @@ impl Relays {
         limit: u32,
     ) -> Result<Vec<KeyView>, SubscriptionError> {
         let limit = limit.clamp(1, MAX_KEYS) as usize;
-        let mut keys = self.ask(service, |reply| Command::Keys { after, limit, reply }).await?;
-        keys.retain(|key| state.is_none_or(|state| key.state == state));
-        Ok(keys)
+        let ask = |reply| Command::Keys {
+            state,
+            after,
+            limit,
+            reply,
+        };
+        self.ask(service, ask).await
     }
 
     /// One key with its first rows.

@@ -9,7 +9,7 @@ use super::row::OutboxRow;
 use crate::envelope::CloudEvent;
 use ondol_core::clock::Timestamp;
 use ondol_core::id::ServiceName;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,17 +57,20 @@ pub(crate) struct Sorted {
 }
 
 impl Sorted {
-    /// The event at `index` cannot be published: it and what follows of its key wait.
-    pub(crate) fn refuse(&mut self, index: usize, why: String, now: Timestamp) {
-        let lane = self.rows[index].lane();
+    /// The events at these places cannot be published: they and what follows of their keys wait.
+    pub(crate) fn refuse(&mut self, mut refused: HashMap<usize, String>, now: Timestamp) {
         let (rows, events) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.events));
-        let mut why = Some(why);
+        let mut parked: HashSet<Arc<str>> = HashSet::new();
         for (at, (row, event)) in rows.into_iter().zip(events).enumerate() {
-            if at < index || row.lane() != lane {
+            let (lane, why) = (row.lane(), refused.remove(&at));
+            if parked.contains(&lane) {
+                self.held.push(held(row, None, now));
+            } else if why.is_some() {
+                parked.insert(lane);
+                self.held.push(held(row, why, now));
+            } else {
                 self.rows.push(row);
                 self.events.push(event);
-            } else {
-                self.held.push(held(row, why.take(), now));
             }
         }
         self.held.sort_by_key(|held| held.row.seq);
@@ -318,11 +321,22 @@ mod tests {
             row(5, "a", "5"),
         ];
         let mut sorted = sort(&machine, rows);
-        sorted.refuse(2, "unknown type".into(), Timestamp(2));
-        assert_eq!((seqs(&sorted.rows), sorted.events.len()), (vec![1, 2, 4], 3));
-        assert_eq!(seqs(sorted.held.iter().map(|held| &held.row)), [3, 5]);
-        assert_eq!(sorted.held[0].error.as_deref(), Some("unknown type"));
-        assert_eq!(sorted.held[1].error, None);
+        let why = |at: usize| (at, format!("unknown type at {at}"));
+        sorted.refuse(HashMap::from([why(2), why(3), why(4)]), Timestamp(2));
+        assert_eq!((seqs(&sorted.rows), sorted.events.len()), (vec![1, 2], 2));
+        let held: Vec<_> = sorted
+            .held
+            .iter()
+            .map(|held| (held.row.seq, held.error.as_deref()))
+            .collect();
+        assert_eq!(
+            held,
+            [
+                (3, Some("unknown type at 2")),
+                (4, Some("unknown type at 3")),
+                (5, None)
+            ]
+        );
     }
 
     #[test]

@@ -4,17 +4,21 @@
 //! no cursor, what is there is what is to be relayed. Rows of one key keep their order where the service's transactions on
 //! one key come one after another, as they do when each locks the row that it changes before it writes its event.
 
-use super::row::{LARGEST, OutboxRow};
+use super::row::{LARGEST, LONGEST_TEXT, OutboxRow};
 use super::source::{BYTES, Batch, ROWS, SourceError};
 use futures_util::TryStreamExt;
 use ondol_core::task::{Kind, Tasks};
 use std::pin::pin;
 use std::time::Duration;
+use tokio::task::AbortHandle;
 use tokio_postgres::{Client, Config, NoTls, Row};
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// For one answer; a server that hangs must not hold the loop.
 const ANSWER: Duration = Duration::from_secs(10);
+/// The server gives up before that by itself. It would not notice that nobody listens any more: a statement that waits for
+/// a lock would keep its process for as long as the lock is held, and each new try one more.
+const STATEMENT: Duration = Duration::from_secs(9);
 /// Rows that are counted at most.
 const COUNTED: i64 = 100_000;
 
@@ -22,22 +26,36 @@ const COUNTED: i64 = 100_000;
 pub(crate) struct Postgres {
     url: String,
     tasks: Tasks,
-    client: Option<Client>,
+    open: Option<Open>,
+}
+
+/// A connection and the task that drives it.
+struct Open {
+    client: Client,
+    driver: AbortHandle,
+}
+
+/// At once, also where the server still owes an answer.
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
 }
 
 impl Postgres {
     pub(crate) fn new(url: &str, tasks: Tasks) -> Self {
-        let (url, client) = (url.to_owned(), None);
-        Self { url, tasks, client }
+        let (url, open) = (url.to_owned(), None);
+        Self { url, tasks, open }
     }
 
     pub(crate) async fn next(&mut self, left: &[u64]) -> Result<Batch, SourceError> {
         // Of what is too large the server sends no more than tells so.
         let read = format!(
-            "SELECT seq::bigint, id::text, type::text, key::text, source::text, subject::text,
-                left(data::text, {most}), left(headers::text, {most}),
+            "SELECT seq::bigint, left(id::text, {long}), left(type::text, {long}), left(key::text, {long}),
+                left(source::text, {long}), left(subject::text, {long}), left(data::text, {most}), left(headers::text, {most}),
                 to_char(created AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')
              FROM ondol_outbox WHERE NOT (seq = ANY($1)) ORDER BY seq LIMIT {ROWS}",
+            long = LONGEST_TEXT + 1,
             most = LARGEST + 1,
         );
         let left = signed(left);
@@ -80,17 +98,17 @@ impl Postgres {
 
     /// Asks on the connection, or on a new one. After an error the next question begins with a new one.
     async fn ask<T>(&mut self, ask: impl AsyncFnOnce(&Client) -> Result<T, SourceError>) -> Result<T, SourceError> {
-        let client = match self.client.take().filter(|client| !client.is_closed()) {
-            Some(client) => client,
+        let open = match self.open.take().filter(|open| !open.client.is_closed()) {
+            Some(open) => open,
             None => self.connect().await?,
         };
-        let answer = tokio::time::timeout(ANSWER, ask(&client)).await;
+        let answer = tokio::time::timeout(ANSWER, ask(&open.client)).await;
         let answer = answer.map_err(|_| SourceError::Ended)??;
-        self.client = Some(client);
+        self.open = Some(open);
         Ok(answer)
     }
 
-    async fn connect(&self) -> Result<Client, SourceError> {
+    async fn connect(&self) -> Result<Open, SourceError> {
         // The client's own words would hold the address, and that a password.
         let unreadable = |_| SourceError::Address("after postgres: comes //user:password@host:port/database".into());
         let mut config: Config = self.url.parse().map_err(unreadable)?;
@@ -98,10 +116,14 @@ impl Postgres {
             config.connect_timeout(CONNECT);
         }
         config.application_name("ondol relay");
+        // What the address says comes later and counts.
+        let own = config.get_options().unwrap_or_default();
+        config.options(format!("-c statement_timeout={} {own}", STATEMENT.as_millis()));
         let (client, connection) = config.connect(NoTls).await?;
         // Its error is the next question's too.
-        self.tasks.spawn(Kind::Events, async move { drop(connection.await) });
-        Ok(client)
+        let driver = self.tasks.spawn(Kind::Events, async move { drop(connection.await) });
+        let driver = driver.abort_handle();
+        Ok(Open { client, driver })
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, SubscriptionError>>;
 pub(crate) enum Command {
     View(Reply<View>),
     Keys {
+        state: Option<KeyState>,
         after: Option<String>,
         limit: usize,
         reply: Reply<Vec<KeyView>>,
@@ -53,10 +54,16 @@ impl Runner {
     pub(crate) async fn obey(&mut self, command: Command) {
         match command {
             Command::View(reply) => drop(reply.send(Ok(self.view().await))),
-            Command::Keys { after, limit, reply } => {
-                let lanes = self.machine.lanes(after.as_deref()).take(limit);
-                let views = lanes.map(|(key, lane)| self.key_view(key, lane)).collect();
-                drop(reply.send(Ok(views)));
+            Command::Keys {
+                state,
+                after,
+                limit,
+                reply,
+            } => {
+                let lanes = self.machine.lanes(after.as_deref());
+                let views = lanes.map(|(key, lane)| self.key_view(key, lane));
+                let wanted = views.filter(|view| state.is_none_or(|state| view.state == state));
+                drop(reply.send(Ok(wanted.take(limit).collect())));
             }
             Command::Key(key, reply) => drop(reply.send(self.key(&key))),
             Command::Redrive {
@@ -185,13 +192,17 @@ impl Runner {
                 self.machine.edit(key, seq, data);
             }
             KeyAction::Skip { .. } => {
+                // Its original first: a row that is forgotten here and found there would be a new one.
+                self.source
+                    .relayed(&[seq])
+                    .await
+                    .map_err(|error| SubscriptionError::Outbox {
+                        name: name(&self.service),
+                        why: error.to_string(),
+                    })?;
                 let row = gone(&self.service, &held.row);
                 self.write_audited(audited, vec![row]).await?;
                 self.machine.remove(key, seq);
-                // Where its original was left it would be read again.
-                if held.row.cut.is_some() && self.source.relayed(&[seq]).await.is_err() {
-                    tracing::warn!(service = %self.service, seq, "a skipped row could not be deleted and will show again");
-                }
             }
         }
         Ok(())

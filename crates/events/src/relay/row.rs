@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Largest `data` and `headers` of a row together, in bytes. Escaped as JSON text it must fit into a row of the store.
 pub(crate) const LARGEST: usize = 640 << 10;
 /// Longest of the other texts, in bytes: longer than any that is taken.
-const LONGEST_TEXT: usize = 1_024;
+pub(crate) const LONGEST_TEXT: usize = 1_024;
 /// Of a larger text so many bytes are kept for people to look at.
 const SHOWN: usize = 600;
 /// Keys that are alike in so many bytes are one key, as with subscriptions.
@@ -65,7 +65,7 @@ impl OutboxRow {
         if self.data.len() + self.headers.len() <= LARGEST && longest.is_none_or(|longest| longest <= LONGEST_TEXT) {
             return self;
         }
-        self.cut = Some(self.weight() as u64);
+        self.cut = self.cut.or(Some(self.weight() as u64));
         let optional = [&mut self.key, &mut self.source, &mut self.subject, &mut self.created];
         let given = optional.into_iter().filter_map(Option::as_mut);
         for text in [&mut self.id, &mut self.kind, &mut self.data, &mut self.headers]

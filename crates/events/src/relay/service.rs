@@ -68,11 +68,13 @@ impl Trouble {
     }
 }
 
-/// What metrics see.
+/// What others see without asking the loop.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) published: AtomicU64,
     pub(crate) held: AtomicU64,
+    /// Every row up to this `seq` is published or waits here.
+    pub(crate) relayed: AtomicU64,
 }
 
 /// One outbox that is relayed.
@@ -115,6 +117,7 @@ impl Runner {
                 machine.hold(read_held(row)?);
             }
         }
+        figures.relayed.store(machine.cursor, Ordering::Relaxed);
         let (source, saved_at) = (Source::new(&outbox.database, ports.tasks.clone()), ports.clock.wall());
         let (mode, reason, unsaved) = (Mode::Running, None, false);
         Ok(Self {
@@ -178,6 +181,7 @@ impl Runner {
             Rows::Some => IDLE.0,
             Rows::None => (self.pause * 5 / 4).clamp(IDLE.0, IDLE.1),
         };
+        self.figures.relayed.store(self.machine.cursor, Ordering::Relaxed);
         let due = self.machine.until_due(self.ports.clock.wall());
         due.map_or(self.pause, |due| due.min(self.pause))
     }
@@ -217,6 +221,7 @@ impl Runner {
                 let (code, cursor) = (ErrorCode::new("EV-032"), self.machine.cursor);
                 tracing::warn!(service = %self.service, %code, cursor, highest, "its database is another, or an older state of it: its outbox is read from the start");
                 (self.machine.cursor, self.machine.file) = (0, Some(file));
+                self.figures.relayed.store(0, Ordering::Relaxed);
                 self.save().await?;
                 return Ok(Rows::More);
             }
@@ -251,10 +256,18 @@ impl Runner {
                 .await;
             match published {
                 Ok(_) => break,
-                Err(error) => match error.index() {
-                    Some(index) => sorted.refuse(index, words(&error), self.ports.clock.wall()),
-                    None => return Err(error),
-                },
+                Err(error) => {
+                    let Some(first) = error.index() else { return Err(error) };
+                    // All of them in one look: a thousand bad rows must not cost a thousand tries of the whole batch.
+                    let all = self
+                        .ports
+                        .publisher
+                        .refusals(&self.service, sorted.events.clone())
+                        .await?;
+                    let all = all.iter().filter_map(|error| Some((error.index()?, words(error))));
+                    let refused = std::iter::once((first, words(&error))).chain(all);
+                    sorted.refuse(refused.collect(), self.ports.clock.wall());
+                }
             }
         }
         Ok(sorted)
@@ -312,11 +325,10 @@ impl Runner {
         Ok(())
     }
 
-    /// A row that waited is done: it goes here and, where its original was left, there.
+    /// A row that waited is done: it goes there first and then here. Its original is there where it was left, or where
+    /// taking it away failed; forgotten here it would be a new row.
     async fn forget(&mut self, held: &Held) -> Result<(), Trouble> {
-        if held.row.cut.is_some() {
-            self.source.relayed(&[held.row.seq]).await?;
-        }
+        self.source.relayed(&[held.row.seq]).await?;
         Ok(self.write(vec![gone(&self.service, &held.row)]).await?)
     }
 

@@ -5,7 +5,7 @@
 //! writer never waits for it. In SQLite writers come one after another, so `seq` rises in the order of commits and a
 //! cursor misses nothing; `AUTOINCREMENT`, which is asked for, keeps a `seq` from being given twice.
 
-use super::row::OutboxRow;
+use super::row::{LARGEST, OutboxRow};
 use super::source::{BYTES, Batch, ROWS, SourceError};
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
@@ -18,7 +18,8 @@ use std::time::{Duration, UNIX_EPOCH};
 const BUSY: Duration = Duration::from_millis(500);
 /// Rows that are counted at most.
 const COUNTED: u64 = 100_000;
-const COLUMNS: &str = "seq, id, type, key, source, subject, data, headers, created";
+/// Columns that hold text, in the order of [`OutboxRow`].
+const TEXTS: [&str; 8] = ["id", "type", "key", "source", "subject", "data", "headers", "created"];
 
 /// A file that may be there or not.
 pub(crate) struct Sqlite {
@@ -116,8 +117,7 @@ fn connect(path: &Path) -> Result<Connection, SourceError> {
 
 fn batch(open: &Open, after: u64) -> Result<Batch, SourceError> {
     let highest = "SELECT seq FROM sqlite_sequence WHERE name = 'ondol_outbox'";
-    let read = format!("SELECT {COLUMNS} FROM ondol_outbox WHERE seq > ?1 ORDER BY seq LIMIT {ROWS}");
-    let mut statement = open.connection.prepare_cached(&read)?;
+    let mut statement = open.connection.prepare_cached(&query())?;
     let (mut found, mut bytes, mut rows) = (Batch::default(), 0, statement.query([after])?);
     while let Some(row) = rows.next()? {
         let row = outbox_row(row)?.bounded();
@@ -139,6 +139,23 @@ fn batch(open: &Open, after: u64) -> Result<Batch, SourceError> {
     Ok(found)
 }
 
+/// A text may have a gigabyte, and a row that is read must fit into memory together with everything else. Of one that is
+/// too large only the size is asked, which SQLite tells without reading it.
+fn query() -> String {
+    let text = |name: &&str| {
+        format!(
+            "CASE WHEN octet_length({name}) > {LARGEST} THEN '(' || octet_length({name}) || ' bytes)' ELSE {name} END"
+        )
+    };
+    let size = |name: &&str| format!("ifnull(octet_length({name}), 0)");
+    let list = |each: &dyn Fn(&&str) -> String, between: &str| TEXTS.iter().map(each).collect::<Vec<_>>().join(between);
+    let (texts, largest, sum) = (list(&text, ", "), list(&size, ", "), list(&size, " + "));
+    format!(
+        "SELECT seq, {texts}, CASE WHEN max({largest}) > {LARGEST} THEN {sum} END
+         FROM ondol_outbox WHERE seq > ?1 ORDER BY seq LIMIT {ROWS}"
+    )
+}
+
 fn outbox_row(row: &Row<'_>) -> Result<OutboxRow, rusqlite::Error> {
     Ok(OutboxRow {
         seq: row.get(0)?,
@@ -150,7 +167,7 @@ fn outbox_row(row: &Row<'_>) -> Result<OutboxRow, rusqlite::Error> {
         data: text(row, 6)?.unwrap_or_default(),
         headers: text(row, 7)?.unwrap_or_else(|| "{}".into()),
         created: text(row, 8)?,
-        cut: None,
+        cut: row.get(9)?,
     })
 }
 
@@ -162,4 +179,40 @@ fn text(row: &Row<'_>, column: usize) -> Result<Option<String>, rusqlite::Error>
         ValueRef::Real(number) => Some(number.to_string()),
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_text_that_is_too_large_is_told_by_its_size_and_never_read() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let service = Connection::open(file.path()).expect("opens");
+        let insert = format!(
+            "CREATE TABLE ondol_outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT, type TEXT, key TEXT, source TEXT,
+                subject TEXT, data TEXT, headers TEXT, created TEXT);
+             INSERT INTO ondol_outbox (id, type, data) VALUES ('a', 'a.v1', '1'), ('b', 'a.v1', zeroblob({size})),
+                (zeroblob({size}), 'a.v1', '3'), ('d', 'a.v1', '4')",
+            size = 2 * LARGEST
+        );
+        service.execute_batch(&insert).expect("inserted");
+        let mut sqlite = Sqlite::new(&file.path().display().to_string());
+        let rows = sqlite.next(0).await.expect("read").rows;
+        let told: Vec<_> = rows
+            .iter()
+            .map(|row| (&*row.id, &*row.data, row.cut.is_some()))
+            .collect();
+        let size = format!("({} bytes)", 2 * LARGEST);
+        assert_eq!(
+            told,
+            [
+                ("a", "1", false),
+                ("b", &*size, true),
+                (&*size, "3", true),
+                ("d", "4", false)
+            ]
+        );
+        assert_eq!(rows[1].cut, Some(2 * LARGEST as u64 + 5));
+    }
 }

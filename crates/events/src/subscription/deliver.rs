@@ -42,12 +42,12 @@ impl Runner {
     }
 
     pub(super) fn serve_pullers(&mut self) {
-        let now = self.ports.clock.wall();
+        let (now, mono) = (self.ports.clock.wall(), self.ports.clock.mono());
         while let Some(puller) = self.pullers.pop_front() {
             if puller.reply.is_closed() {
                 continue;
             }
-            let until = Some(now.plus(puller.lease));
+            let until = Some(mono + puller.lease);
             let next = || self.machine.next(now, until);
             let taken: Vec<_> = std::iter::from_fn(next).take(puller.limit).map(taken).collect();
             if taken.is_empty() {

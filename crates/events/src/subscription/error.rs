@@ -27,6 +27,14 @@ pub enum SubscriptionError {
     /// Too many ask at once, or it is being changed or ended.
     #[error("subscription {0} is busy or ending")]
     Busy(String),
+    /// The database of an outbox did not do what was to come first; nothing was done.
+    #[error("the database of {name}: {why}")]
+    Outbox {
+        /// As dead letters name it: `orders.outbox`.
+        name: String,
+        /// In the database's words.
+        why: String,
+    },
     /// The store did not take or give something.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -41,6 +49,7 @@ impl SubscriptionError {
             Self::Pushes(_) => ErrorCode::new("EV-024"),
             Self::Invalid { .. } => ErrorCode::new("EV-025"),
             Self::Busy(_) => ErrorCode::new("EV-026"),
+            Self::Outbox { .. } => ErrorCode::new("EV-030"),
             Self::Store(error) => error.code(),
         }
     }
@@ -53,14 +62,14 @@ impl SubscriptionError {
             Self::Refused(Refused::TooLarge(_) | Refused::Beyond(..)) => 422,
             Self::Refused(Refused::InFlight(_) | Refused::Busy(_)) | Self::Pushes(_) => 409,
             Self::Invalid { .. } => 400,
-            Self::Busy(_) | Self::Store(_) => 503,
+            Self::Busy(_) | Self::Outbox { .. } | Self::Store(_) => 503,
         }
     }
 
     /// Whether the same may be asked again.
     pub const fn retry(&self) -> Retry {
         match self {
-            Self::Busy(_) => Retry::Safe,
+            Self::Busy(_) | Self::Outbox { .. } => Retry::Safe,
             Self::Store(error) => error.retry(),
             _ => Retry::Never,
         }

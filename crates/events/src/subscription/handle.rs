@@ -13,6 +13,7 @@ use super::view::{Details, Outcomes, Redrive, Standing, View};
 use ondol_core::engine::StoredEvent;
 use ondol_core::task::Kind;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) ports: Arc<Ports>,
     pub(crate) source: Arc<Source>,
     running: Mutex<BTreeMap<SubscriptionName, Running>>,
+    /// The number of the next flight.
+    numbers: Arc<AtomicU64>,
     /// One change of the whole at a time.
     changing: tokio::sync::Mutex<()>,
 }
@@ -57,6 +60,7 @@ impl Subscriptions {
             ports: Arc::new(ports),
             source,
             running,
+            numbers: Arc::new(AtomicU64::new(1)),
             changing,
         };
         Self {
@@ -323,7 +327,8 @@ async fn live(
 ) {
     loop {
         let (ports, source) = (shared.ports.clone(), shared.source.clone());
-        let error = match Runner::load(ports, source, config.clone(), outcomes.clone()).await {
+        let (counted, numbers) = (outcomes.clone(), shared.numbers.clone());
+        let error = match Runner::load(ports, source, config.clone(), counted, numbers).await {
             Ok(runner) => return runner.run(inbox).await,
             Err(error) => error,
         };

@@ -62,12 +62,14 @@ impl Subscriptions {
             after = Some(last.to_string());
             lanes.extend(page.into_iter().filter(|(_, lane)| lane.state.has_row()));
         }
-        let firsts = lanes
+        let firsts: Vec<u64> = lanes
             .iter()
             .filter_map(|(_, lane)| lane.queue.front().copied())
             .collect();
-        let firsts = self.events(firsts).await?;
-        Ok(lanes.iter().map(|(key, lane)| view(key, lane, &firsts)).collect())
+        let firsts = self.shared.source.each_at(firsts, |stored| reference(&stored)).await?;
+        let firsts: HashMap<u64, EventRef> = firsts.into_iter().map(|first| (first.position, first)).collect();
+        let first = |lane: &Lane| lane.queue.front().and_then(|first| firsts.get(first)).cloned();
+        Ok(lanes.iter().map(|(key, lane)| view(key, lane, first(lane))).collect())
     }
 
     /// One key with its first events.
@@ -87,7 +89,12 @@ impl Subscriptions {
             return Err(super::operate::Refused::NoKey(key.to_owned()).into());
         };
         let shown: Vec<u64> = lane.queue.iter().copied().take(SHOWN).collect();
-        let events = self.events(shown.clone()).await?;
+        // Positions rise along a queue, so where not all fit into one page, the first do.
+        let events = match shown.is_empty() {
+            true => Vec::new(),
+            false => self.shared.source.at(shown.clone()).await?,
+        };
+        let events: HashMap<u64, StoredEvent> = events.into_iter().map(|stored| (stored.position, stored)).collect();
         let torn = |error: serde_json::Error| StoreError::Broken(format!("an event of key {key}: {error}"));
         let queued = shown
             .iter()
@@ -104,8 +111,9 @@ impl Subscriptions {
             })
         });
         let queue = queue.collect::<Result<_, StoreError>>()?;
+        let first = shown.first().and_then(|first| events.get(first)).map(reference);
         Ok(KeyDetails {
-            view: view(&key, &lane, &events),
+            view: view(&key, &lane, first),
             queue,
         })
     }
@@ -182,18 +190,17 @@ impl Subscriptions {
             .await?;
         rows.iter().map(read_lane).collect()
     }
+}
 
-    async fn events(&self, positions: Vec<u64>) -> Result<HashMap<u64, StoredEvent>, StoreError> {
-        if positions.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let events = self.shared.source.at(positions).await?;
-        Ok(events.into_iter().map(|stored| (stored.position, stored)).collect())
+fn reference(stored: &StoredEvent) -> EventRef {
+    EventRef {
+        position: stored.position,
+        id: stored.event.id.clone(),
+        kind: stored.event.kind.clone(),
     }
 }
 
-fn view(key: &Arc<str>, lane: &Lane, events: &HashMap<u64, StoredEvent>) -> KeyView {
-    let first = lane.queue.front().and_then(|first| events.get(first));
+fn view(key: &Arc<str>, lane: &Lane, first: Option<EventRef>) -> KeyView {
     KeyView {
         key: key.clone(),
         state: lane.state,
@@ -202,10 +209,6 @@ fn view(key: &Arc<str>, lane: &Lane, events: &HashMap<u64, StoredEvent>) -> KeyV
         attempts: lane.attempts,
         error: lane.error.clone(),
         events: lane.queue.len(),
-        first: first.map(|stored| EventRef {
-            position: stored.position,
-            id: stored.event.id.clone(),
-            kind: stored.event.kind.clone(),
-        }),
+        first,
     }
 }

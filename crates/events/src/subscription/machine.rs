@@ -12,7 +12,8 @@
 //! - Rows take at most half of the places in flight, so that keys that hang never hold up those that do not.
 //! - Bounds: [`Bounds`]. At the bound of rows nothing more is read; the window may still overflow into rows.
 //!
-//! Time is wall time, since rows outlive the process. When it goes back, pauses and leases end at once.
+//! Time is wall time, since rows outlive the process; when it goes back, pauses end at once. Leases do not outlive it and
+//! end by the monotonic clock, so that no change of the time takes an event from who works on it.
 //!
 //! Rows are in `machine/rows.rs`, waits of the whole subscription in `machine/hold.rs`. Not here: operators (`operate.rs`), sending (`push.rs`, `pull.rs`), the store (`checkpoint.rs`).
 //! Tests: `machine/tests.rs`: cases; `machine/course.rs`: random courses against a plain reference, with crashes between any
@@ -34,6 +35,7 @@ use ondol_core::clock::Timestamp;
 use ondol_resilience::backoff::full_jitter;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What one subscription may hold.
@@ -97,7 +99,8 @@ struct Flight {
     key: Arc<str>,
     from_row: bool,
     era: u64,
-    until: Option<Timestamp>,
+    /// By the monotonic clock.
+    until: Option<Duration>,
 }
 
 /// One subscription. `B` is what it carries along for each event of the window.
@@ -121,9 +124,11 @@ pub(crate) struct Machine<B> {
     rows_turn: bool,
     rows_flying: usize,
     flights: HashMap<u64, Flight>,
-    next_flight: u64,
+    /// The number of the next flight. Shared by all that a process runs: a lease of a loop that has ended must never name a
+    /// flight of the one that follows it.
+    pub(super) numbers: Arc<AtomicU64>,
     due: BTreeSet<(Timestamp, Arc<str>)>,
-    leases: BTreeSet<(Timestamp, u64)>,
+    leases: BTreeSet<(Duration, u64)>,
     latest: Timestamp,
     /// Keys whose rows are not as the store has them.
     changed: BTreeSet<Arc<str>>,
@@ -155,7 +160,7 @@ impl<B: Clone> Machine<B> {
             rows_turn: false,
             rows_flying: 0,
             flights: HashMap::new(),
-            next_flight: 1,
+            numbers: Arc::new(AtomicU64::new(1)),
             due: BTreeSet::new(),
             leases: BTreeSet::new(),
             latest: Timestamp::default(),
@@ -234,8 +239,8 @@ impl<B: Clone> Machine<B> {
         self.make_ready(&key);
     }
 
-    /// What is due becomes ready. Gives the flights whose lease has ended: each is then reported as failed.
-    pub(crate) fn wake(&mut self, now: Timestamp) -> Vec<u64> {
+    /// What is due becomes ready.
+    pub(crate) fn wake(&mut self, now: Timestamp) {
         if now < self.latest {
             let retrying = self.lanes.iter().filter(|(_, lane)| lane.state == KeyState::Retrying);
             for key in retrying.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
@@ -244,7 +249,6 @@ impl<B: Clone> Machine<B> {
             self.hold.until = self.hold.until.min(now);
             self.starved_since = None;
         }
-        let went_back = now < self.latest;
         self.latest = now;
         while self.due.first().is_some_and(|(at, _)| *at <= now) {
             if let Some((_, key)) = self.due.pop_first() {
@@ -252,18 +256,26 @@ impl<B: Clone> Machine<B> {
             }
         }
         self.relieve(now);
-        let ended = self.leases.iter().take_while(|(until, _)| *until <= now || went_back);
+    }
+
+    /// Flights whose lease has ended at `mono` of the monotonic clock: each is then to be reported as failed.
+    pub(crate) fn ended(&self, mono: Duration) -> Vec<u64> {
+        let ended = self.leases.iter().take_while(|(until, _)| *until <= mono);
         ended.map(|(_, flight)| *flight).collect()
+    }
+
+    /// When the next lease ends, by the monotonic clock.
+    pub(crate) fn lease_end(&self) -> Option<Duration> {
+        self.leases.first().map(|(until, _)| *until)
     }
 
     /// When [`Machine::wake`] is wanted next.
     pub(crate) fn wake_at(&self) -> Option<Timestamp> {
         let due = self.due.first().map(|(at, _)| *at);
-        let lease = self.leases.first().map(|(until, _)| *until);
         let hold = (self.mode.is_held() && self.hold.probe.is_none()).then_some(self.hold.until);
         let spill = self.starved_since.map(|since| since.plus(SPILL_AFTER));
         // What is due already waits for a flight to end, which wakes by itself.
-        let times = [due, lease, hold, spill].into_iter().flatten();
+        let times = [due, hold, spill].into_iter().flatten();
         times.filter(|at| *at > self.latest).min()
     }
 
@@ -289,8 +301,8 @@ impl<B: Clone> Machine<B> {
         }
     }
 
-    /// The next event to send; with `until` as a lease that ends then. `None`: none may be sent now.
-    pub(crate) fn next(&mut self, now: Timestamp, until: Option<Timestamp>) -> Option<Delivery<B>> {
+    /// The next event to send; with `until` of the monotonic clock as a lease that ends then. `None`: none may be sent now.
+    pub(crate) fn next(&mut self, now: Timestamp, until: Option<Duration>) -> Option<Delivery<B>> {
         let may_send = match self.mode {
             Mode::Running | Mode::Full => self.flights.len() < self.parallel,
             Mode::Waiting | Mode::Misconfigured => self.hold.probe.is_none() && now >= self.hold.until,
@@ -310,8 +322,7 @@ impl<B: Clone> Machine<B> {
             if lane.state == KeyState::Parked {
                 continue;
             }
-            let (flight, from_row) = (self.next_flight, lane.state.has_row());
-            self.next_flight += 1;
+            let (flight, from_row) = (self.numbers.fetch_add(1, Ordering::Relaxed), lane.state.has_row());
             lane.flight = Some(flight);
             let (attempt, edited) = (lane.attempts + 1, lane.edits.get(&position).cloned());
             let body = self.window.get(&position).map(|held| held.body.clone());

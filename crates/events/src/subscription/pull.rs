@@ -1,7 +1,7 @@
 //! Pulled events: each is a lease, and is in flight until it is acknowledged, given back, or its time ends.
 //!
-//! A lease is written `EPOCH.FLIGHT`: one of an earlier life of the controller is unknown, and its event is given out
-//! again. Members of a group pull the same subscription; since one key flies once, its events go to one member at a time.
+//! A lease is written `EPOCH.FLIGHT`, and no two flights of a life of the controller have one number: a lease of an earlier
+//! life, or of a subscription as it was before it was taken away, is unknown, and its event is given out again. Members of a group pull the same subscription; since one key flies once, its events go to one member at a time.
 
 use super::filter::Read;
 use super::machine::LONGEST_PAUSE;

@@ -37,7 +37,9 @@ pub(crate) fn call(config: &Subscription, read: &Read, edited: Option<&str>, att
     if let Some(trace) = &event.traceparent {
         set("traceparent", &encoded(trace))?;
     }
-    set("baggage", &baggage(event.correlationid.as_deref(), &event.id))?;
+    // An event without a flow begins one: its own id names it.
+    let flow = event.correlationid.as_deref().unwrap_or(&event.id);
+    set("baggage", &baggage(flow, &event.id))?;
     let (kind, body) = content(read, edited)?;
     if let Some(kind) = kind {
         set(header::CONTENT_TYPE.as_str(), kind)?;
@@ -82,13 +84,9 @@ fn is_json(kind: &str) -> bool {
 }
 
 /// Correlation for whatever the subscriber calls in turn; the event is its cause.
-fn baggage(correlation: Option<&str>, id: &str) -> String {
+fn baggage(correlation: &str, id: &str) -> String {
     let value = |text: &str| escaped(text, |b| !matches!(b, b'"' | b',' | b';' | b'\\' | b'%'));
-    let cause = format!("causation-id={}", value(id));
-    match correlation {
-        Some(correlation) => format!("correlation-id={},{cause}", value(correlation)),
-        None => cause,
-    }
+    format!("correlation-id={},causation-id={}", value(correlation), value(id))
 }
 
 /// A value as section 3.1.3.2 has it: what is not printable ASCII, a space, a quote or a percent sign is escaped.
@@ -97,7 +95,7 @@ fn encoded(text: &str) -> String {
 }
 
 /// Escapes by percent signs every byte that is no visible ASCII character, and those that `plain` refuses.
-fn escaped(text: &str, plain: impl Fn(u8) -> bool) -> String {
+pub(crate) fn escaped(text: &str, plain: impl Fn(u8) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_graphic() && plain(byte) {
@@ -183,6 +181,12 @@ mod tests {
             ("/internal/events", Method::POST, &br#"{"total":1500}"#[..])
         );
         assert_eq!(call.timeout, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn an_event_without_a_flow_begins_one() {
+        let call = sent(json!({}), None).expect("it can be sent");
+        assert_eq!(header(&call, "baggage"), "correlation-id=e-1,causation-id=e-1");
     }
 
     #[test]

@@ -27,6 +27,7 @@ use ondol_core::entropy::SharedEntropy;
 use ondol_core::task::Tasks;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -105,6 +106,7 @@ impl Runner {
         source: Arc<Source>,
         config: Arc<Subscription>,
         outcomes: Arc<Outcomes>,
+        numbers: Arc<AtomicU64>,
     ) -> Result<Self, StoreError> {
         let (engine, name) = (&ports.engine, config.name.to_string());
         let saved = match engine.row(Table::Subscription, name.clone()).await? {
@@ -135,7 +137,7 @@ impl Runner {
             lanes.extend(rows.iter().map(record::read_lane).collect::<Result<Vec<_>, _>>()?);
         }
         let mut machine = Machine::new(BOUNDS, saved.position, lanes);
-        machine.delivered = saved.delivered;
+        (machine.delivered, machine.numbers) = (saved.delivered, numbers);
         machine.configure(config.parallel, config.retry);
         if saved.paused {
             machine.pause();
@@ -189,7 +191,8 @@ impl Runner {
     /// Decides and acts: sends what may be sent, reads and writes what is due.
     fn turn(&mut self) {
         let now = self.ports.clock.wall();
-        for flight in self.machine.wake(now) {
+        self.machine.wake(now);
+        for flight in self.machine.ended(self.ports.clock.mono()) {
             let why = "its lease ended without an answer".to_owned();
             self.land(flight, Outcome::Failed { why, after: None });
         }
@@ -224,9 +227,10 @@ impl Runner {
         let (now, mono) = (self.ports.clock.wall(), self.ports.clock.mono());
         let until = |at: Duration| at.saturating_sub(mono);
         let machine = self.machine.wake_at().map(|at| at.since(now));
+        let lease = self.machine.lease_end().map(until);
         let read = (self.reading.is_none() && self.has_room).then(|| until(self.read_at));
         let write = (self.writing.is_none() && self.write_every().is_some()).then(|| until(self.write_at));
-        [machine, read, write]
+        [machine, lease, read, write]
             .into_iter()
             .flatten()
             .min()

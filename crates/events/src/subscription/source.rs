@@ -86,12 +86,34 @@ impl Source {
         Ok(last.first().map_or(0, |last| last.position))
     }
 
-    /// Events at these positions, at most 1,000, in the order of the log; those that are not there are left out.
+    /// Events at these positions, at most 1,000, in the order of the log, and as many of them as one page of the store holds
+    /// by its bytes; those that are not there are left out.
     pub(crate) async fn at(&self, positions: Vec<u64>) -> Result<Vec<StoredEvent>, StoreError> {
+        self.at_after(positions, 0).await
+    }
+
+    async fn at_after(&self, positions: Vec<u64>, after: u64) -> Result<Vec<StoredEvent>, StoreError> {
         let limit = u32::try_from(positions.len()).unwrap_or(u32::MAX);
         self.engine
-            .events(Wanted::Positions(positions), 0, Order::Ascending, limit)
+            .events(Wanted::Positions(positions), after, Order::Ascending, limit)
             .await
+    }
+
+    /// What `each` makes of every event at these positions, at most 1,000, however large they are: one page of the store is
+    /// in memory at a time.
+    pub(crate) async fn each_at<T>(
+        &self,
+        positions: Vec<u64>,
+        each: impl Fn(StoredEvent) -> T,
+    ) -> Result<Vec<T>, StoreError> {
+        let (mut made, mut after) = (Vec::with_capacity(positions.len()), 0);
+        while made.len() < positions.len() {
+            let page = self.at_after(positions.clone(), after).await?;
+            let Some(last) = page.last() else { break };
+            after = last.position;
+            made.extend(page.into_iter().map(&each));
+        }
+        Ok(made)
     }
 
     /// The event at one position, wanted or not.
@@ -239,5 +261,18 @@ mod tests {
             ring.start
         );
         assert_eq!(ring.events.len() as u64, ring.end - ring.start);
+    }
+
+    #[tokio::test]
+    async fn large_events_at_named_places_are_all_found_though_a_page_ends_by_bytes() {
+        let engine: SharedEngine = Arc::new(MemoryEngine::new());
+        append(&engine, 40, 900_000).await;
+        let source = Source::new(engine);
+        let every: Vec<u64> = (1..=40).collect();
+        let one_page = source.at(every.clone()).await.expect("reads");
+        assert!(one_page.len() < 40 && one_page[0].position == 1, "{}", one_page.len());
+        let asked = [every.clone(), vec![99]].concat();
+        let all = source.each_at(asked, |stored| stored.position).await.expect("reads");
+        assert_eq!(all, every);
     }
 }

@@ -129,7 +129,7 @@ pub struct KeyDetails {
     /// As in lists.
     #[serde(flatten)]
     pub view: KeyView,
-    /// Its first events, at most 100.
+    /// Its first events, at most 100 and what fits into a page of the store (16 MiB).
     pub queue: Vec<Queued>,
 }
 

@@ -108,6 +108,31 @@ async fn a_postgres_that_crashes_is_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_locked_table_keeps_no_process_of_the_server_for_long() {
+    let Some(system) = System::postgres().await else { return };
+    let life = system.life().await;
+    let (mut locker, watcher) = (system.client().await, system.client().await);
+    let lock = locker.transaction().await.expect("begins");
+    lock.batch_execute("LOCK TABLE ondol_outbox IN ACCESS EXCLUSIVE MODE; INSERT INTO ondol_outbox (id, type, data) VALUES ('a', 'a.v1', '1')")
+        .await
+        .expect("locked");
+    let asked = async |what: &str, question: &str| {
+        until(what, || async {
+            watcher.query_opt(question, &[]).await.expect("asked")
+        })
+        .await
+    };
+    let relay = "FROM pg_stat_activity WHERE application_name = 'ondol relay' AND datname = current_database()";
+    let waits = format!("SELECT pid {relay} AND wait_event_type = 'Lock'");
+    let first: i32 = asked("a process that waits for the lock", &waits).await.get(0);
+    let gone = format!("SELECT 1 WHERE NOT EXISTS (SELECT {relay} AND pid = {first})");
+    asked("its end, though the table is still locked", &gone).await;
+    assert!(life.relays.relayed(&one()).is_ok(), "the loop waits, who asks does not");
+    lock.commit().await.expect("commits");
+    until("the row", || async { (life.ids().await == ["a"]).then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_outbox_in_trouble_holds_up_no_other_and_one_that_comes_back_goes_on() {
     let system = System::sqlite();
     let life = system.life().await;
@@ -120,7 +145,7 @@ async fn an_outbox_in_trouble_holds_up_no_other_and_one_that_comes_back_goes_on(
     row(&connection, "a", None, "1");
     until("the row", || async { (life.ids().await == ["a"]).then_some(()) }).await;
     life.relays.set(vec![missing]).await;
-    assert!(life.relays.relayed(&one()).await.is_err(), "it is not relayed any more");
+    assert!(life.relays.relayed(&one()).is_err(), "it is not relayed any more");
     row(&connection, "b", None, "1");
     life.relays.set(vec![system.outbox()]).await;
     until("the row of meanwhile", || async {

@@ -131,3 +131,16 @@ async fn leases_of_an_earlier_life_are_unknown_and_their_events_come_again() {
     assert_eq!(settle(&life, &old, Verdict::Ack).await.unknown.len(), 1);
     assert_eq!(settle(&life, &again, Verdict::Ack).await.settled, 1);
 }
+
+#[tokio::test]
+async fn leases_of_a_subscription_that_was_taken_away_acknowledge_nothing_when_it_comes_back() {
+    let (_system, life) = start().await;
+    life.append(&["order-1"]).await;
+    let old = pull(&life, 1).await;
+    life.subscriptions.set(Vec::new()).await;
+    life.subscribe(pulled()).await;
+    let again = pull(&life, 1).await;
+    assert_eq!(ids(&again), ["order-1#0"]);
+    assert_eq!(settle(&life, &old, Verdict::Ack).await.unknown, [old[0].lease.clone()]);
+    assert_eq!(settle(&life, &again, Verdict::Ack).await.settled, 1);
+}

@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 const MAX_SUBSCRIPTIONS: usize = 100;
 /// Keys of one subscription in flight at once.
 const MAX_PARALLEL: u32 = 256;
+/// Types of one subscription, a pattern counted by what fits it: a read of the log looks for no more.
+const MAX_TYPES: usize = 1_000;
 /// Longest name of an attribute, as CloudEvents has it.
 const LONGEST_ATTRIBUTE: usize = 20;
 
@@ -31,6 +33,7 @@ pub(super) fn check(world: &World<'_>, found: &mut Vec<Diagnostic>) {
             for wanted in doc.types.value.iter().filter(|_| all_known) {
                 known(wanted, &published, found);
             }
+            not_too_many(doc, &published, found);
         }
     }
 }
@@ -65,6 +68,15 @@ fn known(wanted: &At<AnyOf>, published: &BTreeMap<&str, Span>, found: &mut Vec<D
         Some(near) => format!("did you mean `{near}`?"),
         None => "the service that publishes it names it under `events: { publishes: […] }`".to_owned(),
     }));
+}
+
+fn not_too_many(doc: &SubscribeDoc, published: &BTreeMap<&str, Span>, found: &mut Vec<Diagnostic>) {
+    let fits = |kind: &&&str| doc.types.value.iter().any(|wanted| wanted.value.fits(kind));
+    let count = published.keys().filter(fits).count();
+    if count > MAX_TYPES {
+        let message = format!("{count} types are published that fit; at most {MAX_TYPES} of a subscription are taken");
+        found.push(Diagnostic::error(Code::Limit, doc.types.at, message));
+    }
 }
 
 /// Published events live in streams of a family that no service may append to.

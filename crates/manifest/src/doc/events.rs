@@ -33,7 +33,7 @@ document! {
     "a subscription" struct SubscribeDoc {
         /// Its name, a DNS label, unique in the service; others call it `SERVICE.NAME`.
         name: At<Label>,
-        /// Types, exact or with one trailing `*`; one of them must fit.
+        /// Types, exact or with one trailing `*`, which stands for the declared types that fit.
         types: At<Vec<At<AnyOf>>>,
         /// Sources, likewise. Absent: every source.
         sources: Vec<At<AnyOf>>,

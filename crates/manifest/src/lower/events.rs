@@ -9,6 +9,7 @@ use ondol_core::id::ServiceName;
 use ondol_events::config::PublishedType;
 use ondol_events::relay::config::Outbox;
 use ondol_events::subscription::{self, Subscription, SubscriptionName};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub(super) fn published(service: &Service) -> impl Iterator<Item = PublishedType> {
@@ -22,9 +23,15 @@ pub(super) fn published(service: &Service) -> impl Iterator<Item = PublishedType
     })
 }
 
-pub(super) fn subscriptions(service: &Service) -> impl Iterator<Item = Subscription> {
+/// A pattern stands for the declared types that fit it, and for no other: a type that nobody declares is an owner's
+/// private affair, however it is called.
+pub(super) fn subscriptions(service: &Service, published: &[PublishedType]) -> impl Iterator<Item = Subscription> {
     let docs = service.doc.events.subscribes.iter();
-    docs.map(|doc| subscription(&service.name, doc))
+    docs.map(|doc| {
+        let fits = |kind: &str| doc.types.value.iter().any(|pattern| pattern.value.fits(kind));
+        let declared = published.iter().map(|one| &one.kind).filter(|kind| fits(kind));
+        subscription(&service.name, doc, declared.collect())
+    })
 }
 
 impl Loaded {
@@ -38,14 +45,14 @@ impl Loaded {
     }
 }
 
-fn subscription(service: &ServiceName, doc: &SubscribeDoc) -> Subscription {
+fn subscription(service: &ServiceName, doc: &SubscribeDoc, types: BTreeSet<&String>) -> Subscription {
     let retry = &doc.retry;
     Subscription {
         name: SubscriptionName {
             service: service.clone(),
             name: doc.name.value.0.clone(),
         },
-        types: texts(&doc.types.value),
+        types: types.into_iter().cloned().collect(),
         sources: texts(&doc.sources),
         extensions: doc
             .extensions

@@ -27,7 +27,12 @@ fn system() -> System {
 }
 
 fn event(id: &str, kind: &str, data: Value) -> Value {
-    json!({ "specversion": "1.0", "id": id, "source": "/services/shop", "type": kind, "data": data })
+    let source = if kind.starts_with("fan.") {
+        "/services/fans"
+    } else {
+        "/services/shop"
+    };
+    json!({ "specversion": "1.0", "id": id, "source": source, "type": kind, "data": data })
 }
 
 /// Publishes in structured mode, or as a batch where `events` is an array.
@@ -101,6 +106,23 @@ fn events_are_published_in_every_form_once_and_only_by_their_owner() {
     shop.ask("POST", "/v1/streams/topic-shop.opened.v1/events", &batch, &topic)
         .expect(403);
 
+    // Nor does a stream of one's own carry another's type, or another's name.
+    let mut other = event("x", "shop.moved.v1", json!(1));
+    other["source"] = "/services/fans".into();
+    for (event, status, code) in [
+        (event("x", "fan.came.v1", json!(1)), 403, "EV-005"),
+        (event("x", "shop.sold.v1", json!({})), 422, "EV-006"),
+        (other, 400, "EV-002"),
+    ] {
+        let told = shop.ask(
+            "POST",
+            "/v1/streams/order-1/events",
+            &batch,
+            &json!([event]).to_string(),
+        );
+        assert_eq!(told.expect(status).json()["code"], code, "{event}");
+    }
+
     // Each sees what it publishes and what it subscribes to.
     publish(&fans, &event("f", "fan.came.v1", json!(1)), &[]).expect(201);
     assert_eq!(shop.ids("/v1/all"), ["a", "b", "c", "d"]);
@@ -137,6 +159,13 @@ fn events_are_published_in_every_form_once_and_only_by_their_owner() {
     let streams = system.admin("GET", "/v1/streams?prefix=topic-shop", "").json();
     assert_eq!(streams["streams"].as_array().map(Vec::len), Some(2), "{streams}");
     assert_eq!(system.admin("GET", "/v1/events/nobody", "").status(), 404);
+
+    // A pattern stands for declared types: what nobody declares is its owner's alone.
+    let secret = json!([event("e", "shop.secret.v1", json!(1))]).to_string();
+    shop.ask("POST", "/v1/streams/order-1/events", &batch, &secret)
+        .expect(201);
+    assert_eq!(shop.ids("/v1/all?after=5"), ["e"]);
+    assert_eq!(fans.ids("/v1/all?after=5"), [""; 0]);
 }
 
 /// An open stream of server-sent events; gives one after the other.
@@ -273,4 +302,49 @@ fn what_belongs_together_is_one_graph() {
     assert_eq!(came["causes"][0]["id"], "sold");
     assert_eq!(system.json(&["events", "show", "sold"])["effects"][0]["id"], "came");
     assert_eq!(system.admin("GET", "/v1/flows/nothing", "").status(), 404);
+}
+
+/// A page of the store ends at 16 MiB; a flow and the effects of an event do not, and at their own bounds they say so.
+#[test]
+fn a_flow_of_large_events_is_whole_and_one_that_is_cut_says_so() {
+    let system = system();
+    let shop = Owner::of(&system, "shop.1");
+    let large = json!("x".repeat(1_000_000));
+    for n in 0..20 {
+        let mut event = event(&format!("large-{n}"), "shop.opened.v1", large.clone());
+        event["correlationid"] = "flow-large".into();
+        event["causationid"] = "large-0".into();
+        publish(&shop, &event, &[]).expect(201);
+    }
+    let flow = system.admin("GET", "/v1/flows/flow-large", "").expect(200).json();
+    let events = |flow: &Value| {
+        let nodes = flow["nodes"].as_array().expect("nodes").iter();
+        nodes.filter(|node| node["kind"] == "event").count()
+    };
+    assert_eq!((events(&flow), &flow["truncated"]), (20, &json!(false)));
+    let shown = system.json(&["events", "show", "large-0"]);
+    assert_eq!(
+        (shown["effects"].as_array().map(Vec::len), &shown["truncated"]),
+        (Some(19), &json!(false))
+    );
+
+    for batch in 0..3 {
+        let many = (0..1_000).map(|n| {
+            let mut event = event(&format!("many-{batch}-{n}"), "shop.opened.v1", json!(n));
+            event["correlationid"] = "flow-many".into();
+            event["causationid"] = "many-0-0".into();
+            event
+        });
+        publish(&shop, &many.collect(), &[]).expect(201);
+    }
+    let flow = system.admin("GET", "/v1/flows/flow-many", "").expect(200).json();
+    assert_eq!(
+        (flow["nodes"].as_array().map(Vec::len), &flow["truncated"]),
+        (Some(2_000), &json!(true))
+    );
+    let shown = system.json(&["events", "show", "many-0-0"]);
+    assert_eq!(
+        (shown["effects"].as_array().map(Vec::len), &shown["truncated"]),
+        (Some(1_000), &json!(true))
+    );
 }

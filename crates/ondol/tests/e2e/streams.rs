@@ -26,7 +26,7 @@ impl Owner {
     }
 
     fn append(&self, stream: &str, expected: &str, ids: &[&str]) -> Message {
-        let event = |id| json!({ "specversion": "1.0", "id": id, "source": "/tests", "type": "order.moved.v1", "data": { "id": id } });
+        let event = |id| json!({ "specversion": "1.0", "id": id, "source": "/services/orders", "type": "order.moved.v1", "data": { "id": id } });
         let events: Vec<_> = ids.iter().map(event).collect();
         let fields = [
             ("if-match", expected),

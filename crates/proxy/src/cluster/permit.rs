@@ -35,6 +35,8 @@ pub struct Permit {
     endpoint: Arc<Endpoint>,
     cluster: Arc<Cluster>,
     breaker: Arc<Mutex<Breaker>>,
+    /// See [`Way`]: whether an answer can be a failure.
+    judges_answers: bool,
     /// Until the outcome is known.
     ticket: Option<Ticket>,
 }
@@ -48,6 +50,7 @@ impl Permit {
             endpoint,
             cluster,
             breaker,
+            judges_answers: way.judges_answers,
             ticket: Some(ticket),
         };
         open.then_some(permit) // Else dropped here: counted out, ticket given back.
@@ -64,7 +67,10 @@ impl Permit {
         match outcome {
             Outcome::NotSent => lock(&self.breaker).give_back(ticket),
             Outcome::Broken => lock(&self.breaker).record(ticket, now, false),
-            Outcome::Answered { status, slow, .. } => lock(&self.breaker).record(ticket, now, status < 500 && !slow),
+            Outcome::Answered { status, slow, .. } => {
+                let well = !self.judges_answers || (status < 500 && !slow);
+                lock(&self.breaker).record(ticket, now, well);
+            }
         }
         if self.remember(outcome, now) && self.may_go(now) {
             self.endpoint.eject(now, random.next_u64());
@@ -78,16 +84,18 @@ impl Permit {
         let mut history = self.endpoint.history();
         let failed = match outcome {
             Outcome::NotSent | Outcome::Broken => true,
-            Outcome::Answered { status, .. } => status >= 500,
+            Outcome::Answered { status, .. } => self.judges_answers && status >= 500,
         };
         match outcome {
             Outcome::Answered {
                 retry_after: Some(asked),
                 ..
             } => history.latency.penalise(now, Some(asked)),
-            Outcome::Answered { took, .. } if !failed => {
+            Outcome::Answered { status, took, .. } if status < 500 => {
                 took.into_iter().for_each(|took| history.latency.observe(now, took))
             }
+            // An error that says nothing of the instance is no good answer either.
+            Outcome::Answered { .. } if !self.judges_answers => {}
             _ => history.latency.penalise(now, None),
         }
         history.outlier.record(now, failed)

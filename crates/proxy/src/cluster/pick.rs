@@ -104,21 +104,36 @@ fn better_of_two<'a>(usable: &[&'a Arc<Endpoint>], now: Duration, random: &dyn E
     })
 }
 
+/// By what a breaker judges, and so who shares it.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Judge {
+    pub(super) settings: wire::Breaker,
+    /// Whether an answer can be a failure. Not to the built-in caller: sagas and subscriptions read every answer and pause
+    /// by it themselves, and one event that a service cannot take must not cut it off from everybody.
+    pub(super) answers: bool,
+}
+
 /// From a caller to a service, under a policy.
 #[derive(Clone, Debug)]
 pub struct Way {
     pub(super) cluster: Arc<Cluster>,
+    pub(super) judges_answers: bool,
     pub(super) breaker: Arc<Mutex<Breaker>>,
     pub(super) budget: Arc<Mutex<Budget>>,
 }
 
 impl Way {
     pub(super) fn new(cluster: Arc<Cluster>, caller: Option<&ServiceName>, spec: &wire::Breaker) -> Self {
+        let judge = Judge {
+            settings: spec.clone(),
+            answers: caller != Some(&ServiceName::ondol()),
+        };
+        let judges_answers = judge.answers;
         let breaker = {
             let mut breakers = lock(&cluster.breakers);
             let known = breakers
                 .iter()
-                .find(|(other, _)| other == spec)
+                .find(|(other, _)| *other == judge)
                 .map(|(_, breaker)| breaker.clone());
             known.unwrap_or_else(|| {
                 let open = Duration::from_millis(spec.open_ms);
@@ -128,13 +143,14 @@ impl Way {
                     open,
                 };
                 let new = Arc::new(Mutex::new(Breaker::new(settings)));
-                breakers.push((spec.clone(), new.clone()));
+                breakers.push((judge, new.clone()));
                 new
             })
         };
         let budget = lock(&cluster.budgets).entry(caller.cloned()).or_default().clone();
         Self {
             cluster,
+            judges_answers,
             breaker,
             budget,
         }

@@ -295,6 +295,36 @@ fn slow_answers_and_errors_count_for_the_breaker_and_client_errors_do_not() {
     }
 }
 
+/// A subscription or a saga that gets errors pauses by itself; whoever calls the service otherwise must not feel it.
+#[test]
+fn answers_to_the_built_in_caller_open_no_breaker_and_eject_no_instance_and_silence_opens_only_its_own() {
+    let world = World::new(vec![at(1, 1), at(2, 1)]);
+    let own = world
+        .clusters
+        .way(Some(&ServiceName::ondol()), &name("orders"), &BREAKER)
+        .expect("known");
+    let call = |outcome| {
+        let mut permit = own.pick(SEC, &world.random, &[])?;
+        permit.report(outcome, SEC, &world.random);
+        Ok::<_, Unavailable>(())
+    };
+    let failed = Outcome::Answered {
+        status: 500,
+        took: Some(MS),
+        slow: true,
+        retry_after: None,
+    };
+    (0..200).for_each(|_| call(failed).expect("its breaker is closed"));
+    assert!(world.clusters.breakers().is_empty());
+    assert!(
+        world.clusters.healthy(SEC).iter().all(|(_, well)| *well),
+        "none is ejected"
+    );
+    let broken = (0..200).take_while(|_| call(Outcome::Broken).is_ok()).count();
+    assert!(broken < 200, "silence opens it");
+    assert!(world.pick(SEC, &[]).is_ok(), "and no other caller's");
+}
+
 #[test]
 fn a_new_instance_closes_the_breaker() {
     let world = World::new(vec![at(1, 1)]);

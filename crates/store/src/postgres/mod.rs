@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::error::OpenError;
 use crate::queue::{Health, Queue};
 use ondol_core::BoxFuture;
-use ondol_core::clock::{SharedClock, Timestamp};
+use ondol_core::clock::SharedClock;
 use ondol_core::engine::{
     Committed, Engine, KindInfo, Order, Row, RowFilter, StoreError, StoreSize, StoredEvent, StoredRecord, StreamInfo,
     Table, Wanted, Write,
@@ -119,11 +119,6 @@ impl Engine for PostgresEngine {
     fn records(&self, subject: String, after: u64, limit: u32) -> BoxFuture<Result<Vec<StoredRecord>, StoreError>> {
         let reader = self.reader.clone();
         Box::pin(async move { reader.records(&subject, after, limit).await })
-    }
-
-    fn due(&self, table: Table, name: String, by: Timestamp, limit: u32) -> BoxFuture<Result<Vec<Row>, StoreError>> {
-        let reader = self.reader.clone();
-        Box::pin(async move { reader.due(table, &name, by, limit).await })
     }
 
     fn stream(

@@ -187,24 +187,6 @@ impl Reader {
             .await
     }
 
-    /// What is due of one name, the earliest first.
-    pub(super) async fn due(
-        &self,
-        table: Table,
-        name: &str,
-        by: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError> {
-        let sql = format!(
-            "SELECT {ROW} FROM ondol.state_row WHERE tab = {} AND name = $1 AND wake_at IS NOT NULL AND wake_at <= $2
-             ORDER BY wake_at, key LIMIT {}",
-            table.number(),
-            limit.min(PAGE_ITEMS)
-        );
-        self.page(&sql, &[(&name, Type::TEXT), (&by.0, Type::INT8)], read_row, weigh_row)
-            .await
-    }
-
     /// Cost: a few rows, whatever the store holds; the counts are kept by triggers (`v2.sql`).
     pub(super) async fn size(&self) -> Result<StoreSize, StoreError> {
         let sql = "SELECT (SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class

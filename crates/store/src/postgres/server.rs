@@ -5,7 +5,9 @@ use ondol_core::task::{Kind, Tasks};
 use std::time::Duration;
 use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage};
 
-const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql")];
+/// From version 2 to 3 where builds between the two wrote all that is version 3 now, and an index that nothing uses.
+const FROM_FLOWS: &str = "DROP INDEX ondol.state_row_due";
 const OLDEST: u32 = 140_000;
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -107,7 +109,8 @@ async fn migrate_locked(client: &Client) -> Result<(), OpenError> {
         return Err(OpenError::Newer { found, known });
     }
     for (version, sql) in MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0)) {
-        client.batch_execute(sql).await?;
+        let has_flows = version == 2 && ask(client, "SELECT to_regclass('ondol.kind') IS NOT NULL").await? == "t";
+        client.batch_execute(if has_flows { FROM_FLOWS } else { sql }).await?;
         client
             .batch_execute(&format!("UPDATE ondol.meta SET version = {}", version + 1))
             .await?;

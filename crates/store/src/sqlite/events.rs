@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn every_walk_goes_along_an_index_without_a_sort() {
         let connection = Connection::open_in_memory().expect("memory");
-        for schema in [include_str!("v1.sql"), include_str!("v2.sql")] {
+        for schema in crate::sqlite::schema::MIGRATIONS {
             connection.execute_batch(schema).expect("schema");
         }
         let some = || Some("x".to_owned());

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::error::OpenError;
 use crate::queue::{Health, Queue};
 use ondol_core::BoxFuture;
-use ondol_core::clock::{SharedClock, Timestamp};
+use ondol_core::clock::SharedClock;
 use ondol_core::engine::{
     Committed, Engine, KindInfo, Order, Row, RowFilter, StoreError, StoreSize, StoredEvent, StoredRecord, StreamInfo,
     Table, Wanted, Write,
@@ -123,11 +123,6 @@ impl Engine for SqliteEngine {
     fn records(&self, subject: String, after: u64, limit: u32) -> BoxFuture<Result<Vec<StoredRecord>, StoreError>> {
         self.readers
             .run(move |connection| read::records(connection, &subject, after, limit))
-    }
-
-    fn due(&self, table: Table, name: String, by: Timestamp, limit: u32) -> BoxFuture<Result<Vec<Row>, StoreError>> {
-        self.readers
-            .run(move |connection| read::due(connection, table, &name, by, limit))
     }
 
     fn stream(

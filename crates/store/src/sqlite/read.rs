@@ -153,26 +153,6 @@ pub(super) fn records(connection: &Connection, subject: &str, after: u64, limit:
     page(connection, &sql, params, record_from, |stored| stored.record.body.len())
 }
 
-/// What is due of one name, the earliest first.
-pub(super) fn due(connection: &Connection, table: Table, name: &str, by: Timestamp, limit: u32) -> Result<Vec<Row>> {
-    let sql = due_sql(table);
-    let params = params![name, by.0, limit.min(PAGE_ITEMS)];
-    page(connection, &sql, params, row_from, |row| row.body.len() + row.key.len())
-}
-
-fn due_sql(table: Table) -> String {
-    let index = match table {
-        Table::Delivery => "INDEXED BY state_row_due",
-        _ => "INDEXED BY state_row_awake",
-    };
-    format!(
-        "SELECT {} FROM state_row {index} WHERE tab = {} AND name = ?1 AND wake_at IS NOT NULL AND wake_at <= ?2
-         ORDER BY wake_at, key LIMIT ?3",
-        columns_of_row(),
-        table.number()
-    )
-}
-
 /// Cost: a few rows, whatever the store holds; the counts are kept by triggers (`v2.sql`).
 pub(super) fn size(connection: &Connection, path: &Path) -> Result<StoreSize> {
     let mut log = path.as_os_str().to_owned();
@@ -207,7 +187,7 @@ mod tests {
     #[test]
     fn every_list_of_rows_goes_along_an_index() {
         let connection = Connection::open_in_memory().expect("memory");
-        for schema in [include_str!("v1.sql"), include_str!("v2.sql")] {
+        for schema in crate::sqlite::schema::MIGRATIONS {
             connection.execute_batch(schema).expect("schema");
         }
         let some = || Some("x".to_owned());
@@ -262,10 +242,5 @@ mod tests {
             let plan = plan_of(table, filter, Order::Ascending);
             assert!(plan[0].contains(index), "{filter:?}: {plan:?}");
         }
-        let waiting = plan(&connection, &due_sql(Table::Delivery));
-        assert!(
-            matches!(&waiting[..], [one] if one.contains("state_row_due (name=? AND wake_at>? AND wake_at<?)")),
-            "no sort: {waiting:?}"
-        );
     }
 }

@@ -11,7 +11,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql")];
+/// From version 2 to 3 where [`has_flows`].
+const FROM_FLOWS: &str = "DROP INDEX state_row_due;";
 /// Marks the file as Ondol's: the letters `Ondl`.
 const APPLICATION_ID: i64 = 0x4f6e_646c;
 /// How long a statement waits for another program that locks the file, such as a person's `sqlite3`.
@@ -88,6 +90,11 @@ fn migrate(connection: &Connection) -> Result<(), OpenError> {
         return Err(OpenError::Newer { found, known });
     }
     for (version, sql) in MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0)) {
+        let sql = if version == 2 && has_flows(connection)? {
+            FROM_FLOWS
+        } else {
+            sql
+        };
         let marks = format!(
             "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {};",
             version + 1
@@ -95,4 +102,10 @@ fn migrate(connection: &Connection) -> Result<(), OpenError> {
         connection.execute_batch(&format!("BEGIN IMMEDIATE; {sql} {marks} COMMIT;"))?;
     }
     Ok(())
+}
+
+/// Builds between two versions wrote all that is version 3 now, and an index that nothing uses, as their version 2.
+fn has_flows(connection: &Connection) -> Result<bool, OpenError> {
+    let columns = "SELECT count(*) FROM pragma_table_info('event') WHERE name = 'correlation'";
+    Ok(connection.query_row(columns, [], |row| row.get::<_, i64>(0))? > 0)
 }

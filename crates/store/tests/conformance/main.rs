@@ -38,7 +38,7 @@ conformance! {
     reads::what_was_acknowledged_is_there_after_reopening
     reads::each_opening_raises_the_epoch
     reads::lists_of_rows_filter_and_page_by_key_in_bytes
-    reads::what_is_due_comes_by_time_and_then_by_key
+    reads::rows_of_one_name_are_found_by_state
     reads::a_page_ends_by_bytes_too
     reads::the_size_counts_what_is_there
     random::random_writes_do_what_the_model_does

@@ -114,7 +114,7 @@ pub async fn lists_of_rows_filter_and_page_by_key_in_bytes(bench: Bench) {
     .await;
 }
 
-pub async fn what_is_due_comes_by_time_and_then_by_key(bench: Bench) {
+pub async fn rows_of_one_name_are_found_by_state(bench: Bench) {
     let engine = bench.open().await;
     let waiting = |key: &str, name: &str, wake_at| {
         let row = ondol_core::engine::Row {
@@ -139,16 +139,6 @@ pub async fn what_is_due_comes_by_time_and_then_by_key(bench: Bench) {
         rows.map(|(key, name, wake_at)| waiting(key, name, wake_at)).collect(),
     )
     .await;
-    for table in [Table::Delivery, Table::Relay] {
-        let due = engine.due(table, "a".into(), Timestamp(8), 9).await.expect("reads");
-        let keys: String = due.iter().map(|row| row.key.as_str()).collect();
-        assert_eq!(keys, if table == Table::Delivery { "bdc" } else { "" });
-    }
-    let first = engine
-        .due(Table::Delivery, "a".into(), Timestamp(i64::MAX), 1)
-        .await
-        .expect("reads");
-    assert_eq!((first.len(), first[0].wake_at), (1, Some(Timestamp(5))));
     let state = |state: &str| RowFilter {
         state: Some(state.into()),
         name: Some("a".into()),

@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Self
 from urllib.parse import quote, unquote
 
@@ -40,6 +41,13 @@ _NAMED = {
     "data_base64",
 }
 _PLACES = {"stream", "revision", "position"}
+#: Set by the platform; an event that has come may have it.
+_RESERVED = _NAMED | _PLACES | {"ondolhops"}
+#: Extensions that are texts, whatever others may be.
+_TEXTS = {"correlationid", "causationid", "traceparent", "dataschema", "deliverat"}
+
+#: A moment as RFC 3339 writes it.
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 
 #: Visible ASCII but for `"` and `%`, which `quote` leaves as they are; it never encodes letters, digits and `_.-~`.
 _PLAIN = "!#$&'()*+,/:;<=>?@[\\]^`{|}"
@@ -88,8 +96,12 @@ class NewEvent:
         if len(self.extensions) > _MAX_EXTENSIONS:
             raise BadEvent(f"there are more than {_MAX_EXTENSIONS} extensions")
         for name in self.extensions:
-            if name in _NAMED | _PLACES or not _NAME.fullmatch(name):
+            if name in _RESERVED or not _NAME.fullmatch(name):
                 raise BadEvent(f"{name[:80]!r} is no name for an extension: 1 to 20 of a-z and 0-9, and not taken")
+            if name in _TEXTS and not isinstance(self.extensions[name], str):
+                raise BadEvent(f"attribute {name} is no text")
+        if not _is_moment(str(self.extensions.get("deliverat", "1970-01-01T00:00:00Z"))):
+            raise BadEvent("attribute deliverat is no moment as RFC 3339 writes it")
         if isinstance(self.data, bytes) and self.content_type is None:
             raise BadEvent("bytes need a content type")
 
@@ -227,6 +239,17 @@ def _check(name: str, value: object, limit: int) -> None:
             raise BadEvent(f"attribute {name[:80]} is longer than {limit} bytes or holds a control character")
     elif not isinstance(value, int) or not -(2**31) <= value < 2**31:
         raise BadEvent(f"attribute {name[:80]} is neither a string, a boolean nor a whole number of 32 bits")
+
+
+def _is_moment(text: str) -> bool:
+    if not _MOMENT.fullmatch(text):
+        return False
+    try:
+        # Shorter fractions than these are read everywhere, and the rest is not looked at.
+        datetime.fromisoformat(re.sub(r"\.\d+", "", text.upper()))
+    except ValueError:
+        return False
+    return True
 
 
 def _encoded(value: Extension) -> str:

@@ -46,6 +46,9 @@ _DELETE = "DELETE FROM ondol_outbox WHERE seq IN (SELECT seq FROM ondol_outbox W
 
 _COLUMNS = {"id", "type", "partitionkey", "source", "subject"}
 
+#: Largest data and further attributes of a row together, in bytes: of a larger one Ondol makes a dead letter.
+_LARGEST = 640 << 10
+
 
 def create(connection: Connection) -> None:
     """Makes the table where it is missing."""
@@ -61,7 +64,10 @@ def enqueue(connection: Connection, event: NewEvent, context: Context = Context(
         raise BadEvent("the outbox keeps JSON: publish bytes, or put them where an event can point to")
     attributes = context.attributes() | event.attributes()
     headers = json_text({name: value for name, value in attributes.items() if name not in _COLUMNS})
-    row = (event.id, event.type, event.key, event.source, event.subject, json_text(event.data), headers)
+    data = json_text(event.data)
+    if len(data.encode()) + len(headers.encode()) > _LARGEST:
+        raise BadEvent(f"data and attributes have more than {_LARGEST} bytes: keep the data elsewhere and name the place")
+    row = (event.id, event.type, event.key, event.source, event.subject, data, headers)
     execute(connection, _INSERT, row)
     return event.id
 

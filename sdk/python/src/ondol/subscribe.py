@@ -74,11 +74,11 @@ class Leased:
 
 
 def caused_by(event: Event) -> Context:
-    """The context of what is done because of an event."""
+    """The context of what is done because of an event. One without a flow begins one: its own id names it."""
     correlation, traceparent = (event.extensions.get(name) for name in ("correlationid", "traceparent"))
     return Context(
         traceparent=traceparent if isinstance(traceparent, str) else None,
-        correlation=correlation if isinstance(correlation, str) else None,
+        correlation=correlation if isinstance(correlation, str) else event.id,
         causation=event.id,
     )
 
@@ -86,12 +86,16 @@ def caused_by(event: Event) -> Context:
 def read(headers: Mapping[str, str], body: bytes, subscription: str | None = None) -> Push:
     """Reads a push. With `subscription` only of that one: another is a mistake of the wiring, told by a 404.
 
+    Only Ondol's own calls are taken: the proxy says who calls, and another service, or a guest of the gateway, gets 403.
+
     Raises `BadRequest`.
     """
     by_name = folded(headers)
+    if by_name.get("ondol-caller") != "ondol":
+        raise BadRequest(403, "this path is for Ondol's pushes")
     name = by_name.get("ondol-subscription")
     if not name:
-        raise BadRequest(400, "the header Ondol-Subscription is missing: this path is for Ondol's pushes")
+        raise BadRequest(400, "the header Ondol-Subscription is missing")
     if subscription not in (None, name):
         raise BadRequest(404, f"this path is for {subscription}, not for {name[:200]}")
     try:

@@ -39,11 +39,11 @@ async function events_(app: FastifyInstance, mailboxes: Mailboxes): Promise<void
     '/internal/events',
     { bodyLimit: MAX_EVENT },
     async (request, reply) => {
-      const push = refuse(BadPush, 400, 'bad_event', () =>
+      const push = refuse(BadPush, ({ status }) => status, 'bad_event', () =>
         parsePush(request.headers, request.body ?? Buffer.of()),
       );
       const { event, subscription } = push;
-      const taken = refuse(Unwritable, 422, 'no_mail', () =>
+      const taken = refuse(Unwritable, () => 422, 'no_mail', () =>
         whenOpen(() =>
           mailboxes.take(subscription, event, () => write(event)),
         ),
@@ -83,11 +83,16 @@ async function mailbox(app: FastifyInstance, mailboxes: Mailboxes): Promise<void
 }
 
 /** Turns one kind of error into a problem that says what is wrong. */
-function refuse<T>(kind: new (...args: never[]) => Error, status: number, reason: string, work: () => T): T {
+function refuse<T, E extends Error>(
+  kind: new (...args: never[]) => E,
+  status: (error: E) => number,
+  reason: string,
+  work: () => T,
+): T {
   try {
     return work();
   } catch (error) {
-    if (error instanceof kind) throw new Problem(status, reason, error.message, { cause: error });
+    if (error instanceof kind) throw new Problem(status(error), reason, error.message, { cause: error });
     throw error;
   }
 }

@@ -93,7 +93,7 @@ describe('an event', () => {
   });
 
   it.each([
-    ['nothing at all', { headers: {} }],
+    ['nothing at all', { headers: { 'ondol-caller': 'ondol' } }],
     ['no id', push({ ...confirmed('u1', 'o1'), headers: { 'ce-id': '' } })],
     ['another version', push({ ...confirmed('u1', 'o1'), headers: { 'ce-specversion': '0.3' } })],
     ['an id that is not percent-encoded', push({ ...confirmed('u1', 'o1'), headers: { 'ce-id': '%zz' } })],
@@ -103,6 +103,15 @@ describe('an event', () => {
   ])('is refused with 400 when it is %s', async (_, request) => {
     const answer = await ask('POST /internal/events', '/internal/events', request);
     expect(answer).toMatchObject({ status: 400, body: { reason: 'bad_event' } });
+  });
+
+  it.each([
+    ['nobody', ''],
+    ['another service', 'orders'],
+  ])('is refused with 403 when it comes from %s', async (_, caller) => {
+    const request = push({ ...confirmed('u1', 'o1'), headers: { 'ondol-caller': caller } });
+    const answer = await ask('POST /internal/events', '/internal/events', request);
+    expect(answer).toMatchObject({ status: 403, body: { reason: 'bad_event' } });
   });
 
   it('that is larger than an event may be is refused', async () => {
@@ -159,16 +168,19 @@ describe('the mailbox', () => {
     expect(answer).toMatchObject({ status: 400, body: { reason: 'invalid' } });
   });
 
-  it('keeps the newest only', async () => {
+  it('keeps the newest only, and counts all that were written', async () => {
+    await send(confirmed('u1', 'o0', 'e0'));
     // Straight into the file: thousands of synced commits would only test the disk.
     const other = new Database(file);
     const row = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${KEPT})
       INSERT INTO mails (id, type, customer, about, subject, body, at) SELECT 'old-' || i, 't', 'u1', 'o', 's', 'b', '' FROM n`;
     other.exec(row);
-    other.close();
     await send(confirmed('u1', 'o1', 'e1'));
     await send(confirmed('u2', 'o2', 'e2'));
+    const kept = other.prepare("SELECT count(*) AS n FROM mails WHERE customer = 'u1'").all();
+    other.close();
+    expect(kept).toMatchObject([{ n: KEPT }]);
     const totals = await ask('GET /internal/totals', '/internal/totals');
-    expect(totals.body).toEqual({ mails: { t: KEPT - 1, 'order.confirmed.v1': 2 }, customers: 2 });
+    expect(totals.body).toEqual({ mails: { 'order.confirmed.v1': 3 }, customers: 2 });
   });
 });

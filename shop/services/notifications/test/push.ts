@@ -22,6 +22,7 @@ export function push({ type, data, id = randomUUID(), stream, headers = {} }: Pu
       'ce-type': type,
       'ce-time': '2026-11-21T10:00:00Z',
       ...(stream && { 'ce-stream': stream }),
+      'ondol-caller': 'ondol',
       'ondol-subscription': SUBSCRIPTION,
       'ondol-attempt': '1.1',
       ...headers,

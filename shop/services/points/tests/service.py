@@ -117,6 +117,7 @@ class Service:
             "ce-stream": f"order-{order}",
             "ce-partitionkey": f"order-{order}",
             "content-type": "application/json",
+            "ondol-caller": "ondol",
             "ondol-subscription": "points.orders",
             "ondol-attempt": "1.1",
             "idempotency-key": f'"{event}"',

@@ -79,10 +79,12 @@ impl Course {
     }
 
     fn send(&mut self) {
-        for flight in self.machine.wake(Timestamp(self.now)) {
+        self.machine.wake(Timestamp(self.now));
+        let mono = Duration::from_millis(self.latest.unsigned_abs());
+        for flight in self.machine.ended(mono) {
             self.end(flight, failed());
         }
-        let until = (self.below(4) == 0).then(|| Timestamp(self.now + 50));
+        let until = (self.below(4) == 0).then(|| mono + Duration::from_millis(50));
         let Some(one) = self.machine.next(Timestamp(self.now), until) else {
             return;
         };

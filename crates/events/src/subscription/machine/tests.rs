@@ -309,13 +309,15 @@ fn a_delayed_event_waits_alone_and_lets_the_position_pass() {
 fn a_lease_that_ends_is_a_failed_attempt_and_a_late_answer_says_nothing() {
     let mut m = machine();
     feed(&mut m, "a", 0);
-    let leased = m.next(Timestamp(0), Some(Timestamp(30_000))).expect("ready");
-    assert_eq!(
-        (m.wake(Timestamp(29_999)), m.wake_at()),
-        (vec![], Some(Timestamp(30_000)))
-    );
-    let ended = m.wake(Timestamp(30_000));
-    assert_eq!(ended, [leased.flight]);
+    let secs = Duration::from_secs;
+    let leased = m.next(Timestamp(0), Some(secs(30))).expect("ready");
+    assert_eq!((m.ended(secs(29)), m.lease_end()), (vec![], Some(secs(30))));
+    // Whatever the wall clock says meanwhile.
+    for now in [90_000, -90_000, 0] {
+        m.wake(Timestamp(now));
+        assert_eq!(m.ended(secs(29)), [0; 0], "{now}");
+    }
+    assert_eq!(m.ended(secs(30)), [leased.flight]);
     m.done(leased.flight, failed(), Timestamp(30_000), 0);
     assert!(!m.done(leased.flight, Outcome::Done, Timestamp(30_001), 0));
     let again = sent(&mut m, 30_001);
