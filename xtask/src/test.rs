@@ -178,12 +178,23 @@ fn golang() -> anyhow::Result<()> {
         return Ok(());
     }
     let root = sh::root();
+    let service = root.join("shop/services/carriers");
+    let unformatted = sh::read(
+        std::process::Command::new("gofmt")
+            .args(["-l", "."])
+            .current_dir(&service),
+    )?;
+    anyhow::ensure!(
+        unformatted.trim().is_empty(),
+        "gofmt would change {}",
+        unformatted.trim()
+    );
     for words in [["vet", "./..."].as_slice(), &["test", "-count=1", "./..."]] {
         sh::run(
             std::process::Command::new("go")
                 .args(words)
                 .env("ONDOL", root.join("target/release/ondol"))
-                .current_dir(root.join("shop/services/carriers")),
+                .current_dir(&service),
         )?;
     }
     Ok(())

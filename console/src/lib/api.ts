@@ -27,6 +27,17 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
 }
 
 export async function post<T>(path: string, body?: unknown, method = 'POST'): Promise<T> {
+  try {
+    return await write(path, body, method);
+  } catch (error) {
+    // The token is of a sign-in, and another tab may have signed in anew. A refused write has done nothing.
+    if (!(error instanceof Problem) || error.status !== 403) throw error;
+    forget();
+    return write(path, body, method);
+  }
+}
+
+async function write<T>(path: string, body: unknown, method: string): Promise<T> {
   csrf ??= (await get<{ csrf: string | null }>('/v1/console')).csrf;
   const headers: Record<string, string> = { 'ondol-csrf': csrf ?? '' };
   if (body !== undefined) headers['content-type'] = 'application/json';

@@ -3,9 +3,10 @@
 import { millis } from './format';
 import type { Flow, FlowNode } from './types';
 
-/** What has no time stands after what has one. */
+/** What has no time, or none that can be read, stands after what has one. */
 export function timeOf({ at }: FlowNode): number {
-  return at === null ? Infinity : millis(at);
+  const ms = at === null ? NaN : millis(at);
+  return Number.isNaN(ms) ? Infinity : ms;
 }
 
 /** Earlier first; of the same time in any order, but always the same. */

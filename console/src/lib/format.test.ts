@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bytes, clock, figure, madeAt, percent, relative, span } from './format';
+import { bytes, clock, date, figure, madeAt, percent, relative, span } from './format';
 
 describe('figures', () => {
   it.each([
@@ -44,6 +44,13 @@ describe('times', () => {
 
   it('of the day have milliseconds', () =>
     expect(clock(new Date(2026, 0, 2, 3, 4, 5, 6).getTime())).toBe('03:04:05.006'));
+
+  it('that cannot be read are shown as they are', () => {
+    for (const at of ['2026-06-30T23:59:60Z', '2026-01-02T03:04:05+01:00[Europe/Paris]']) {
+      expect([clock(at), date(at, 'en'), relative(at, 0, 'ko')]).toEqual([at, at, at]);
+    }
+    expect([clock(NaN), date(NaN, 'en')]).toEqual(['–', '–']);
+  });
 
   it('are in an id that was made with one', () => {
     expect(madeAt('019aa1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b')).toBe(0x019aa1b2c3d4);

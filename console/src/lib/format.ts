@@ -7,6 +7,11 @@ export function millis(when: When): number {
   return typeof when === 'number' ? when : Date.parse(when);
 }
 
+/** What cannot be read as a time, such as a leap second, is shown as it is. */
+function unread(when: When): string {
+  return typeof when === 'string' ? when : '–';
+}
+
 /** Making one of these costs more than a hundred uses of it. */
 const made = new Map<string, unknown>();
 
@@ -64,21 +69,26 @@ export function span(ms: number): string {
 /** `14:03:07.120`, of the day; the whole date is for a title. */
 export function clock(at: When, withMillis = true): string {
   const date = new Date(millis(at));
+  if (Number.isNaN(date.getTime())) return unread(at);
   const two = (n: number) => String(n).padStart(2, '0');
   const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
   return withMillis ? `${time}.${String(date.getMilliseconds()).padStart(3, '0')}` : time;
 }
 
 export function date(at: When, language: string): string {
+  const ms = millis(at);
+  if (Number.isNaN(ms)) return unread(at);
   const options = { dateStyle: 'medium', timeStyle: 'medium' } as const;
-  return once(`${language} date`, () => new Intl.DateTimeFormat(language, options)).format(millis(at));
+  return once(`${language} date`, () => new Intl.DateTimeFormat(language, options)).format(ms);
 }
 
 /** `just now`, `12 seconds ago`, `in 3 minutes`, in the language's own words. */
 export function relative(at: When, now: number, language: string): string {
+  const ms = millis(at);
+  if (Number.isNaN(ms)) return unread(at);
   const make = () => new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'narrow' });
   const words = once(`${language} relative`, make);
-  const seconds = Math.round((millis(at) - now) / 1000);
+  const seconds = Math.round((ms - now) / 1000);
   const size = Math.abs(seconds);
   if (size < 60) return words.format(seconds, 'second');
   if (size < 3600) return words.format(Math.round(seconds / 60), 'minute');

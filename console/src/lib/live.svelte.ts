@@ -1,8 +1,9 @@
 // The one stream of this tab: what the pages show comes from here, and whether it can be believed.
 //
 // It follows what the page asks for, comes back by itself where it broke off, and rests while the tab is hidden. While
-// the controller is away everything stays as it was told last, and `state` says so.
+// the controller is away everything stays as it was told last, and `connection` says so.
 
+import { untrack } from 'svelte';
 import { Problem, forget, problem } from './api';
 import { LogStore } from './logs';
 import { SseReader, type Message } from './sse';
@@ -83,10 +84,12 @@ class Live {
     this.#open();
   }
 
-  /** Calls back with every frame of a topic; gives the way to end that. */
+  /** Calls back with every frame of a topic, first with what is known of it; gives the way to end that. */
   hear(topic: string, callback: (frame: Frame) => void): () => void {
     const all = this.#heard.get(topic) ?? new Set();
     this.#heard.set(topic, all.add(callback));
+    const known = this.#topics.get(topic);
+    if (known) untrack(() => callback({ n: 0, snapshot: true, put: known.state }));
     return () => all.delete(callback);
   }
 
@@ -138,17 +141,31 @@ class Live {
   async #follow(signal: AbortSignal) {
     const topics = [...ALWAYS, ...(this.#wanted.topics ?? [])];
     const search = new URLSearchParams({ topics: topics.join(',') });
-    if (this.#wanted.logs !== undefined) search.set('logs', this.#wanted.logs);
+    if (this.#wanted.logs !== undefined) {
+      search.set('logs', this.#wanted.logs);
+      if (this.logs.after !== null) search.set('after', String(this.logs.after));
+    }
     const headers: Record<string, string> = { accept: 'text/event-stream' };
     if (this.#lastId !== '') headers['last-event-id'] = this.#lastId;
-    const response = await fetch(`/v1/live?${search.toString()}`, {
+    // However it ends, nothing of it stays open: a browser has six connections to one address.
+    const own = new AbortController();
+    const init = {
       headers,
-      signal,
+      signal: AbortSignal.any([signal, own.signal]),
       credentials: 'same-origin',
-    });
-    if (!response.ok || response.body === null) throw problem(response.status, await response.text());
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    signal.addEventListener('abort', () => void reader.cancel().catch(() => undefined), { once: true });
+    } as const;
+    try {
+      const response = await within(fetch(`/v1/live?${search.toString()}`, init), SILENCE);
+      if (!response.ok || response.body === null)
+        throw problem(response.status, await within(response.text(), SILENCE));
+      await this.#read(response.body.pipeThrough(new TextDecoderStream()).getReader(), signal);
+    } finally {
+      own.abort();
+    }
+  }
+
+  /** Takes what comes until something is missing; throws when nothing comes any more. */
+  async #read(reader: ReadableStreamDefaultReader<string>, signal: AbortSignal) {
     const sse = new SseReader();
     for (;;) {
       const { done, value } = await within(reader.read(), SILENCE);

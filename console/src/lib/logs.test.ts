@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LogStore, MAX_LINES, NO_FILTER, matcher, pieces, read } from './logs';
+import { GAP, LogStore, MAX_LINES, NO_FILTER, matcher, pieces, read } from './logs';
 import type { LogLine } from './types';
 
 const line = (seq: number, text = `line ${seq}`, more: Partial<LogLine> = {}): LogLine => {
@@ -37,13 +37,28 @@ describe('the store', () => {
     expect(store.shown.length).toBe(store.size);
   });
 
-  it('takes lines that come again once, and begins anew with another life', () => {
+  it('goes on after a break where the last line comes again, and marks a gap where it does not', () => {
+    const store = new LogStore();
+    const numbers = () => store.shown.map(({ seq, stream }) => (stream === GAP ? GAP : seq));
+    expect(store.after).toBeNull();
+    store.add([line(5), line(6)], true);
+    expect(store.after).toBe(5);
+    store.add([line(6), line(7)], true);
+    expect(numbers()).toEqual([5, 6, 7]);
+    store.add([line(90)], true);
+    store.add([line(91)]);
+    expect(numbers()).toEqual([5, 6, 7, GAP, 90, 91]);
+    store.filter({ ...NO_FILTER, text: '91' });
+    expect(numbers()).toEqual([GAP, 91]);
+  });
+
+  it('begins anew with other numbers, and with the same of another system', () => {
     const store = new LogStore();
     store.add([line(5), line(6)]);
-    store.add([line(4), line(5), line(6), line(7)], true);
-    expect(store.shown.map(({ seq }) => seq)).toEqual([5, 6, 7]);
-    store.add([line(0), line(1)], true);
-    expect(store.shown.map(({ seq }) => seq)).toEqual([0, 1]);
+    store.add([line(1), line(2)], true);
+    expect(store.shown.map(({ seq }) => seq)).toEqual([1, 2]);
+    store.add([line(2, 'another', { at: 77 })], true);
+    expect(store.shown.map(({ text }) => text)).toEqual(['another']);
   });
 });
 

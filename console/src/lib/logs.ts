@@ -38,6 +38,9 @@ function words(text: string): (line: string) => boolean {
   return lower === '' ? () => true : (line) => line.toLowerCase().includes(lower);
 }
 
+/** The stream of the mark that stands where lines may be missing. */
+export const GAP = 'gap';
+
 /** Lines and those of them that pass the filter. Not reactive: who shows it looks again when it has changed. */
 export class LogStore {
   shown: LogLine[] = [];
@@ -50,19 +53,27 @@ export class LogStore {
     return this.#lines.length;
   }
 
-  get last(): number {
-    return this.#lines.at(-1)?.seq ?? -1;
+  /**
+   * What to ask for after a break: the last line once more and what came since; `null`: from the beginning. That the last
+   * line comes again is what proves that none between is missing.
+   */
+  get after(): number | null {
+    const last = this.#lines.at(-1);
+    return last === undefined ? null : last.seq - 1;
   }
 
-  /** After a break the kept lines come again: those that are here already are left out. */
+  /** `again`: the first lines after a break, asked for with `after`. */
   add(lines: LogLine[], again = false) {
-    const newest = lines.at(-1)?.seq ?? -1;
-    // Numbers begin anew with another life of the supervisor.
-    if (again && newest < this.last) this.clear();
-    const last = this.last;
-    const fresh = again ? lines.filter((line) => line.seq > last) : lines;
-    this.#lines.push(...fresh);
-    this.shown.push(...fresh.filter(this.#matches));
+    const first = lines[0];
+    const last = this.#lines.at(-1);
+    if (again && first !== undefined && last !== undefined) {
+      if (first.seq === last.seq && first.at === last.at) lines = lines.slice(1);
+      else if (first.seq > last.seq) lines = [gap(last.seq, first.at), ...lines];
+      // Other numbers: the system was made anew.
+      else this.clear();
+    }
+    this.#lines.push(...lines);
+    this.shown.push(...lines.filter(this.#passes));
     // In large steps, since cutting the front costs as much as what stays.
     if (this.#lines.length > MAX_LINES * 1.25) {
       const cut = this.#lines.length - MAX_LINES;
@@ -76,14 +87,21 @@ export class LogStore {
 
   filter(filter: Filter) {
     this.#matches = matcher(filter);
-    this.shown = this.#lines.filter(this.#matches);
+    this.shown = this.#lines.filter(this.#passes);
   }
+
+  #passes = (line: LogLine) => line.stream === GAP || this.#matches(line);
 
   clear() {
     this.#lines = [];
     this.shown = [];
     this.dropped = 0;
   }
+}
+
+/** Between the line `seq` and the next one. */
+function gap(seq: number, at: LogLine['at']): LogLine {
+  return { seq: seq + 0.5, at, source: '', stream: GAP, text: '' };
 }
 
 export interface Said {
@@ -132,7 +150,6 @@ export interface Piece {
 
 const COLOURS = ['black', 'red', 'green', 'yellow', 'blue', 'magenta', 'cyan', 'white'];
 // ECMA-48 control sequences; only those of colours and weight (SGR) are read, the rest is left out.
-// eslint-disable-next-line no-control-regex
 const SEQUENCE = /\u001b\[([0-9;:?]*)([@-~])|\u001b[@-Z\\-_]/g;
 
 /** A text with terminal colours, as pieces. */

@@ -56,17 +56,25 @@ class Router {
     if (!(link instanceof HTMLAnchorElement) || link.target !== '' || link.hasAttribute('download')) return;
     const url = new URL(link.href);
     if (url.origin !== location.origin || url.pathname.startsWith('/v1/')) return;
+    // To a place on this page: the browser goes there, and takes the focus along.
+    if (url.hash !== '' && url.pathname + url.search === location.pathname + location.search) return;
     event.preventDefault();
     this.go(url.pathname + url.search);
   }
 }
 
-/** Parts of a path; a part may hold an encoded slash. */
+/** Parts of a path; a part may hold an encoded slash. What is no encoding stays as it is: it names nothing that there is. */
 export function segments(path: string): string[] {
   return path
     .split('/')
     .filter((part) => part !== '')
-    .map(decodeURIComponent);
+    .map((part) => {
+      try {
+        return decodeURIComponent(part);
+      } catch {
+        return part;
+      }
+    });
 }
 
 export const router = new Router();

@@ -153,7 +153,8 @@ export interface LogLine {
   seq: number;
   at: number;
   source: string;
-  stream: 'out' | 'err' | 'sup';
+  /** `gap`: no line, but the mark that stands where some may be missing. */
+  stream: 'out' | 'err' | 'sup' | 'gap';
   text: string;
   continued?: boolean;
   level?: string;

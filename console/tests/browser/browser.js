@@ -46,7 +46,7 @@ export async function reader(browser, url, options = {}) {
   page.on('pageerror', (error) => complaints.push(`${page.url()}: ${String(error)}`));
   page.on('console', (message) => {
     // That the controller is away is said so by the browser too.
-    const { text } = { text: message.text() };
+    const text = message.text();
     if (message.type() === 'error' && !text.includes('Failed to load resource'))
       complaints.push(`${page.url()}: ${text}`);
   });

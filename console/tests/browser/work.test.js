@@ -267,6 +267,18 @@ describe('the console at work', () => {
     ]);
   });
 
+  it('says states and acts in the reader’s language', async () => {
+    await page.addInitScript(() => localStorage.setItem('ondol-language', 'ko'));
+    for (const [path, text] of /** @type {const} */ ([
+      ['/events/outboxes', '중계 중'],
+      ['/events/flows/order-810', '보류'],
+      ['/', '결과 지정 charge'],
+    ])) {
+      await page.goto(path);
+      await page.locator('main').getByText(text).first().waitFor();
+    }
+  });
+
   it('remembers theme and language', async () => {
     await page.goto('/');
     await page.getByRole('button', { name: '한국어로' }).click();

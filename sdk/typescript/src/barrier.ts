@@ -20,7 +20,7 @@
 //   retriable step or a compensation that fails, and every 5xx, stores nothing: roll back.
 //
 // Rows are kept as long as a saga's start key can be repeated; nothing here deletes them.
-// The same on every database and in every language: docs/concepts/barrier.md. Tests: test/barrier.test.ts, conformance/.
+// The same on every database and in every language: docs/concepts/barrier.md. Tests: test/transaction.test.ts, conformance/.
 
 import { isSuccess, type Answer } from './answer.ts';
 import { createTable, run, type Database, type Given, type Plan, type Row } from './database.ts';

@@ -4,7 +4,7 @@
 // says false the event was taken before: do nothing and answer 2xx.
 //
 // Rows may be deleted once an event can no longer be delivered again; how long that is, is the service's to say (a redrive
-// of a dead letter may come weeks later). Nothing here deletes them. Tests: test/inbox.test.ts, conformance/.
+// of a dead letter may come weeks later). Nothing here deletes them. Tests: test/transaction.test.ts, conformance/.
 
 import { createTable, run, type Database, type Given, type Plan } from './database.ts';
 

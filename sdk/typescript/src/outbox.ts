@@ -5,7 +5,7 @@
 // the service deletes what `GET /v1/outbox` says was relayed ({@link relayed}, {@link deleteRelayed}).
 //
 // What must hold: `enqueue` runs in the caller's transaction. Nothing else is needed: no order of calls, no clean-up after
-// a crash. Tests: test/outbox.test.ts, conformance/.
+// a crash. Tests: test/transaction.test.ts, conformance/.
 
 import { createTable, isSqlite, run, type Database, type Given, type Plan } from './database.ts';
 import { attributesOf, BadEvent, check, isJson, type NewEvent } from './event.ts';

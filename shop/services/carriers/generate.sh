@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes internal/carriersv1 from the contract. Needs protoc (Debian: protobuf-compiler), or PROTOC="python3 -m grpc_tools.protoc"
 # (pip: grpcio-tools); the plugins are the ones that go.mod names. Whether the result is current needs no tool to be checked:
-# proto_test.go compares it with the contract.
+# internal/carriersv1/contract_test.go compares it with the contract.
 set -eu
 cd "$(dirname "$0")"
 plugins=$(mktemp -d)

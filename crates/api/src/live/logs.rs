@@ -54,15 +54,21 @@ impl Shared {
 }
 
 impl Follower {
-    /// Follows a source, from its last `tail` kept lines. Blocking, for the time of one answer of the supervisor.
+    /// Follows a source, from its last `tail` kept lines, or those of them that came after the number `after`. Blocking,
+    /// for the time of one answer of the supervisor.
     ///
     /// # Errors
     /// When the supervisor cannot be asked, or there is no thread left.
-    pub(super) fn start(supervisor: &SupervisorClient, source: String, tail: u32) -> Result<Self, ClientError> {
+    pub(super) fn start(
+        supervisor: &SupervisorClient,
+        source: String,
+        tail: u32,
+        after: Option<u64>,
+    ) -> Result<Self, ClientError> {
         let query = LogQuery {
             sources: vec![source],
             tail,
-            after: None,
+            after,
             follow: true,
         };
         let lines = supervisor.logs(query)?;

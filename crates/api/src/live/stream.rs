@@ -30,7 +30,7 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 const TAIL: u32 = 500;
 const MAX_TAIL: u32 = 5_000;
 
-/// `GET /v1/live?topics=&logs=&tail=`.
+/// `GET /v1/live?topics=&logs=&tail=&after=`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
@@ -40,6 +40,8 @@ pub(crate) struct Asked {
     logs: Option<String>,
     /// So many kept lines first.
     tail: Option<u32>,
+    /// Only kept lines after this number: a reader that comes back.
+    after: Option<u64>,
 }
 
 impl Asked {
@@ -65,7 +67,8 @@ impl Asked {
 /// Server-sent events: snapshots of the topics, then what changes; with `logs` also the lines of one source.
 #[utoipa::path(get, path = "/v1/live", tag = "live",
     params(("topics" = Option<String>, Query, description = "system, services, traffic, sagas, events, changes"),
-        ("logs" = Option<String>, Query, description = "A source of log lines."), ("tail" = Option<u32>, Query),
+        ("logs" = Option<String>, Query, description = "A source of log lines."), ("tail" = Option<u32>, Query, description = "So many kept lines first, at most 5,000 (= 500, with `after` 5,000)."),
+        ("after" = Option<u64>, Query, description = "Only kept lines after this number."),
         ("last-event-id" = Option<String>, Header, description = "Goes on after this event, while it is kept.")),
     responses((status = 200, description = "A stream of `text/event-stream`."),
         (status = 503, description = "Too many follow.")))]
@@ -83,7 +86,10 @@ pub(crate) async fn live(State(api): State<Api>, Query(asked): Query<Asked>, hea
     let mut reader = live.join(topics).ok_or_else(busy)?;
     let lines = match asked.logs {
         None => None,
-        Some(source) => Some(follow(&live, source, asked.tail.unwrap_or(TAIL).min(MAX_TAIL)).await?),
+        Some(source) => {
+            let usual = if asked.after.is_some() { MAX_TAIL } else { TAIL };
+            Some(follow(&live, source, asked.tail.unwrap_or(usual).min(MAX_TAIL), asked.after).await?)
+        }
     };
     // A store that is away must not keep the rest from being told.
     let _ = tokio::time::timeout(FIRST_LOOK, reader.fresh()).await;
@@ -119,9 +125,9 @@ pub(crate) async fn live(State(api): State<Api>, Query(asked): Query<Asked>, hea
     Ok((fields, Body::from_stream(chunks)).into_response())
 }
 
-async fn follow(live: &Live, source: String, tail: u32) -> Answer<Follower> {
+async fn follow(live: &Live, source: String, tail: u32, after: Option<u64>) -> Answer<Follower> {
     let supervisor = live.ports().supervisor.clone();
-    let started = tokio::task::spawn_blocking(move || Follower::start(&supervisor, source, tail)).await;
+    let started = tokio::task::spawn_blocking(move || Follower::start(&supervisor, source, tail, after)).await;
     let away = |why: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("AP-007"), why);
     started
         .map_err(|error| away(error.to_string()))?

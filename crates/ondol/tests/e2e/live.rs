@@ -129,6 +129,35 @@ fn the_live_stream_has_lines_of_one_service_and_changes() {
 }
 
 #[test]
+fn a_reader_of_lines_that_comes_back_goes_on_after_the_last_one_it_has() {
+    let system = System::new("", &[HELLO]).up();
+    let lines = |(name, frame): &Told| match frame["items"].as_array() {
+        Some(items) if name == "logs" => items.clone(),
+        _ => Vec::new(),
+    };
+    let mut live = Live::open(&system, "logs=hello", None);
+    let mut seen = Vec::new();
+    live.until(|told| {
+        seen.extend(lines(told));
+        seen.len() > 1
+    });
+    drop(live);
+    system.signal("hello.1", Signal::KILL);
+    let before_last = seen[seen.len() - 2]["seq"].as_u64().expect("a number");
+    let mut again = Live::open(&system, &format!("logs=hello&after={before_last}"), None);
+    let mut went_on = Vec::new();
+    again.until(|told| {
+        went_on.extend(lines(told));
+        went_on.iter().any(|line| line["stream"] == "sup")
+    });
+    assert_eq!(
+        went_on[0],
+        seen[seen.len() - 1],
+        "nothing is left out, nothing comes twice"
+    );
+}
+
+#[test]
 fn a_link_signs_in_once_and_its_cookie_writes_only_with_its_token() {
     let system = System::new("", &[HELLO]).up();
     let ask = |method: &str, path: &str, fields: http::Fields| {

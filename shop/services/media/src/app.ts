@@ -1,7 +1,7 @@
 // The routes: files up and down, as streams. openapi.yaml says the same for clients; the tests hold answers against it.
 //
 // Neither way is a file in memory: a chunk is read when the one before it is written, so a slow reader slows the disk and
-// a slow disk slows the sender. Bounds: UPLOADS at a time, IDLE without a byte in either direction, UPLOAD_WITHIN for the
+// a slow disk slows the sender. Bounds: UPLOADS at a time and EACH of one customer, IDLE without a byte in either direction, UPLOAD_WITHIN for the
 // whole of an upload.
 
 import type { IncomingMessage } from 'node:http';
@@ -14,6 +14,8 @@ import { MAX_SIZE, type Entry, type MediaStore } from './store.ts';
 
 /** At a time; further ones are asked to come back. */
 const UPLOADS = 32;
+/** Of one customer at a time, so that no one shuts out all others. */
+const EACH = 4;
 /** Milliseconds without a byte, up or down. */
 const IDLE = 30_000;
 /** Milliseconds. */
@@ -35,7 +37,7 @@ interface Named {
 
 export function media(store: MediaStore, options: AppOptions = {}): FastifyInstance {
   const app = createApp({ requestTimeout: UPLOAD_WITHIN, idleTimeout: IDLE, ...options });
-  let uploads = 0;
+  const uploads = new Uploads();
   // Bodies stay the streams that they are.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _body, done) => {
@@ -46,10 +48,9 @@ export function media(store: MediaStore, options: AppOptions = {}): FastifyInsta
     const caller = callerOf(request);
     const name = checkName(request.params.name);
     refuseUnreadable(request);
-    if (uploads >= UPLOADS) throw unavailable('too_many_uploads', 'Too many uploads at the moment', 1);
-    uploads += 1;
+    const leave = uploads.enter(caller.subject);
     try {
-      const allow = (current: Entry | null) => mayReplace(current, caller, conditionsOf(request));
+      const allow = (current: Entry | null) => mayChange(current, caller, conditionsOf(request));
       // Leaving the loop over the body must not cut the connection: the answer goes back on it.
       const body = request.raw.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
       const { entry, isNew } = await store.write({ name, owner: caller.subject, allow, body });
@@ -60,8 +61,15 @@ export function media(store: MediaStore, options: AppOptions = {}): FastifyInsta
       if (request.raw.errored) throw new Problem(400, 'incomplete', 'The upload ended before its end');
       throw error;
     } finally {
-      uploads -= 1;
+      leave();
     }
+  });
+  app.delete<Named>('/api/media/:name', async (request, reply) => {
+    const caller = callerOf(request);
+    const name = checkName(request.params.name);
+    const allow = (current: Entry) => mayChange(current, caller, conditionsOf(request));
+    if (!(await store.remove(name, allow))) throw notFound();
+    return reply.code(204).send();
   });
   app.addHook('onResponse', async ({ raw }) => letGo(raw));
 
@@ -71,9 +79,12 @@ export function media(store: MediaStore, options: AppOptions = {}): FastifyInsta
     handler: async (request, reply) => {
       const name = checkName(request.params.name);
       const found = await store.read(name);
-      if (!found) throw new Problem(404, 'not_found', 'There is no file of this name');
+      if (!found) throw notFound();
       const { entry, file } = found;
-      const verdict = judgeRead(entry.etag, entry.size, conditionsOf(request));
+      const asked = conditionsOf(request);
+      // A range is of GET alone (RFC 9110, section 14.2).
+      if (request.method === 'HEAD') asked.range = undefined;
+      const verdict = judgeRead(entry.etag, entry.size, asked);
       if (!('start' in verdict)) {
         await file.close();
         return answerWithout(reply, verdict.status, entry);
@@ -91,7 +102,31 @@ export function media(store: MediaStore, options: AppOptions = {}): FastifyInsta
   return app;
 }
 
-function mayReplace(current: Entry | null, caller: Caller, conditions: ReadConditions): void {
+/** Who is uploading: at most UPLOADS, each customer at most EACH. */
+class Uploads {
+  readonly #of = new Map<string, number>();
+  #all = 0;
+
+  /** Gives what to call at the end. */
+  enter(subject: string): () => void {
+    const own = this.#of.get(subject) ?? 0;
+    if (this.#all >= UPLOADS || own >= EACH) {
+      throw unavailable('too_many_uploads', 'Too many uploads at the moment', 1);
+    }
+    this.#all += 1;
+    this.#of.set(subject, own + 1);
+    return () => {
+      this.#all -= 1;
+      const left = (this.#of.get(subject) ?? 1) - 1;
+      if (left > 0) this.#of.set(subject, left);
+      else this.#of.delete(subject);
+    };
+  }
+}
+
+const notFound = () => new Problem(404, 'not_found', 'There is no file of this name');
+
+function mayChange(current: Entry | null, caller: Caller, conditions: ReadConditions): void {
   if (current && current.owner !== caller.subject && !caller.roles.includes('admin')) {
     throw new Problem(403, 'name_taken', 'This name belongs to somebody else; choose another');
   }

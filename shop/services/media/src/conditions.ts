@@ -20,7 +20,7 @@ export interface ReadConditions {
 export function judgeRead(etag: string, size: number, asked: ReadConditions): Verdict {
   const whole = { status: 200, start: 0, end: size - 1 } as const;
   if (asked.ifMatch !== undefined && !names(asked.ifMatch, etag)) return { status: 412 };
-  if (asked.ifNoneMatch !== undefined && names(asked.ifNoneMatch, etag)) return { status: 304 };
+  if (asked.ifNoneMatch !== undefined && names(weakened(asked.ifNoneMatch), etag)) return { status: 304 };
   if (asked.range === undefined) return whole;
   // Of another version the asker has nothing to add to.
   if (asked.ifRange !== undefined && asked.ifRange.trim() !== etag) return whole;
@@ -35,13 +35,16 @@ export function mayWrite(
   asked: Pick<ReadConditions, 'ifMatch' | 'ifNoneMatch'>,
 ): boolean {
   if (asked.ifMatch !== undefined && !(etag !== null && names(asked.ifMatch, etag))) return false;
-  return !(asked.ifNoneMatch !== undefined && etag !== null && names(asked.ifNoneMatch, etag));
+  return !(asked.ifNoneMatch !== undefined && etag !== null && names(weakened(asked.ifNoneMatch), etag));
 }
 
-/** Whether a list of entity tags, or `*`, names this one. */
+/** Whether a list of entity tags, or `*`, names this one; a weak tag is never ours. */
 function names(list: string, etag: string): boolean {
-  return list.split(',').some((one) => one.trim() === '*' || one.trim().replace(/^W\//, '') === etag);
+  return list.split(',').some((one) => one.trim() === '*' || one.trim() === etag);
 }
+
+/** Weak tags as strong ones: If-None-Match compares weakly, If-Match does not (RFC 9110, section 13.1). */
+const weakened = (list: string): string => list.replaceAll(/(^|,)(\s*)W\//g, '$1$2');
 
 /** One range of bytes. Null: not a single range, to be ignored. */
 function parseRange(text: string, size: number): { start: number; end: number } | 'outside' | null {

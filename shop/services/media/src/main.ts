@@ -6,14 +6,20 @@ import { seed } from './seed.ts';
 import { MediaStore } from './store.ts';
 
 void main(async () => {
-  const store = await MediaStore.open(dataFolder(), capacity(variable('MEDIA_CAPACITY')));
-  await seed(store);
-  return media(store);
+  const room = { capacity: size('MEDIA_CAPACITY'), share: size('MEDIA_SHARE') };
+  const store = await MediaStore.open(dataFolder(), room);
+  const app = media(store);
+  // What is there is served all the same: a full disk must not take every picture away.
+  await seed(store).catch((error: unknown) => {
+    app.log.error({ err: error }, 'the catalogue’s pictures cannot be drawn');
+  });
+  return app;
 });
 
-/** `2GiB` in bytes. */
-function capacity(text: string): number {
+/** A variable such as `2GiB`, in bytes. */
+function size(name: string): number {
+  const text = variable(name);
   const [, digits, unit = ''] = /^(\d{1,6})(MiB|GiB)$/.exec(text) ?? [];
-  if (!digits) throw new Error(`MEDIA_CAPACITY ${text} is no size such as 500MiB or 2GiB`);
+  if (!digits) throw new Error(`${name} ${text} is no size such as 500MiB or 2GiB`);
   return Number(digits) * 1024 ** (unit === 'GiB' ? 3 : 2);
 }

@@ -5,8 +5,9 @@
 //   Whoever reads meanwhile reads one of the two to its end.
 // - An upload that ends in the middle, by whatever, leaves at most a blob that no record names; such blobs are deleted at
 //   the next start, once they are older than any upload can be.
-// - All blobs together take at most `capacity`, uploads in flight included, and one at most MAX_SIZE.
-// - A name belongs to whoever took it first; others may not replace it.
+// - All blobs together take at most `capacity`, those of one customer at most `share`, uploads in flight included, and one
+//   at most MAX_SIZE.
+// - A name belongs to whoever took it first, until it is removed; an administrator's replacement leaves it theirs.
 //
 // Two instances run together during a replacement. They never write the same blob; of two records for one name renamed at
 // the same moment the later stays, as if one upload had come after the other.
@@ -47,23 +48,33 @@ export interface Upload {
   body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 }
 
+/** Bytes. */
+export interface Room {
+  /** Of all files. */
+  capacity: number;
+  /** Of one customer's files. The shop's own have no such bound. */
+  share: number;
+}
+
 export class MediaStore {
   readonly #files: string;
   readonly #blobs: string;
-  readonly #capacity: number;
+  readonly #room: Room;
   /** Bytes of all blobs, those that are being written too. */
   #used = 0;
+  /** Those of each customer; of an upload in flight they are the sender's. One number per customer who has a file. */
+  readonly #usedBy = new Map<string, number>();
   /** Names whose records are being changed by this process, and the end of the change. At most one per upload. */
   readonly #changing = new Map<string, Promise<unknown>>();
 
-  private constructor(folder: string, capacity: number) {
-    [this.#files, this.#blobs, this.#capacity] = [join(folder, 'files'), join(folder, 'blobs'), capacity];
+  private constructor(folder: string, room: Room) {
+    [this.#files, this.#blobs, this.#room] = [join(folder, 'files'), join(folder, 'blobs'), room];
     for (const path of [this.#files, this.#blobs]) mkdirSync(path, { recursive: true });
   }
 
   /** Opens the folder and removes what uploads left that never ended. */
-  static async open(folder: string, capacity: number): Promise<MediaStore> {
-    const store = new MediaStore(folder, capacity);
+  static async open(folder: string, room: Room): Promise<MediaStore> {
+    const store = new MediaStore(folder, room);
     await store.#sweep();
     return store;
   }
@@ -99,7 +110,7 @@ export class MediaStore {
     let written = 0;
     try {
       const { etag, head } = await this.#receive(blob, body, (bytes) => {
-        this.#reserve(bytes, written + bytes);
+        this.#reserve(owner, bytes, written + bytes);
         written += bytes;
       });
       const type = kindOf(name, head);
@@ -107,9 +118,22 @@ export class MediaStore {
       return await this.#alone(name, () => this.#commit(name, entry, allow));
     } catch (error) {
       // A record that names it was renamed before the failure: then it stays.
-      if ((await this.find(name))?.blob !== blob) await this.#discard(blob, written);
+      if ((await this.find(name))?.blob !== blob) await this.#discard({ blob, size: written, owner });
       throw isFull(error) ? new Problem(507, 'no_space', 'There is no room for it', { cause: error }) : error;
     }
+  }
+
+  /** Takes a file away, and frees its name. False: there is none. `allow` as for an upload. */
+  async remove(name: string, allow: (current: Entry) => void): Promise<boolean> {
+    return this.#alone(name, async () => {
+      const current = await this.find(name);
+      if (!current) return false;
+      allow(current);
+      await unlink(this.#record(name));
+      await syncFolder(this.#files);
+      await this.#discard(current);
+      return true;
+    });
   }
 
   async #receive(
@@ -138,16 +162,17 @@ export class MediaStore {
 
   async #commit(
     name: string,
-    entry: Entry,
+    sent: Entry,
     allow: Upload['allow'],
   ): Promise<{ entry: Entry; isNew: boolean }> {
     const current = await this.find(name);
     allow(current);
-    if (current?.etag === entry.etag) {
+    if (current?.etag === sent.etag) {
       // Sent again: what is there is what is wanted.
-      await this.#discard(entry.blob, entry.size);
+      await this.#discard(sent);
       return { entry: current, isNew: false };
     }
+    const entry = { ...sent, owner: current?.owner ?? sent.owner };
     // Beside the blobs until it is whole; a kill leaves it to the sweep.
     const half = join(this.#blobs, `${entry.blob}.json`);
     const file = await open(half, 'wx', 0o640);
@@ -159,23 +184,36 @@ export class MediaStore {
     }
     await rename(half, this.#record(name));
     await syncFolder(this.#files);
-    if (current) await this.#discard(current.blob, current.size);
+    this.#count(sent.owner, -sent.size);
+    this.#count(entry.owner, entry.size);
+    if (current) await this.#discard(current);
     return { entry, isNew: current === null };
   }
 
-  #reserve(bytes: number, whole: number): void {
+  #reserve(owner: string | null, bytes: number, whole: number): void {
     if (whole > MAX_SIZE) throw new Problem(413, 'too_large', `A file is at most ${MAX_SIZE} bytes`);
-    if (this.#used + bytes > this.#capacity) throw new Problem(507, 'no_space', 'There is no room for it');
-    this.#used += bytes;
+    if (this.#used + bytes > this.#room.capacity) throw new Problem(507, 'no_space', 'There is no room for it');
+    if (owner !== null && (this.#usedBy.get(owner) ?? 0) + bytes > this.#room.share) {
+      throw new Problem(507, 'share_used', 'Your files take all the room that you have; delete one');
+    }
+    this.#count(owner, bytes);
   }
 
-  async #discard(blob: string, size: number): Promise<void> {
+  #count(owner: string | null, bytes: number): void {
+    this.#used += bytes;
+    if (owner === null) return;
+    const used = (this.#usedBy.get(owner) ?? 0) + bytes;
+    if (used > 0) this.#usedBy.set(owner, used);
+    else this.#usedBy.delete(owner);
+  }
+
+  async #discard({ blob, size, owner }: Pick<Entry, 'blob' | 'size' | 'owner'>): Promise<void> {
     try {
       await unlink(join(this.#blobs, blob));
     } catch (error) {
       if (!isMissing(error)) throw error;
     }
-    this.#used -= size;
+    this.#count(owner, -size);
   }
 
   /** Runs `work` when no other change of this name is under way here. */
@@ -192,17 +230,18 @@ export class MediaStore {
   }
 
   async #sweep(): Promise<void> {
-    const named = new Set<string>();
+    const named = new Map<string, Entry>();
     for (const file of await readdir(this.#files)) {
       const entry = await this.find(file.replace(/\.json$/, ''));
-      if (entry) named.add(entry.blob);
+      if (entry) named.set(entry.blob, entry);
     }
     for (const blob of await readdir(this.#blobs)) {
       const path = join(this.#blobs, blob);
       // Another instance may be doing the same; what is gone is gone.
       const found = await stat(path).catch(() => null);
       if (!found) continue;
-      if (named.has(blob) || Date.now() - found.mtimeMs < ABANDONED) this.#used += found.size;
+      const entry = named.get(blob);
+      if (entry || Date.now() - found.mtimeMs < ABANDONED) this.#count(entry?.owner ?? null, found.size);
       else await unlink(path).catch(() => undefined);
     }
   }

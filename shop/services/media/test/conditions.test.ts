@@ -44,11 +44,16 @@ it('who has it already is told so, before any range', () => {
   }
   expect(read({ ifNoneMatch: '"b"' })).toEqual(whole);
   expect([read({ ifMatch: '"b"' }), read({ ifMatch: ETAG })]).toEqual([{ status: 412 }, whole]);
+  expect(read({ ifMatch: `W/${ETAG}` })).toEqual({ status: 412 });
 });
 
 it('a write says what it expects to find', () => {
   expect([mayWrite(null, {}), mayWrite(ETAG, {})]).toEqual([true, true]);
   expect([mayWrite(null, { ifNoneMatch: '*' }), mayWrite(ETAG, { ifNoneMatch: '*' })]).toEqual([true, false]);
   expect([mayWrite(ETAG, { ifMatch: ETAG }), mayWrite(ETAG, { ifMatch: '"b"' })]).toEqual([true, false]);
+  expect([mayWrite(ETAG, { ifMatch: `W/${ETAG}` }), mayWrite(ETAG, { ifNoneMatch: `W/${ETAG}` })]).toEqual([
+    false,
+    false,
+  ]);
   expect([mayWrite(null, { ifMatch: '*' }), mayWrite(null, { ifMatch: ETAG })]).toEqual([false, false]);
 });

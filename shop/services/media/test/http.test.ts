@@ -15,7 +15,7 @@ import { MAX_SIZE, MediaStore } from '../src/store.ts';
 
 const contract = new Contract(new URL('../openapi.yaml', import.meta.url).pathname);
 const PNG = Buffer.concat([Buffer.from('89504e470d0a1a0a', 'hex'), Buffer.alloc(2000, 7)]);
-const CAPACITY = 150_000_000;
+const ROOM = { capacity: 150_000_000, share: 150_000_000 };
 
 let folder: string;
 let app: FastifyInstance;
@@ -28,7 +28,7 @@ beforeEach(async () => {
 
 /** `idleTimeout` as it is in the shop, unless told. */
 async function listen(options: { idleTimeout?: number } = {}): Promise<void> {
-  const store = await MediaStore.open(folder, CAPACITY);
+  const store = await MediaStore.open(folder, ROOM);
   app = media(store, { logTo: { write: () => undefined }, ...options });
   await app.listen({ host: '127.0.0.1', port: 0 });
   url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
@@ -65,6 +65,18 @@ async function put(name: string, body: Body, headers: Record<string, string> = {
   return { status: response.status, body: said, headers: response.headers };
 }
 
+async function remove(name: string, subject: string, headers: Record<string, string> = {}): Promise<number> {
+  const response = await fetch(`${url}/api/media/${name}`, {
+    method: 'DELETE',
+    headers: { ...(subject && { 'ondol-subject': subject }), ...headers },
+  });
+  const type = response.headers.get('content-type')?.split(';')[0] ?? '';
+  const text = await response.text();
+  const said = { status: response.status, type, body: text && (JSON.parse(text) as unknown) };
+  expect(contract.objection('DELETE /api/media/{name}', said)).toBeNull();
+  return response.status;
+}
+
 const get = (name: string, headers: Record<string, string> = {}, method = 'GET') =>
   fetch(`${url}/api/media/${name}`, { method, headers });
 
@@ -92,6 +104,8 @@ describe('a picture', () => {
     });
     const head = await get('a.png', {}, 'HEAD');
     expect([head.status, head.headers.get('content-length')]).toEqual([200, String(PNG.length)]);
+    const part = await get('a.png', { range: 'bytes=9999-' }, 'HEAD');
+    expect([part.status, part.headers.get('content-length')]).toEqual([200, String(PNG.length)]);
   });
 
   it('comes in parts, and not at all to whom has it', async () => {
@@ -129,6 +143,16 @@ describe('a name', () => {
     expect((await put('a', 'ours', { 'ondol-roles': 'admin' }, 'u3')).status).toBe(200);
     expect((await put('a', 'nobody', {}, '')).status).toBe(401);
     expect(await (await get('a')).text()).toBe('ours');
+    expect((await put('a', 'mine again')).status).toBe(200);
+  });
+
+  it('is free again when its owner deletes the file, or an administrator', async () => {
+    const etag = (await put('a', 'mine')).headers.get('etag') ?? '';
+    expect([await remove('a', 'u2'), await remove('a', ''), await remove('b', 'u1')]).toEqual([403, 401, 404]);
+    expect(await remove('a', 'u1', { 'if-match': '"another"' })).toBe(412);
+    expect([await remove('a', 'u1', { 'if-match': etag }), (await get('a')).status, blobs()]).toEqual([204, 404, 0]);
+    expect((await put('a', 'theirs', {}, 'u2')).status).toBe(201);
+    expect(await remove('a', 'u3', { 'ondol-roles': 'admin' })).toBe(204);
   });
 
   it('is taken by one of many who come at once', async () => {
@@ -190,6 +214,23 @@ describe('an upload', () => {
     expect(await put('b', endless(90_000_000))).toMatchObject({ status: 507, body: { reason: 'no_space' } });
     expect((await put('c', endless(50_000_000))).status).toBe(201);
     expect(blobs()).toBe(2);
+  });
+
+  it('waits for the others of its sender, and never for those of somebody else', async () => {
+    const { port } = app.server.address() as AddressInfo;
+    const sockets = Array.from({ length: 4 }, (_, n) => {
+      const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+      socket.write(
+        `PUT /api/media/f${n} HTTP/1.1\r\nHost: x\r\nOndol-Subject: u1\r\nContent-Length: 1000\r\n\r\nhalf`,
+      );
+      return socket;
+    });
+    await until(() => blobs() === 4);
+    expect(await put('a', 'x')).toMatchObject({ status: 503, body: { reason: 'too_many_uploads' } });
+    expect((await put('b', 'x', {}, 'u2')).status).toBe(201);
+    sockets.forEach((socket) => socket.destroy());
+    await until(() => blobs() === 1);
+    await until(async () => (await put('a', 'x')).status === 201);
   });
 
   it('that is broken off leaves nothing', async () => {

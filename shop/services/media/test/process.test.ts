@@ -1,7 +1,7 @@
 // The service as it is built and run: killed in the middle, out of disk, stopped in order, refused a start.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -22,18 +22,18 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function start(command = START): Promise<ServiceProcess> {
-  const env = { ONDOL_DATA: folder, ONDOL_RELEASE: 'r1', MEDIA_CAPACITY: '1GiB' };
+async function start(command = START, capacity = '1GiB'): Promise<ServiceProcess> {
+  const env = { ONDOL_DATA: folder, ONDOL_RELEASE: 'r1', MEDIA_CAPACITY: capacity, MEDIA_SHARE: '1GiB' };
   const service = await ServiceProcess.start(command, env, HOME);
   started.push(service);
   return service;
 }
 
-const put = (service: ServiceProcess, name: string, body: string | AsyncIterable<Uint8Array>) =>
+const put = (service: ServiceProcess, name: string, body: string | AsyncIterable<Uint8Array>, subject = 'u1') =>
   fetch(`${service.url}/api/media/${name}`, {
     method: 'PUT',
     body,
-    headers: { 'ondol-subject': 'u1' },
+    headers: { 'ondol-subject': subject },
     duplex: 'half',
   });
 
@@ -42,7 +42,7 @@ it('what was acknowledged before a kill -9 is whole after it, and what was not i
   const text = (n: number) => `file ${n} `.repeat(20_000);
   const acknowledged = new Set<number>();
   const uploads = Array.from({ length: 30 }, async (_, n) => {
-    const answer = await put(first, `f${n}`, text(n)).catch(() => null);
+    const answer = await put(first, `f${n}`, text(n), `u${n}`).catch(() => null);
     if (answer?.status === 201) acknowledged.add(n);
   });
   while (acknowledged.size < 3) await Promise.race(uploads.filter((_, n) => !acknowledged.has(n)));
@@ -67,6 +67,22 @@ it('shows the catalogue’s pictures from the first moment', async () => {
     new Set(['image/svg+xml']),
   );
 });
+
+it('starts when there is no room for a picture that is drawn anew', async () => {
+  const [record = ''] = readdirSync(await drawn()).filter((name) => name.startsWith('product-'));
+  const entry = JSON.parse(readFileSync(join(folder, 'files', record), 'utf8')) as { etag: string };
+  writeFileSync(join(folder, 'files', record), JSON.stringify({ ...entry, etag: '"another"' }));
+  writeFileSync(join(folder, 'blobs', 'full'), Buffer.alloc(1 << 20));
+  const service = await start(START, '1MiB');
+  expect((await fetch(`${service.url}/api/media/${record.replace(/\.json$/, '')}`)).status).toBe(200);
+});
+
+/** The folder of records, once the pictures are drawn. */
+async function drawn(): Promise<string> {
+  const service = await start();
+  expect(await service.end('SIGTERM')).toBe(0);
+  return join(folder, 'files');
+}
 
 it('holds nothing near what is sent', async () => {
   const service = await start();

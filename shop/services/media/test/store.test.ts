@@ -13,6 +13,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
+const open = (capacity: number, share = capacity) => MediaStore.open(folder, { capacity, share });
 const blobs = () => readdirSync(join(folder, 'blobs'));
 const upload = (name: string, ...chunks: string[]): Upload => ({
   name,
@@ -30,14 +31,14 @@ async function content(store: MediaStore, name: string): Promise<string | null> 
 
 describe('a file', () => {
   it('is replaced whole; what was there before leaves no trace', async () => {
-    const store = await MediaStore.open(folder, 1000);
+    const store = await open(1000);
     expect(await store.write(upload('a', 'one', ' more'))).toMatchObject({ isNew: true, entry: { size: 8 } });
     expect(await store.write(upload('a', 'two'))).toMatchObject({ isNew: false });
     expect([await content(store, 'a'), await content(store, 'b'), blobs().length]).toEqual(['two', null, 1]);
   });
 
   it('that is read while it is replaced is read to its end', async () => {
-    const store = await MediaStore.open(folder, 1000);
+    const store = await open(1000);
     await store.write(upload('a', 'one'));
     const reading = await store.read('a');
     await store.write(upload('a', 'two'));
@@ -46,7 +47,7 @@ describe('a file', () => {
   });
 
   it('that many write at once is one of theirs, and takes the room of one', async () => {
-    const store = await MediaStore.open(folder, 1000);
+    const store = await open(1000);
     const texts = Array.from({ length: 20 }, (_, n) => `text ${n}`);
     await Promise.all(texts.map((text) => store.write(upload('a', text))));
     expect(texts).toContain(await content(store, 'a'));
@@ -55,10 +56,49 @@ describe('a file', () => {
   });
 
   it('that is sent again stays the one that it was', async () => {
-    const store = await MediaStore.open(folder, 1000);
+    const store = await open(1000);
     const { entry } = await store.write(upload('a', 'one'));
     expect(await store.write(upload('a', 'on', 'e'))).toEqual({ entry, isNew: false });
     expect(blobs()).toEqual([entry.blob]);
+  });
+});
+
+describe('room', () => {
+  const of = (owner: string | null, name: string, size: number): Upload => ({
+    ...upload(name, 'x'.repeat(size)),
+    owner,
+  });
+  const none = { status: 507, reason: 'share_used' };
+
+  it('is each customer’s own, over a restart too; the shop has what is left', async () => {
+    const store = await open(100, 30);
+    await store.write(of('u1', 'a', 20));
+    await expect(store.write(of('u1', 'b', 11))).rejects.toMatchObject(none);
+    await store.write(of('u1', 'b', 10));
+    await store.write(of('u2', 'c', 30));
+    const again = await open(100, 30);
+    await expect(again.write(of('u1', 'd', 1))).rejects.toMatchObject(none);
+    await again.write(of(null, 'shop', 40));
+    await expect(again.write(of('u3', 'e', 1))).rejects.toMatchObject({ reason: 'no_space' });
+  });
+
+  it('is given back by a removal, and with it the name', async () => {
+    const store = await open(100, 30);
+    await store.write(of('u1', 'a', 30));
+    expect(await store.remove('a', () => undefined)).toBe(true);
+    expect([await store.remove('a', () => undefined), await store.find('a'), blobs()]).toEqual([false, null, []]);
+    await store.write(of('u1', 'b', 30));
+    await store.write(of('u2', 'a', 30));
+    expect((await store.find('a'))?.owner).toBe('u2');
+  });
+
+  it('stays the owner’s when an administrator replaces the file, and so does the name', async () => {
+    const store = await open(100, 30);
+    await store.write(of('u1', 'a', 30));
+    await store.write(of('admin', 'a', 20));
+    expect((await store.find('a'))?.owner).toBe('u1');
+    await expect(store.write(of('u1', 'b', 11))).rejects.toMatchObject(none);
+    await store.write(of('admin', 'b', 30));
   });
 });
 
@@ -69,7 +109,7 @@ describe('an upload that fails', () => {
   }
 
   it('leaves what was there, and no bytes', async () => {
-    const store = await MediaStore.open(folder, 10);
+    const store = await open(10);
     await store.write(upload('a', 'one'));
     await expect(store.write({ ...upload('a'), body: broken() })).rejects.toThrow('gone');
     expect([await content(store, 'a'), blobs().length]).toEqual(['one', 1]);
@@ -78,17 +118,17 @@ describe('an upload that fails', () => {
   });
 
   it('because there is no room says so', async () => {
-    const store = await MediaStore.open(folder, 10);
+    const store = await open(10);
     const full = store.write(upload('a', '123456', '78901'));
     await expect(full).rejects.toMatchObject({ status: 507, reason: 'no_space' });
     expect(blobs()).toEqual([]);
     await store.write(upload('a', '1234567890'));
-    const reopened = await MediaStore.open(folder, 10);
+    const reopened = await open(10);
     await expect(reopened.write(upload('b', '1'))).rejects.toMatchObject({ status: 507 });
   });
 
   it('because it is not allowed does not even begin', async () => {
-    const store = await MediaStore.open(folder, 1000);
+    const store = await open(1000);
     const refuse = () => {
       throw new Error('not yours');
     };
@@ -97,13 +137,13 @@ describe('an upload that fails', () => {
   });
 
   it('with its process is cleared away later, and never while another instance may be at it', async () => {
-    const store = await MediaStore.open(folder, 1000);
+    const store = await open(1000);
     const { entry } = await store.write(upload('a', 'one'));
     for (const name of ['old', 'old.json', 'young']) writeFileSync(join(folder, 'blobs', name), 'half');
     const longAgo = new Date(Date.now() - 2 * 3_600_000);
     for (const name of ['old', 'old.json', entry.blob])
       utimesSync(join(folder, 'blobs', name), longAgo, longAgo);
-    const reopened = await MediaStore.open(folder, 1000);
+    const reopened = await open(1000);
     expect(blobs().sort()).toEqual(['young', entry.blob].sort());
     expect(await content(reopened, 'a')).toBe('one');
   });
@@ -111,7 +151,7 @@ describe('an upload that fails', () => {
 
 describe('the catalogue’s pictures', () => {
   it('are drawn once; a wrong one is drawn again, a customer’s stays', async () => {
-    const store = await MediaStore.open(folder, 10_000_000);
+    const store = await open(10_000_000);
     const [first, second] = PRODUCTS.map(({ id }) => pictureOf(id));
     await store.write({ ...upload(first ?? '', '<svg>old</svg>'), owner: null });
     await store.write(upload(second ?? '', '<svg>mine</svg>'));

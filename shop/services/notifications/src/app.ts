@@ -1,4 +1,4 @@
-// The routes: events in, mailboxes out. openapi.yaml says the same for clients; test/contract.test.ts compares them.
+// The routes: events in, mailboxes out. openapi.yaml says the same for clients; test/http.test.ts compares them.
 //
 // | an event         | answer | what Ondol makes of it              |
 // |------------------|--------|-------------------------------------|
@@ -45,7 +45,7 @@ async function events_(app: FastifyInstance, mailboxes: Mailboxes): Promise<void
       const { event, subscription } = push;
       const taken = refuse(Unwritable, () => 422, 'no_mail', () =>
         whenOpen(() =>
-          mailboxes.take(subscription, event, () => write(event, (id) => mailboxes.address(id))),
+          mailboxes.take(subscription, event, () => write(event)),
         ),
       );
       if (!taken) request.log.debug({ event: event.id, attempt: push.attempt }, 'event was taken before');

@@ -1,18 +1,11 @@
 // What a customer is written when something has happened. Pure: an event in, a mail or a refusal out.
 //
-// A mail is made from its event alone: no other service is asked, so a mail is written while all others are down. The
-// customer's name, known from an earlier event, makes it friendlier; without it the mail is written all the same.
+// A mail is made from its event alone: no other service is asked, so a mail is written while all others are down. Events
+// name customers by their id, since the log keeps them for ever; a mailbox needs no more.
 //
 // Tests: test/mail.test.ts.
 
 import type { CloudEvent } from '@ondol/sdk';
-
-/** A registered customer. */
-export interface Address {
-  customer: string;
-  name: string;
-  email: string;
-}
 
 export interface Mail {
   customer: string;
@@ -22,22 +15,12 @@ export interface Mail {
   body: string;
 }
 
-/** What an event makes us do. */
-export interface Letter {
-  mail: Mail;
-  /** Learned from the event, to be remembered. */
-  address?: Address;
-}
-
 /** No mail can ever be made of this event: it must be looked at by a person. */
 export class Unwritable extends Error {
   override name = 'Unwritable';
 }
 
-/** Finds a customer's address, if an earlier event has told it. */
-export type Known = (customer: string) => Address | null;
-
-const WRITERS: Record<string, (event: CloudEvent, known: Known) => Letter> = {
+const WRITERS: Record<string, (event: CloudEvent) => Mail> = {
   'order.confirmed.v1': confirmed,
   'order.cancelled.v1': cancelled,
   'user.registered.v1': registered,
@@ -47,30 +30,30 @@ const WRITERS: Record<string, (event: CloudEvent, known: Known) => Letter> = {
 export const TYPES = Object.keys(WRITERS);
 
 /** Writes the mail for an event. Throws `Unwritable`. */
-export function write(event: CloudEvent, known: Known): Letter {
+export function write(event: CloudEvent): Mail {
   const writer = WRITERS[event.type];
   if (!writer) throw new Unwritable(`no mail is written for ${event.type}`);
-  return writer(event, known);
+  return writer(event);
 }
 
-function confirmed(event: CloudEvent, known: Known): Letter {
+function confirmed(event: CloudEvent): Mail {
   const data = dataOf(event);
   const [customer, order, total] = [textOf(data, 'customer'), orderOf(event), totalOf(data)];
   const body = [
     `your order ${order}${total && ` over ${total}`} is paid and handed to the carrier.`,
     'The page of your order tells when it arrives.',
   ];
-  return letter(known(customer), { customer, about: order, subject: 'Your order is on its way', body });
+  return mail({ customer, about: order, subject: 'Your order is on its way', body });
 }
 
-function cancelled(event: CloudEvent, known: Known): Letter {
+function cancelled(event: CloudEvent): Mail {
   const data = dataOf(event);
   const [customer, order, reason] = [textOf(data, 'customer'), orderOf(event), textOf(data, 'reason')];
   const body = [
     `your order ${order} was cancelled: ${REASONS[reason] ?? 'it could not be carried out'}.`,
     'Nothing was charged, or it was given back. Nothing will be sent.',
   ];
-  return letter(known(customer), { customer, about: order, subject: 'Your order was cancelled', body });
+  return mail({ customer, about: order, subject: 'Your order was cancelled', body });
 }
 
 const REASONS: Record<string, string> = {
@@ -79,26 +62,14 @@ const REASONS: Record<string, string> = {
   unknown_product: 'one of the products is no longer sold',
 };
 
-function registered(event: CloudEvent): Letter {
-  const data = dataOf(event);
-  const address = { customer: textOf(data, 'id'), name: textOf(data, 'name'), email: textOf(data, 'email') };
-  if (!/^[^\s@]+@[^\s@]+$/.test(address.email)) throw new Unwritable('data.email is no address');
-  const body = [
-    'welcome. From now on your orders, and what becomes of them, are told to you here.',
-    `You sign in with ${address.email}.`,
-  ];
-  const mail = {
-    customer: address.customer,
-    about: address.customer,
-    subject: 'Welcome to the Ondol shop',
-    body,
-  };
-  return { ...letter(address, mail), address };
+function registered(event: CloudEvent): Mail {
+  const customer = textOf(dataOf(event), 'id');
+  const body = ['welcome. From now on your orders, and what becomes of them, are told to you here.'];
+  return mail({ customer, about: customer, subject: 'Welcome to the Ondol shop', body });
 }
 
-function letter(address: Address | null, { body, ...mail }: Omit<Mail, 'body'> & { body: string[] }): Letter {
-  const text = [`Dear ${address?.name ?? 'customer'},`, body.join('\n'), 'The Ondol shop'].join('\n\n');
-  return { mail: { ...mail, body: text } };
+function mail({ body, ...rest }: Omit<Mail, 'body'> & { body: string[] }): Mail {
+  return { ...rest, body: ['Dear customer,', body.join('\n'), 'The Ondol shop'].join('\n\n') };
 }
 
 /** The order's id: its stream is `order-ID`, and the stream of a published event its subject. */

@@ -1,23 +1,23 @@
 // The mailboxes: one SQLite file, written in the transaction of the inbox, so that an event makes one mail.
 //
 // What must hold
-// - A mail, the address learned with it and the inbox's row commit together; the commit is synced before anybody is told.
+// - A mail and the inbox's row commit together; the commit is synced before anybody is told.
 // - The newest KEPT mails of a customer are kept; older ones go with the commit of a new one. All that were ever written are
 //   counted by the type of their event, in the same commit.
 //
-// Every statement runs to its end without returning to the event loop, so no two transactions of this process meet; another
-// instance's wait for each other at BEGIN IMMEDIATE, up to BUSY_TIMEOUT.
+// Every statement runs to its end without returning to the event loop, so no two transactions of this process meet; one
+// instance writes at a time (service.yaml), and whoever else has the file open is waited for up to BUSY_TIMEOUT.
 //
 // Tests: test/http.test.ts, test/process.test.ts.
 
 import { inbox, type CloudEvent } from '@ondol/sdk';
 import Database from 'libsql';
-import type { Address, Letter } from './mail.ts';
+import type { Mail } from './mail.ts';
 
 /** Mails of one customer. */
 export const KEPT = 1_000;
 
-/** Milliseconds to wait for another instance's commit, during a replacement. */
+/** Milliseconds to wait for another program's commit, such as a backup's. */
 const BUSY_TIMEOUT = 2_000;
 
 const SCHEMA = `
@@ -40,11 +40,8 @@ CREATE TABLE IF NOT EXISTS written (
 ) WITHOUT ROWID;
 -- A file of the time before they were counted.
 INSERT OR IGNORE INTO written (type, n) SELECT type, count(*) FROM mails GROUP BY type;
-CREATE TABLE IF NOT EXISTS addresses (
-    customer TEXT PRIMARY KEY,
-    name     TEXT NOT NULL,
-    email    TEXT NOT NULL
-) WITHOUT ROWID;
+-- Of an earlier version: names and addresses that nothing needs.
+DROP TABLE IF EXISTS addresses;
 `;
 
 /** A mail as its reader sees it. */
@@ -77,11 +74,10 @@ export class Mailboxes {
   }
 
   /** Takes an event once: `write` makes its mail, in the transaction. False: it was taken before, nothing is done. */
-  take(subscription: string, event: CloudEvent, write: () => Letter): boolean {
+  take(subscription: string, event: CloudEvent, write: () => Mail): boolean {
     return this.#transaction(() => {
       if (!inbox.once(this.#db, subscription, event.id)) return false;
-      const { mail, address } = write();
-      if (address) this.#remember(address);
+      const mail = write();
       this.#run(
         'INSERT INTO mails (id, type, customer, about, subject, body, at) VALUES (?, ?, ?, ?, ?, ?, ?)',
         [event.id, event.type, mail.customer, mail.about, mail.subject, mail.body, momentOf(event)],
@@ -91,22 +87,11 @@ export class Mailboxes {
       ]);
       this.#run(
         `DELETE FROM mails WHERE customer = ? AND seq <= (
-           SELECT seq FROM mails WHERE customer = ? ORDER BY seq DESC LIMIT 1 OFFSET ${KEPT})`.replaceAll(
-          '?1',
-          '?',
-        ),
+           SELECT seq FROM mails WHERE customer = ? ORDER BY seq DESC LIMIT 1 OFFSET ${KEPT})`,
         [mail.customer, mail.customer],
       );
       return true;
     });
-  }
-
-  /** Who this is, if a registration has told. */
-  address(customer: string): Address | null {
-    const [found] = this.#all<Address>('SELECT customer, name, email FROM addresses WHERE customer = ?', [
-      customer,
-    ]);
-    return found ?? null;
   }
 
   /** A customer's mails, newest first, from below `after`. */
@@ -145,14 +130,6 @@ export class Mailboxes {
 
   close(): void {
     this.#db.close();
-  }
-
-  #remember({ customer, name, email }: Address): void {
-    this.#run(
-      `INSERT INTO addresses (customer, name, email) VALUES (?, ?, ?)
-       ON CONFLICT (customer) DO UPDATE SET name = excluded.name, email = excluded.email`,
-      [customer, name, email],
-    );
   }
 
   #transaction<T>(work: () => T): T {

@@ -1,8 +1,6 @@
 import type { CloudEvent } from '@ondol/sdk';
 import { describe, expect, it } from 'vitest';
-import { TYPES, Unwritable, write, type Address } from '../src/mail.ts';
-
-const KIM: Address = { customer: 'u1', name: 'Kim', email: 'kim@shop.example' };
+import { TYPES, Unwritable, write } from '../src/mail.ts';
 
 const event = (type: string, data: unknown, more = {}): CloudEvent => ({
   specversion: '1.0',
@@ -14,16 +12,14 @@ const event = (type: string, data: unknown, more = {}): CloudEvent => ({
   data,
 });
 
-const mail = (type: string, data: unknown, known: Address | null = null) =>
-  write(event(type, data), () => known).mail;
+const mail = (type: string, data: unknown) => write(event(type, data));
 
 describe('a mail', () => {
-  it('of a confirmed order says which and how much, by name when there is one', () => {
+  it('of a confirmed order says which and how much', () => {
     const data = { customer: 'u1', total: 123450, currency: 'EUR' };
-    const { body, ...rest } = mail('order.confirmed.v1', data, KIM);
+    const { body, ...rest } = mail('order.confirmed.v1', data);
     expect(rest).toEqual({ customer: 'u1', about: 'o1', subject: 'Your order is on its way' });
-    expect(body).toMatch(/^Dear Kim,\n\nyour order o1 over €1,234\.50 is paid/);
-    expect(mail('order.confirmed.v1', data).body).toMatch(/^Dear customer,/);
+    expect(body).toMatch(/^Dear customer,\n\nyour order o1 over €1,234\.50 is paid/);
   });
 
   it('knows currencies without cents, and events without a total', () => {
@@ -42,11 +38,12 @@ describe('a mail', () => {
     );
   });
 
-  it('welcomes a customer and learns the address', () => {
-    const data = { id: 'u1', name: 'Kim', email: 'kim@shop.example' };
-    const { mail: letter, address } = write(event('user.registered.v1', data), () => null);
-    expect(address).toEqual(KIM);
-    expect([letter.customer, letter.body]).toEqual(['u1', expect.stringContaining('Dear Kim,')]);
+  it('welcomes a customer of whom it knows the id alone', () => {
+    expect(mail('user.registered.v1', { id: 'u1' })).toMatchObject({
+      customer: 'u1',
+      about: 'u1',
+      body: expect.stringContaining('welcome') as unknown,
+    });
   });
 });
 
@@ -61,12 +58,12 @@ describe('no mail is made of', () => {
     ['a total that is none', event('order.confirmed.v1', { ...good, total: '1' })],
     ['a currency that is none', event('order.confirmed.v1', { ...good, currency: 'euro' })],
     ['no reason', event('order.cancelled.v1', { customer: 'u1' })],
-    ['no address', event('user.registered.v1', { id: 'u1', name: 'Kim', email: 'kim' })],
-    ['a name with a line break', event('user.registered.v1', { id: 'u1', name: 'K\nBcc: x', email: 'k@x' })],
-    ['a name without end', event('user.registered.v1', { id: 'u1', name: 'x'.repeat(1000), email: 'k@x' })],
+    ['nobody', event('user.registered.v1', { name: 'Kim' })],
+    ['a customer with a line break', event('user.registered.v1', { id: 'u1\nBcc: x' })],
+    ['a customer without end', event('user.registered.v1', { id: 'x'.repeat(1000) })],
     ['another type', event('order.placed.v1', good)],
   ])('%s', (_, given) => {
-    expect(() => write(given, () => null)).toThrow(Unwritable);
+    expect(() => write(given)).toThrow(Unwritable);
   });
 });
 

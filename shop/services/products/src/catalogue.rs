@@ -12,7 +12,8 @@ use sqlx::any::AnyRow;
 use sqlx::{Error, Row};
 
 /// The tables, in the order in which they came to be.
-pub const MIGRATIONS: [&str; 1] = ["
+pub const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE products (
     number      INTEGER PRIMARY KEY, -- the index's row; stays when the file is vacuumed
     id          TEXT NOT NULL UNIQUE,
@@ -37,7 +38,10 @@ CREATE TRIGGER product_changed AFTER UPDATE ON products BEGIN
     VALUES ('delete', old.number, old.name, old.description);
     INSERT INTO product_search (rowid, name, description) VALUES (new.number, new.name, new.description);
 END;
-"];
+",
+    // Nothing ever read it.
+    "ALTER TABLE products DROP COLUMN kind",
+];
 
 /// What an empty shop sells.
 const SEED: &str = include_str!("../seed/products.json");
@@ -92,7 +96,6 @@ pub enum SeedError {
 #[derive(Deserialize)]
 struct Seed {
     id: String,
-    kind: String,
     name: String,
     description: String,
     price: i64,
@@ -124,12 +127,10 @@ impl Catalogue {
             return Ok(());
         }
         for product in seed {
-            let insert = "INSERT INTO products (id, kind, name, description, price) VALUES ($1, $2, $3, $4, $5)";
-            let insert = sqlx::query(insert)
+            let insert = "INSERT INTO products (id, name, description, price) VALUES ($1, $2, $3, $4)";
+            sqlx::query(insert)
                 .bind(product.id)
-                .bind(product.kind)
-                .bind(product.name);
-            insert
+                .bind(product.name)
                 .bind(product.description)
                 .bind(product.price)
                 .execute(&mut *tx)

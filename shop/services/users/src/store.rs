@@ -109,8 +109,9 @@ pub async fn add(tx: &mut Tx, account: &Account, now: i64) -> Result<bool, Error
     Ok(added)
 }
 
+/// The id alone: the log is kept for ever, and a person must be forgotten when they ask for it.
 fn registered(account: &Account) -> Event {
-    let data = json!({ "id": account.id, "email": account.email, "name": account.name });
+    let data = json!({ "id": account.id });
     let event = Event::new("user.registered.v1", data).id(format!("user.registered:{}", account.id));
     event.subject(account.id.clone()).key(account.id.clone())
 }

@@ -57,7 +57,8 @@ async fn who_registers_is_told_of_once(url: &str, folder: &Path) {
         (&*format!("user.registered:{account}"), "user.registered.v1")
     );
     let data: Value = serde_json::from_str(data).unwrap();
-    assert_eq!((key.as_str(), &data), (account, &made.body));
+    // The id alone: what is published is never deleted.
+    assert_eq!((key.as_str(), &data), (account, &json!({ "id": account })));
     let schema = serde_json::from_slice(&std::fs::read(format!("events/{kind}.json")).unwrap()).unwrap();
     assert!(jsonschema::draft202012::new(&schema).unwrap().is_valid(&data), "{data}");
 }

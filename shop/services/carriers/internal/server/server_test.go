@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
 
 	pb "shop.example/carriers/internal/carriersv1"
 	"shop.example/carriers/internal/feed"
@@ -193,6 +194,27 @@ func TestParcelsAreAddedAndTakenOffWhileTheStreamRuns(t *testing.T) {
 		if fmt.Sprint(seen) != fmt.Sprint(want) {
 			s.Errorf("%v, want %v and nothing of %v", seen, want, first)
 		}
+	})
+}
+
+// A broken codec sends what is no message.
+type broken struct{}
+
+func (broken) Marshal(any) ([]byte, error)        { return []byte{0xff}, nil }
+func (broken) Unmarshal(data []byte, v any) error { return proto.Unmarshal(data, v.(proto.Message)) }
+func (broken) Name() string                       { return "proto" }
+
+func TestARequestThatCannotBeReadEndsTheStreamWithAnError(t *testing.T) {
+	run(t, func(s *system) {
+		stream, err := s.Follow(s.Context(), grpc.ForceCodec(broken{}))
+		if err != nil {
+			s.Fatal(err)
+		}
+		if err := stream.Send(add("p1", 0)); err != nil {
+			s.Fatal(err)
+		}
+		_, err = stream.Recv()
+		s.want(err, codes.Internal)
 	})
 }
 

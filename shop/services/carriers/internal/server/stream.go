@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -32,18 +33,21 @@ func (s *Server) Track(request *pb.TrackRequest, stream pb.Carriers_TrackServer)
 
 // Follow streams the events of the parcels that the caller adds.
 func (s *Server) Follow(stream pb.Carriers_FollowServer) error {
-	ctx, changes := stream.Context(), make(chan *pb.FollowRequest)
+	ctx, changes := stream.Context(), make(chan request)
 	// Ends when the caller has closed its side, or with the stream's context, which ends with this function.
 	go func() {
 		defer close(changes)
 		for {
 			change, err := stream.Recv()
-			if err != nil {
+			if err == io.EOF {
 				return
 			}
 			select {
-			case changes <- change:
+			case changes <- request{change, err}:
 			case <-ctx.Done():
+				return
+			}
+			if err != nil {
 				return
 			}
 		}
@@ -55,6 +59,12 @@ func (s *Server) Follow(stream pb.Carriers_FollowServer) error {
 	return s.run(ctx, &feed.Feed{}, changes, follow{stream})
 }
 
+// A request is what the caller asks, or why that could not be read.
+type request struct {
+	change *pb.FollowRequest
+	err    error
+}
+
 // A sink is the caller's side of a stream. A send blocks while the caller does not read.
 type sink interface {
 	event(*pb.Event) error
@@ -63,7 +73,7 @@ type sink interface {
 }
 
 // run sends what happens as it happens, until all that is followed has been delivered and no change can come.
-func (s *Server) run(ctx context.Context, f *feed.Feed, changes <-chan *pb.FollowRequest, out sink) error {
+func (s *Server) run(ctx context.Context, f *feed.Feed, changes <-chan request, out sink) error {
 	said := time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -83,12 +93,15 @@ func (s *Server) run(ctx context.Context, f *feed.Feed, changes <-chan *pb.Follo
 		}
 		timer.Reset(time.Until(wake))
 		select {
-		case change, ok := <-changes:
+		case request, ok := <-changes:
 			if !ok {
 				changes = nil
 				continue
 			}
-			if err := s.change(f, change, out); err != nil {
+			if request.err != nil {
+				return request.err
+			}
+			if err := s.change(f, request.change, out); err != nil {
 				return err
 			}
 		case <-timer.C:
