@@ -56,6 +56,13 @@ impl<'a> Ask<'a> {
         }
     }
 
+    pub(crate) fn put(path: &'a str, body: Value) -> Self {
+        Self {
+            method: Method::PUT,
+            ..Self::post(path, body)
+        }
+    }
+
     pub(crate) fn token(mut self, token: &'a str) -> Self {
         self.token = Some(token);
         self

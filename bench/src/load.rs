@@ -1,7 +1,7 @@
 //! `cargo xtask load`: customers against a running shop, a live line every second, the audit at the end.
 
 use crate::http::Client;
-use crate::laws;
+use crate::laws::Judge;
 use crate::shop::Customer;
 use crate::system::repository;
 use crate::traffic::{Traffic, line};
@@ -51,7 +51,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         (tally.acknowledged.clone(), tally.wrong.clone(), tally.wrong_count)
     };
     wrong.iter().for_each(|what| eprintln!("wrong: {what}"));
-    let judgement = laws::judge(&client, &admin, &acknowledged).await?;
+    let judge = Judge {
+        client: &client,
+        admin: &admin,
+    };
+    let judgement = judge.checkout(&acknowledged).await?;
     println!("audit: {}", judgement.summary);
     judgement.broken.iter().for_each(|law| println!("BROKEN {law}"));
     if !judgement.broken.is_empty() || wrong_count > 0 || left > 0 {

@@ -3,8 +3,9 @@
 //! - `load`: customers at a steady rate against a running shop
 //! - `torture`: the same while everything is killed at random, then the shop's laws
 //! - `sagas`, `events`, `first-order`, `memory`: the figures of `docs/performance.md`
-//! - shared: `http.rs` (client), `system.rs` (a system of its own), `shop.rs` (a customer), `laws.rs` (the six laws)
+//! - shared: `http.rs` (client), `system.rs` (a system of its own), `shop.rs` (a customer), `laws/` (what must hold)
 
+mod claims;
 mod events;
 mod first_order;
 mod http;
@@ -21,6 +22,7 @@ mod system;
 mod torture;
 mod traffic;
 mod with_shop;
+mod witness;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -49,6 +51,9 @@ enum Cli {
     /// A service that publishes what it is told to; `events` starts it.
     #[command(hide = true)]
     Publisher,
+    /// A service that sees whether events can be trusted; `torture` starts it.
+    #[command(hide = true)]
+    Witness,
 }
 
 fn main() -> ExitCode {
@@ -56,6 +61,7 @@ fn main() -> ExitCode {
     let done = match cli {
         Cli::Participant => participant::run(),
         Cli::Publisher => publisher::run(),
+        Cli::Witness => witness::run(),
         other => tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -81,6 +87,6 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Cli::FirstOrder(args) => first_order::run(args).await,
         Cli::Memory(args) => memory::run(args).await,
         Cli::WithShop(args) => with_shop::run(args).await,
-        Cli::Participant | Cli::Publisher => Ok(()),
+        Cli::Participant | Cli::Publisher | Cli::Witness => Ok(()),
     }
 }

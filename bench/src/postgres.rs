@@ -72,7 +72,7 @@ impl Postgres {
             .stderr(log)
             .spawn()?;
         let server = Self { server, port };
-        for database in ["ondol", "users", "payments"] {
+        for database in ["ondol", "users", "payments", "witness"] {
             server.create(database)?;
         }
         Ok(server)
@@ -92,13 +92,14 @@ impl Postgres {
         bail!("PostgreSQL did not answer within 30 s");
     }
 
-    /// What the shop's manifests read.
+    /// What the manifests of the shop and of the witness read.
     pub(crate) fn environment(&self) -> BTreeMap<String, String> {
         let url = |database: &str| format!("postgres://postgres@127.0.0.1:{}/{database}", self.port);
         BTreeMap::from([
             ("ONDOL_STORE_URL".to_owned(), url("ondol")),
             ("USERS_DATABASE_URL".to_owned(), url("users")),
             ("PAYMENTS_DATABASE_URL".to_owned(), url("payments")),
+            ("WITNESS_DATABASE_URL".to_owned(), url("witness")),
         ])
     }
 }

@@ -16,12 +16,12 @@ pub(crate) struct System {
     pub(crate) gateway: String,
     pub(crate) console: String,
     /// Only these services; none: all.
-    services: &'static [&'static str],
+    services: Vec<String>,
     env: BTreeMap<String, String>,
 }
 
-/// What runs take of the shop: everything that needs Rust alone.
-const CHECKOUT: &[&str] = &[
+/// What needs Rust alone.
+const CHECKOUT: [&str; 9] = [
     "audit",
     "bank-north",
     "bank-south",
@@ -33,11 +33,16 @@ const CHECKOUT: &[&str] = &[
     "users",
 ];
 
+/// What else keeps something. Where a toolchain is missing its service is skipped.
+pub(crate) const KEEPERS: [&str; 4] = ["carriers", "media", "notifications", "points"];
+
 /// How much of the shop.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     /// What needs Rust alone.
     Checkout,
+    /// That, and what of the rest keeps something and can run here.
+    Kept,
     /// Everything that can run here.
     Whole,
 }
@@ -84,9 +89,13 @@ impl System {
             out.push(line);
         }
         let mut system = Self::write(name, &out.join("\n"), env)?;
-        if part == Part::Checkout {
-            system.services = CHECKOUT;
-        }
+        let further: &[&str] = match part {
+            Part::Checkout => &[],
+            Part::Kept => &KEEPERS,
+            Part::Whole => return Ok(system),
+        };
+        let names = CHECKOUT.iter().chain(further);
+        system.services = names.map(|name| (*name).to_owned()).collect();
         Ok(system)
     }
 
@@ -118,9 +127,22 @@ impl System {
             folder,
             gateway: format!("127.0.0.1:{gateway}"),
             console: format!("127.0.0.1:{console}"),
-            services: &[],
+            services: Vec::new(),
             env,
         })
+    }
+
+    /// Adds a service of its own beside the shop's.
+    pub(crate) fn add(&mut self, name: &str, manifest: &str) -> anyhow::Result<()> {
+        let folder = self.folder.join(name);
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("service.yaml"), manifest)?;
+        let file = self.folder.join("ondol.yaml");
+        let services = "services: [../../shop/services/*";
+        let text = std::fs::read_to_string(&file)?.replace(services, &format!("{services}, {name}"));
+        std::fs::write(file, text)?;
+        self.services.push(name.to_owned());
+        Ok(())
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
@@ -136,7 +158,7 @@ impl System {
 
     /// Starts it and waits until everything is ready.
     pub(crate) fn up(&self) -> anyhow::Result<()> {
-        let status = self.command(&[&["up", "--detach"], self.services].concat()).status()?;
+        let status = self.command(&["up", "--detach"]).args(&self.services).status()?;
         if !status.success() {
             bail!("`ondol up --detach` in {} ended with {status}", self.folder.display());
         }

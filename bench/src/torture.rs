@@ -3,12 +3,14 @@
 //! A killed supervisor is started again by `ondol up --detach`, as a person would; everything else must come back by
 //! itself. Each kill is followed by the next after a random pause, so that several recoveries overlap.
 
-use crate::laws;
+use crate::claims::Claims;
+use crate::laws::{self, Judge};
 use crate::postgres::Postgres;
 use crate::random::Random;
 use crate::shop::Customer;
 use crate::system::{Part, System, eventually};
 use crate::traffic::{Traffic, line};
+use crate::witness;
 use anyhow::{Context, bail};
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -23,7 +25,7 @@ pub(crate) struct Args {
     /// How many kills.
     #[arg(long)]
     kills: Option<u32>,
-    /// Ondol's store, users and payments on PostgreSQL.
+    /// Ondol's store, users, payments and the witness on PostgreSQL.
     #[arg(long)]
     postgres: bool,
     /// The same seed kills in the same order.
@@ -41,13 +43,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let kills = args.kills.unwrap_or(if args.short { 40 } else { 100 });
     let database = if args.postgres { Some(Postgres::start()?) } else { None };
     let env = database.as_ref().map_or_else(BTreeMap::new, Postgres::environment);
-    let system = System::shop("torture", Part::Checkout, env)?;
+    let mut system = System::shop("torture", Part::Kept, env)?;
+    witness::join(&mut system)?;
     system.up()?;
     let client = system.client();
     let admin = Customer::admin(&client, &system.folder.join(".ondol")).await?;
     let traffic = Traffic::prepare(client.clone(), 10).await?;
     let (flow, rate, seed) = (traffic.clone(), args.rate, args.seed);
     tokio::spawn(async move { flow.flow(rate, seed).await });
+    let claims = Claims::default();
+    let claiming = {
+        let (claims, client, claimant) = (claims.clone(), client.clone(), admin.clone());
+        let uploads = laws::is_here(&system, "media")?;
+        tokio::spawn(async move { claims.flow(&client, &claimant, uploads, seed).await })
+    };
 
     let began = Instant::now();
     let killed = kill_all(&system, &traffic, kills, args.seed).await?;
@@ -65,9 +74,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         (tally.acknowledged.clone(), tally.wrong.clone(), tally.wrong_count)
     };
     wrong.iter().for_each(|what| eprintln!("wrong: {what}"));
-    let judgement = laws::judge(&client, &admin, &acknowledged).await?;
+    claims.end();
+    claiming.await.context("making claims")?;
+    let judge = Judge {
+        client: &client,
+        admin: &admin,
+    };
+    let told = std::mem::take(&mut *claims.told());
+    let judgement = judge.everything(&system, &acknowledged, &told).await?;
     let unfinished = unfinished(&system).await?;
     println!("audit: {}", judgement.summary);
+    for (service, why) in &judgement.skipped {
+        println!("SKIPPED the laws of {service}, which is not here: {why}");
+    }
     judgement.broken.iter().for_each(|law| println!("BROKEN {law}"));
     unfinished.iter().for_each(|saga| println!("UNFINISHED {saga}"));
     if args.keep || !judgement.broken.is_empty() || !unfinished.is_empty() {

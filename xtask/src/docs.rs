@@ -2,7 +2,7 @@
 //!
 //! A block that begins with "```sh walk" is part of its page's walk. Each fails by itself where something is not as the
 //! text says (`grep`, `curl --fail-with-body`), so a reader sees the same checks that the test makes. Nothing is
-//! substituted: `docs/getting-started.md` reads `GATEWAY`, `ONDOL` and `SYSTEM` where they are set, and a reader's shell
+//! substituted: pages about a running shop read `GATEWAY`, `ONDOL` and `SYSTEM` where they are set, and a reader's shell
 //! does not set them; the other pages find `ondol` on the `PATH`.
 
 use crate::sh;
@@ -11,8 +11,10 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Goes on with a shop that is up.
+/// Go on with a shop that is up.
 const GETTING_STARTED: &str = "docs/getting-started.md";
+/// Needs Go, for the shop's `carriers`.
+const GRPC: &str = "docs/guides/grpc.md";
 /// Start systems of their own, at the ports 8090 and 7090, with services in Python.
 const GUIDES: [&str; 2] = ["docs/guides/first-service.md", "docs/guides/write-a-saga.md"];
 
@@ -21,21 +23,29 @@ const FENCE: &str = "```";
 /// A block of a walk: its first line's number in the page, and its text.
 type Block<'a> = (usize, &'a str);
 
-/// Walks through `docs/getting-started.md`.
+/// Walks through the pages about a running shop, each in a shell of its own.
 ///
 /// `gateway` is the shop's address such as `http://127.0.0.1:8080`, `ondol` the program, `system` the folder of its
-/// `ondol.yaml`. The shop must be up; the walk registers a customer of its own, restarts and kills an instance of
-/// `payments`, and leaves everything running.
+/// `ondol.yaml`. The shop must be up; each walk registers a customer of its own; they restart, kill and stop
+/// instances of `payments` and `carriers`, and leave everything running.
 ///
 /// # Errors
-/// When the page cannot be read, or a block fails; what it printed says why, the last line says where.
+/// When a page cannot be read, or a block fails; what it printed says why, the last line says where.
 pub(crate) fn run_walk(gateway: &str, ondol: &Path, system: &Path) -> anyhow::Result<()> {
-    let mut bash = Command::new("bash");
-    bash.current_dir(sh::root())
-        .env("GATEWAY", gateway)
-        .env("ONDOL", ondol)
-        .env("SYSTEM", system);
-    run(GETTING_STARTED, bash)
+    let walk = |page| {
+        let mut bash = Command::new("bash");
+        bash.current_dir(sh::root())
+            .env("GATEWAY", gateway)
+            .env("ONDOL", ondol)
+            .env("SYSTEM", system);
+        run(page, bash)
+    };
+    walk(GETTING_STARTED)?;
+    if !sh::has("go") {
+        eprintln!("SKIPPED: {GRPC}; install Go 1.26 or newer");
+        return Ok(());
+    }
+    walk(GRPC)
 }
 
 /// Walks through the guides that start a system of their own, each in a fresh temporary folder.
@@ -136,6 +146,7 @@ mod tests {
         for page in GUIDES {
             assert!(walk(&read(page)).len() > 5, "{page}");
         }
+        assert!(walk(&read(GRPC)).iter().any(|(_, block)| block.contains("kill -STOP")));
         let text = read(GETTING_STARTED);
         let all: String = walk(&text).iter().map(|(_, block)| *block).collect();
         for part in [

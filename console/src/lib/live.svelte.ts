@@ -7,7 +7,7 @@ import { Problem, forget, problem } from './api';
 import { LogStore } from './logs';
 import { SseReader, type Message } from './sse';
 import { Topic } from './topic';
-import type { Change, Frame, LogLine, Service, System, Traffic } from './types';
+import type { Change, Frame, LogLine, Outbox, Service, Subscription, System, Traffic } from './types';
 
 export type Connection = 'connecting' | 'open' | 'lost' | 'signed-out';
 
@@ -41,6 +41,9 @@ class Live {
   traffic = $state.raw<Record<string, Traffic>>({});
   sagas = $state.raw<Record<string, number>>({});
   changes = $state.raw<Change[]>([]);
+  /** While a page follows them; `null` before their first snapshot. */
+  subscriptions = $state.raw<Subscription[] | null>(null);
+  outboxes = $state.raw<Outbox[] | null>(null);
   /** The first snapshot has come. */
   known = $state(false);
 
@@ -68,6 +71,9 @@ class Live {
       (one.topics ?? []).join() === (two.topics ?? []).join() && one.logs === two.logs;
     if (same(wanted, this.#wanted)) return;
     this.#wanted = wanted;
+    // What nobody follows any more is not kept, lest an old state be shown as the present one.
+    if (!wanted.topics?.includes('subscriptions')) this.subscriptions = null;
+    if (!wanted.topics?.includes('outboxes')) this.outboxes = null;
     if (wanted.logs !== undefined && wanted.logs !== this.#source) {
       this.#source = wanted.logs;
       this.logs.clear();
@@ -192,6 +198,12 @@ class Live {
         break;
       case 'sagas':
         this.sagas = topic.state as Record<string, number>;
+        break;
+      case 'subscriptions':
+        this.subscriptions = Object.values(topic.state as Record<string, Subscription>);
+        break;
+      case 'outboxes':
+        this.outboxes = Object.values(topic.state as Record<string, Outbox>);
         break;
       case 'changes': {
         // A snapshot may hold some that the next frame tells once more.

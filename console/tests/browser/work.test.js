@@ -194,6 +194,26 @@ describe('the console at work', () => {
     await page.waitForURL(`**/sagas/${id}`);
   });
 
+  it('shows how a subscription moves, in its list and on its page, without asking again', async () => {
+    /** @type {string[]} */
+    const asked = [];
+    page.on('request', (request) => void asked.push(new URL(request.url()).pathname));
+    await page.goto('/events/subscriptions');
+    const row = page.getByRole('row').filter({ hasText: 'points.orders' });
+    await row.getByText('running').waitFor();
+    await page.getByText('Live', { exact: true }).waitFor();
+    await configure({ subscription: { lag: 77, state: 'waiting', reason: '503 from /internal/events' } });
+    await row.getByText('503 from /internal/events').waitFor();
+    await row.getByText('77', { exact: true }).waitFor();
+    assert.equal(asked.filter((path) => path === '/v1/subscriptions').length, 1);
+
+    await row.getByRole('link', { name: 'points.orders' }).click();
+    await page.locator('dd').getByText('77', { exact: true }).waitFor();
+    await configure({ subscription: { lag: 0, parked_keys: 2, parked_events: 5 } });
+    await page.locator('dd.bad').waitFor();
+    assert.equal(asked.filter((path) => path.endsWith('/points.orders')).length, 1);
+  });
+
   it('redrives only after a look, and edits with a reason', async () => {
     await page.goto('/events/subscriptions/notifications.orders');
     await page.getByRole('checkbox').first().check();

@@ -1,6 +1,7 @@
 //! Subscriptions for operators: where each stands, its dead letters, and what may be done about them. The dead letters of an
 //! outbox are seen and acted on here too, under `SERVICE.outbox`; there a position is the row's `seq`.
 
+use crate::live::changes::{Change, Kind};
 use crate::problem::{Answer, Problem};
 use crate::sagas::OPERATOR;
 use crate::state::Api;
@@ -60,6 +61,12 @@ fn operator(reason: String) -> Act {
     Act { who, reason }
 }
 
+/// Tells those who look on what was done, and why.
+fn told(api: &Api, name: &SubscriptionName, what: &str, reason: String) {
+    let change = Change::new(api.clock.wall(), Kind::Action, name).to(what);
+    api.live.changes().add(&change.why(Some(reason)));
+}
+
 /// Pauses, resumes or resets a subscription. Audited; a reset needs a paused subscription with nothing in flight.
 #[utoipa::path(post, path = "/v1/subscriptions/{name}/actions", tag = "events", params(("name" = String, Path)),
     request_body(content_type = "application/json", description = "`{\"action\": \"pause|resume|reset\", \"position\": 0, \"reason\": \"…\"}`"),
@@ -69,17 +76,19 @@ pub(crate) async fn act(
     Path(name): Path<SubscriptionName>,
     Json(body): Json<ActBody>,
 ) -> Answer<Json<Details>> {
-    let action = match (body.action, body.position) {
-        (ActionName::Pause, None) => Action::Pause,
-        (ActionName::Resume, None) => Action::Resume,
-        (ActionName::Reset, Some(position)) => Action::Reset { position },
+    let (action, what) = match (body.action, body.position) {
+        (ActionName::Pause, None) => (Action::Pause, "pause"),
+        (ActionName::Resume, None) => (Action::Resume, "resume"),
+        (ActionName::Reset, Some(position)) => (Action::Reset { position }, "reset"),
         _ => {
             return Err(Problem::bad_request(
                 "position: `reset` needs it, no other action takes it",
             ));
         }
     };
-    api.subscriptions.act(&name, action, operator(body.reason)).await?;
+    let act = operator(body.reason.clone());
+    api.subscriptions.act(&name, action, act).await?;
+    told(&api, &name, what, body.reason);
     Ok(Json(api.subscriptions.show(&name).await?))
 }
 
@@ -170,11 +179,15 @@ pub(crate) async fn redrive(
         rate,
         dry_run,
     };
-    let act = operator(reason);
-    Ok(Json(match api.relays.owner(&name) {
+    let act = operator(reason.clone());
+    let done = match api.relays.owner(&name) {
         Some(owner) => api.relays.redrive(owner, request, act).await?,
         None => api.subscriptions.redrive(&name, request, act).await?,
-    }))
+    };
+    if !dry_run {
+        told(&api, &name, "redrive", reason);
+    }
+    Ok(Json(done))
 }
 
 /// `{"action": "edit", "position": 7, "data": {…}, "reason": "…"}`.
@@ -215,18 +228,19 @@ pub(crate) async fn act_on_key(
     Json(body): Json<KeyBody>,
 ) -> Answer<Json<Acted>> {
     let (position, reason) = (body.position, body.reason);
-    let action = match (body.action, body.data) {
-        (KeyActionName::Edit, Some(data)) => KeyAction::Edit {
-            position,
-            data: data.get().into(),
-        },
-        (KeyActionName::Skip, None) => KeyAction::Skip { position },
+    let (action, what) = match (body.action, body.data) {
+        (KeyActionName::Edit, Some(data)) => {
+            let data = data.get().into();
+            (KeyAction::Edit { position, data }, "edit")
+        }
+        (KeyActionName::Skip, None) => (KeyAction::Skip { position }, "skip"),
         _ => return Err(Problem::bad_request("data: `edit` needs it, `skip` does not take it")),
     };
-    let act = operator(reason);
+    let act = operator(reason.clone());
     match api.relays.owner(&name) {
         Some(owner) => api.relays.act_on_key(owner, &key, action, act).await?,
         None => api.subscriptions.act_on_key(&name, &key, action, act).await?,
     }
+    told(&api, &name, what, reason);
     Ok(Json(Acted { key, position }))
 }

@@ -278,8 +278,13 @@ impl<'a> Loader<'a> {
         });
     }
 
-    /// A contract, read once however many name it.
+    /// A contract, read once however many name it. None of gRPC's: of a `.proto` file it is only looked whether it is one,
+    /// since nothing in a manifest names its methods.
     fn contract(&mut self, path: &Path, at: Span) -> Option<Arc<Contract>> {
+        if path.extension().is_some_and(|end| end == "proto") {
+            self.proto(path, at);
+            return None;
+        }
         if let Some(known) = self.contracts.get(path) {
             return known.clone();
         }
@@ -291,6 +296,16 @@ impl<'a> Loader<'a> {
         let contract = read.map(Arc::new);
         self.contracts.insert(path.to_path_buf(), contract.clone());
         contract
+    }
+
+    fn proto(&mut self, path: &Path, at: Span) {
+        let Some((file, text)) = self.text(path, parse::CONTRACT, Some(at)) else {
+            return;
+        };
+        if !text.lines().any(|line| line.trim_start().starts_with("service ")) {
+            let here = Span { file, start: 0, end: 0 };
+            self.error(Code::Contract, here, "it declares no `service`".to_owned());
+        }
     }
 
     /// A contract's or schema's content. JSON is read as JSON: tools write escapes and tabs in it that YAML takes otherwise.

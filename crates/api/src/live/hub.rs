@@ -20,6 +20,8 @@ use ondol_core::entropy::{Entropy, SystemEntropy};
 use ondol_core::task::{Kind as TaskKind, Tasks};
 use ondol_core::wire::supervision_client::SupervisorClient;
 use ondol_deploy::Deploy;
+use ondol_events::Subscriptions;
+use ondol_events::relay::Relays;
 use ondol_saga::Sagas;
 use ondol_telemetry::Red;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +39,10 @@ pub struct Ports {
     pub deploy: Deploy,
     /// Sagas.
     pub sagas: Sagas,
+    /// Events delivered to services.
+    pub subscriptions: Subscriptions,
+    /// Outboxes of services.
+    pub relays: Relays,
     /// Events and the audit.
     pub engine: SharedEngine,
     /// Traffic.

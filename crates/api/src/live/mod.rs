@@ -45,17 +45,23 @@ pub(crate) enum Topic {
     Sagas,
     /// The end of the event log; items: events that came.
     Events,
+    /// Where each subscription stands, by name.
+    Subscriptions,
+    /// How far each outbox is relayed, by service.
+    Outboxes,
     /// Items: changes.
     Changes,
 }
 
 impl Topic {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::System,
         Self::Services,
         Self::Traffic,
         Self::Sagas,
         Self::Events,
+        Self::Subscriptions,
+        Self::Outboxes,
         Self::Changes,
     ];
 
@@ -67,6 +73,8 @@ impl Topic {
             Self::Traffic => "traffic",
             Self::Sagas => "sagas",
             Self::Events => "events",
+            Self::Subscriptions => "subscriptions",
+            Self::Outboxes => "outboxes",
             Self::Changes => "changes",
         }
     }
@@ -75,9 +83,9 @@ impl Topic {
     const fn every(self) -> u64 {
         match self {
             Self::System | Self::Services | Self::Sagas | Self::Changes => 1,
-            Self::Events => 5,
-            // Proxies report once a second.
-            Self::Traffic => 10,
+            Self::Events | Self::Subscriptions => 5,
+            // Proxies report once a second; each outbox counts its rows in its own database.
+            Self::Traffic | Self::Outboxes => 10,
         }
     }
 }

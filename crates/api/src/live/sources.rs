@@ -8,6 +8,7 @@ use ondol_core::engine::{Order, StoreError, StoredEvent, Wanted};
 use ondol_deploy::status::SystemStatus;
 use ondol_saga::query::Summary;
 use ondol_telemetry::red::Series;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -54,6 +55,14 @@ impl Sources {
             Topic::Traffic => self.traffic(),
             Topic::Sagas => self.sagas(anew),
             Topic::Events => self.events(anew).await,
+            Topic::Subscriptions => {
+                let all = self.ports.subscriptions.list();
+                named(all, |view| view.name.clone()).await
+            }
+            Topic::Outboxes => {
+                let all = self.ports.relays.list();
+                named(all, |view| view.service.clone()).await
+            }
             Topic::Changes => self.changes(),
         }
     }
@@ -183,6 +192,14 @@ impl Sources {
             items,
             ..Sample::default()
         }
+    }
+}
+
+/// A list as members by name. One that is not there in time is told of at the next look.
+async fn named<V: Serialize>(list: impl Future<Output = Vec<V>>, name: impl Fn(&V) -> String) -> Sample {
+    match tokio::time::timeout(PATIENCE, list).await {
+        Ok(views) => whole(views.iter().map(|view| (name(view), json!(view)))),
+        Err(_) => Sample::default(),
     }
 }
 

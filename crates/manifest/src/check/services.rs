@@ -336,7 +336,7 @@ fn contract(service: &Service, found: &mut Vec<Diagnostic>) {
         let message = format!("`{}` has no contract, so calls to it cannot be checked", service.name);
         found.push(
             Diagnostic::warning(Code::NoContract, service.doc.service.at, message)
-                .hint("write an OpenAPI file and name it with `api:`"),
+                .hint("write an OpenAPI file, or a `.proto` for gRPC, and name it with `api:`"),
         );
     }
 }

@@ -46,7 +46,7 @@ document! {
         scale: Filled<ScaleDoc>,
         /// Whether old and new generation may run together during a replacement.
         overlap: At<bool> = "true",
-        /// Its contract, OpenAPI 3 in YAML or JSON, internal paths too; relative to this file.
+        /// Its contract, OpenAPI 3 in YAML or JSON, internal paths too, or a `.proto` file for gRPC; relative to this file.
         api: Option<At<String>>,
         /// Its database: `sqlite:FILE`, under `.ondol/data/SERVICE/`, or `postgres://…`, connected to and never started.
         database: Option<At<String>>,

@@ -2,11 +2,12 @@
 
 use super::admin::{Admin, segment};
 use super::show::{BAD, BOLD, BUSY, FAINT, GOOD, RESET};
+use super::subscriptions::Act;
 use crate::home::Home;
 use anstyle::Style;
 use clap::Subcommand;
 use ondol_core::clock::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -30,6 +31,18 @@ enum What {
     },
     /// Who gets which events, and how far each is.
     Subscriptions,
+    /// Deliver nothing to a subscription until `resume`; its events wait.
+    Pause(Act),
+    /// Go on where it was paused.
+    Resume(Act),
+    /// Deliver everything after a position anew, or pass over what is before it. The subscription must be paused.
+    Reset {
+        #[command(flatten)]
+        act: Act,
+        /// The log's position after which it goes on; 0: from the beginning.
+        #[arg(long)]
+        to: u64,
+    },
     /// Outboxes: how far each is relayed, and what waits for a person.
     Outboxes,
     /// Everything that one correlation id ties together, as a tree.
@@ -51,15 +64,18 @@ struct Tail {
     no_follow: bool,
 }
 
-pub(crate) fn run(home: &Home, args: Args, json: bool) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(home: &Home, args: Args, as_json: bool) -> anyhow::Result<ExitCode> {
     let admin = Admin::of(home)?;
     match args.what {
-        What::List => list(&admin, json),
-        What::Subscriptions => super::subscriptions::list(&admin, json),
-        What::Outboxes => super::outboxes::list(&admin, json),
-        What::Tail(tail) => follow(&admin, &tail, json),
-        What::Show { id } => one(&admin, &id, json),
-        What::Flow { id } => flow(&admin, &id, json),
+        What::List => list(&admin, as_json),
+        What::Subscriptions => super::subscriptions::list(&admin, as_json),
+        What::Pause(act) => act.run(&admin, json!({ "action": "pause" }), as_json),
+        What::Resume(act) => act.run(&admin, json!({ "action": "resume" }), as_json),
+        What::Reset { act, to } => act.run(&admin, json!({ "action": "reset", "position": to }), as_json),
+        What::Outboxes => super::outboxes::list(&admin, as_json),
+        What::Tail(tail) => follow(&admin, &tail, as_json),
+        What::Show { id } => one(&admin, &id, as_json),
+        What::Flow { id } => flow(&admin, &id, as_json),
     }
 }
 

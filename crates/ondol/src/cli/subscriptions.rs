@@ -1,9 +1,41 @@
-//! `ondol events subscriptions`: who gets which events, and how far each is.
+//! `ondol events subscriptions`: who gets which events, and how far each is; `pause`, `resume` and `reset` of one.
 
-use super::admin::Admin;
+use super::admin::{Admin, segment};
 use super::show::{self, BAD, BOLD, BUSY, FAINT, GOOD, RESET};
+use http::Method;
 use serde_json::Value;
 use std::process::ExitCode;
+
+/// What is done to one.
+#[derive(clap::Args)]
+pub(super) struct Act {
+    /// Such as points.orders.
+    subscription: String,
+    /// Why, for the audit.
+    #[arg(long)]
+    reason: String,
+}
+
+impl Act {
+    /// `action` is the API's body without the reason.
+    pub(super) fn run(self, admin: &Admin, mut action: Value, as_json: bool) -> anyhow::Result<ExitCode> {
+        let path = format!("/v1/subscriptions/{}/actions", segment(&self.subscription));
+        action["reason"] = self.reason.into();
+        let now: Value = admin.ask(Method::POST, &path, Some(action))?;
+        if as_json {
+            println!("{}", serde_json::to_string_pretty(&now)?);
+        } else {
+            let state = now["state"].as_str().unwrap_or_default();
+            anstream::println!(
+                "{GOOD}done{RESET}: {} is {state} at position {} of {}",
+                self.subscription,
+                now["position"],
+                now["head"]
+            );
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
 
 pub(super) fn list(admin: &Admin, as_json: bool) -> anyhow::Result<ExitCode> {
     let answer: Value = admin.get("/v1/subscriptions")?;

@@ -129,6 +129,8 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
     let live = Live::start(live::Ports {
         deploy: deploy.clone(),
         sagas: sagas.clone(),
+        subscriptions: events.subscriptions.clone(),
+        relays: events.relays.clone(),
         engine: engine.clone(),
         red: red.clone(),
         supervisor: home.supervisor(),

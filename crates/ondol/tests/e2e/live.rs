@@ -11,18 +11,18 @@ use std::time::Duration;
 const HELLO: (&str, &str) = ("hello", "scale: { min: 1, max: 3 }");
 
 /// One stream of server-sent events.
-struct Live {
+pub struct Live {
     lines: std::io::Lines<BufReader<TcpStream>>,
     /// Of the last event that had one.
     id: String,
 }
 
 /// An event's name and data.
-type Told = (String, Value);
+pub type Told = (String, Value);
 
 impl Live {
     /// HTTP/1.0, so that the body comes as it is, without chunks.
-    fn open(system: &System, query: &str, last: Option<&str>) -> Self {
+    pub fn open(system: &System, query: &str, last: Option<&str>) -> Self {
         let mut stream = TcpStream::connect(&system.console).expect("connected");
         stream
             .set_read_timeout(Some(Duration::from_secs(60)))
@@ -47,7 +47,7 @@ impl Live {
         }
     }
 
-    fn next(&mut self) -> Told {
+    pub fn next(&mut self) -> Told {
         let mut name = String::new();
         loop {
             let line = self.lines.next().expect("more").expect("a line");
@@ -61,7 +61,7 @@ impl Live {
     }
 
     /// Reads on until an event is the one that is looked for.
-    fn until(&mut self, mut wanted: impl FnMut(&Told) -> bool) -> Value {
+    pub fn until(&mut self, mut wanted: impl FnMut(&Told) -> bool) -> Value {
         loop {
             let told = self.next();
             if wanted(&told) {

@@ -1,6 +1,7 @@
 //! Events delivered to services by the whole system: pushed through the proxy, in order per key, whatever dies; dead letters
 //! by command; pulled as leases.
 
+use crate::live::{Live, Told};
 use crate::streams::Owner;
 use crate::system::{System, until};
 use rustix::process::Signal;
@@ -142,6 +143,47 @@ fn a_dead_letter_parks_its_key_and_commands_bring_it_back() {
     assert!(
         metrics.contains("ondol_subscription_keys{subscription=\"points.orders\",state=\"parked\"} 0"),
         "{metrics}"
+    );
+}
+
+#[test]
+fn a_paused_subscription_is_held_back_set_back_and_goes_on_by_command_and_those_who_look_on_are_told() {
+    let system = system(PUSHED);
+    let shop = Owner::of(&system, "shop.1");
+    let mut live = Live::open(&system, "topics=subscriptions", None);
+    let act = |words: &[&str]| system.ondol(&[&["events"], words, &["--reason", "a test"]].concat());
+    let is = |member: &'static str, value: Value| {
+        move |told: &Told| told.0 == "subscriptions" && told.1["put"]["points.orders"][member] == value
+    };
+    append(&shop, "order-1", 0..2, &[]);
+    live.until(is("delivered", json!(2)));
+
+    assert_eq!(
+        act(&["reset", "points.orders", "--to", "0"]).code,
+        Some(1),
+        "only while it is paused"
+    );
+    act(&["pause", "points.orders"]).good();
+    live.until(is("state", json!("paused")));
+    append(&shop, "order-1", 2..3, &[]);
+    live.until(is("lag", json!(1)));
+    act(&["reset", "points.orders", "--to", "1"]).good();
+    act(&["resume", "points.orders"]).good();
+    live.until(is("lag", json!(0)));
+    let got: Vec<_> = got(&system)
+        .iter()
+        .map(|call| call["fields"]["ce-id"].clone())
+        .collect();
+    assert_eq!(got, ["order-1#0", "order-1#1", "order-1#1", "order-1#2"]);
+
+    let (_, told) = Live::open(&system, "topics=changes", None).next();
+    let acts = told["items"].as_array().into_iter().flatten();
+    let acts: Vec<_> = acts.filter(|change| change["kind"] == "action").collect();
+    let names: Vec<_> = acts.iter().map(|act| &act["to"]).collect();
+    assert_eq!(names, ["pause", "reset", "resume"]);
+    assert_eq!(
+        (&acts[0]["subject"], &acts[0]["why"]),
+        (&json!("points.orders"), &json!("a test"))
     );
 }
 

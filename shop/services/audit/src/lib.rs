@@ -4,7 +4,7 @@
 //! edge for what it alone knows. One that does not answer in time is named, and the others are shown all the same;
 //! a missing total is never taken for zero.
 //!
-//! The totals are of seven moments, not of one. They add up when nothing is under way: while orders are being placed a
+//! The totals are of as many moments as there are services, not of one. They add up when nothing is under way: while orders are being placed a
 //! charge may be counted whose order is not confirmed yet.
 //!
 //! It owns nothing and keeps nothing, and does not look into what it is told: the shape of each part is its service's.
@@ -24,7 +24,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// Every service that has totals, and the variable that holds the address of the edge to it.
-pub const SERVICES: [(&str, &str); 7] = [
+pub const SERVICES: [(&str, &str); 9] = [
     ("users", "USERS_URL"),
     ("orders", "ORDERS_URL"),
     ("payments", "PAYMENTS_URL"),
@@ -32,6 +32,8 @@ pub const SERVICES: [(&str, &str); 7] = [
     ("shipping", "SHIPPING_URL"),
     ("bank-north", "BANK_NORTH_URL"),
     ("bank-south", "BANK_SOUTH_URL"),
+    ("points", "POINTS_URL"),
+    ("notifications", "NOTIFICATIONS_URL"),
 ];
 
 /// The edges in the order of [`SERVICES`]; `None`: this system runs without that service.
@@ -65,7 +67,17 @@ pub fn service(edges: Edges) -> Router {
 async fn audit(State(edges): State<Arc<Edges>>, caller: Caller) -> Result<Json<Audit>, Problem> {
     // The gateway has checked it already. Here it is checked by the one who knows why it matters.
     caller.require_role("admin")?;
-    let [users, orders, payments, inventory, shipping, north, south] = &*edges;
+    let [
+        users,
+        orders,
+        payments,
+        inventory,
+        shipping,
+        north,
+        south,
+        points,
+        mails,
+    ] = &*edges;
     // Joined, not spawned: each call stays inside this request's trace.
     let heard: [Heard; SERVICES.len()] = tokio::join!(
         ask(users),
@@ -75,6 +87,8 @@ async fn audit(State(edges): State<Arc<Edges>>, caller: Caller) -> Result<Json<A
         ask(shipping),
         ask(north),
         ask(south),
+        ask(points),
+        ask(mails),
     )
     .into();
     Ok(Json(side_by_side(heard)))

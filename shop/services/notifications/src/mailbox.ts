@@ -2,7 +2,8 @@
 //
 // What must hold
 // - A mail, the address learned with it and the inbox's row commit together; the commit is synced before anybody is told.
-// - The newest KEPT mails of a customer are kept; older ones go with the commit of a new one.
+// - The newest KEPT mails of a customer are kept; older ones go with the commit of a new one. All that were ever written are
+//   counted by the type of their event, in the same commit.
 //
 // Every statement runs to its end without returning to the event loop, so no two transactions of this process meet; another
 // instance's wait for each other at BEGIN IMMEDIATE, up to BUSY_TIMEOUT.
@@ -33,6 +34,12 @@ CREATE TABLE IF NOT EXISTS mails (
 );
 CREATE INDEX IF NOT EXISTS mails_of_customer ON mails (customer, seq);
 CREATE INDEX IF NOT EXISTS mails_unread ON mails (customer) WHERE read = 0;
+CREATE TABLE IF NOT EXISTS written (
+    type TEXT PRIMARY KEY,                    -- the event's
+    n    INTEGER NOT NULL
+) WITHOUT ROWID;
+-- A file of the time before they were counted.
+INSERT OR IGNORE INTO written (type, n) SELECT type, count(*) FROM mails GROUP BY type;
 CREATE TABLE IF NOT EXISTS addresses (
     customer TEXT PRIMARY KEY,
     name     TEXT NOT NULL,
@@ -79,6 +86,9 @@ export class Mailboxes {
         'INSERT INTO mails (id, type, customer, about, subject, body, at) VALUES (?, ?, ?, ?, ?, ?, ?)',
         [event.id, event.type, mail.customer, mail.about, mail.subject, mail.body, momentOf(event)],
       );
+      this.#run('INSERT INTO written (type, n) VALUES (?, 1) ON CONFLICT (type) DO UPDATE SET n = n + 1', [
+        event.type,
+      ]);
       this.#run(
         `DELETE FROM mails WHERE customer = ? AND seq <= (
            SELECT seq FROM mails WHERE customer = ? ORDER BY seq DESC LIMIT 1 OFFSET ${KEPT})`.replaceAll(
@@ -123,12 +133,9 @@ export class Mailboxes {
     return this.#run('UPDATE mails SET read = 1 WHERE customer = ? AND id = ?', [customer, id]) === 1;
   }
 
-  /** Mails by the type of their event, for whoever checks that every order was told of. */
+  /** Mails ever written, by the type of their event, for whoever checks that every order was told of. */
   totals(): { mails: Record<string, number>; customers: number } {
-    const counts = this.#all<{ type: string; n: number }>(
-      'SELECT type, count(*) AS n FROM mails GROUP BY type',
-      [],
-    );
+    const counts = this.#all<{ type: string; n: number }>('SELECT type, n FROM written', []);
     const [customers] = this.#all<{ n: number }>('SELECT count(DISTINCT customer) AS n FROM mails', []);
     return {
       mails: Object.fromEntries(counts.map(({ type, n }) => [type, n])),

@@ -77,9 +77,11 @@ async fn a_customer_sees_the_own_parcel_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn totals_count_parcels_and_what_is_in_them() {
     let shipping = Shipping::start().await;
+    // No carriers are here to promise anything.
+    let deliveries = |waiting: u32| json!({ "promised": 0, "refused": 0, "waiting": waiting });
     assert_eq!(
         shipping.get("/internal/totals").await.body,
-        json!({ "shipments": 0, "shipped": [] })
+        json!({ "shipments": 0, "deliveries": deliveries(0), "shipped": [] })
     );
     shipping
         .ship(
@@ -96,7 +98,7 @@ async fn totals_count_parcels_and_what_is_in_them() {
     let shipped = json!([{ "product_id": "p01", "quantity": 1 }, { "product_id": "p02", "quantity": 6 }]);
     assert_eq!(
         shipping.get("/internal/totals").await.body,
-        json!({ "shipments": 2, "shipped": shipped })
+        json!({ "shipments": 2, "deliveries": deliveries(2), "shipped": shipped })
     );
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { inDoubt, type Refusal } from './answer';
-import { count, deliveryWords, refusalWords } from './words';
+import { count, deliveryWords, parcelWords, refusalWords } from './words';
 
 const refusal = (status: number, reason = '', retryAfter: number | null = null): Refusal => ({
   status,
@@ -49,11 +49,18 @@ it('count knows one from many', () => {
   ]);
 });
 
-it('deliveryWords tells a day from a span, and nothing of what are no days', () => {
-  const [earliest, latest] = ['2026-11-24', '2026-11-26'];
-  expect(deliveryWords({ earliest, latest: earliest })).toBe('Expected Tuesday, 24 November.');
-  expect(deliveryWords({ earliest, latest, carrier: 'North Post' })).toBe(
-    'Expected between Tuesday, 24 November and Thursday, 26 November, with North Post.',
+it('deliveryWords tells a day from a span, and no day of what is none', () => {
+  const promise = { status: 'booked', carrier: 'North Post', earliest: '2026-11-24', latest: '2026-11-26' };
+  const said = (other: Partial<typeof promise>) => deliveryWords({ ...promise, ...other });
+  expect(said({ latest: '2026-11-24' })).toBe('Expected Tuesday, 24 November, with North Post.');
+  expect(said({})).toBe('Expected between Tuesday, 24 November and Thursday, 26 November, with North Post.');
+  expect(said({ earliest: 'soon' })).toBe('On its way with North Post.');
+  expect(said({ status: 'delivered' })).toBe('Delivered by North Post.');
+});
+
+it('parcelWords says where it was last, of a later state too', () => {
+  expect(parcelWords({ status: 'in_transit', place: 'Incheon' })).toBe(
+    'The parcel is under way, last seen in Incheon.',
   );
-  expect(deliveryWords({ earliest: 'soon', latest })).toBeNull();
+  expect(parcelWords({ status: 'at_the_moon', place: null })).toBe('The parcel is under way.');
 });

@@ -75,6 +75,8 @@ export const words = {
     history: 'What happened',
     number: 'Order number',
     delivery: 'Delivery',
+    tracking: 'Parcel number',
+    asOf: 'Heard from the carrier on',
     noDelivery: 'When it arrives cannot be said right now. It is on its way all the same.',
     again: 'Put the same into the basket',
   },
@@ -121,17 +123,34 @@ const day = new Intl.DateTimeFormat('en-IE', {
   timeZone: 'UTC',
 });
 
-/** `Expected Tuesday, 24 November`, or between two days; null for what are no days. */
-export function deliveryWords(delivery: {
-  earliest: string;
-  latest: string;
-  carrier?: string;
-}): string | null {
-  const [from, to] = [new Date(delivery.earliest), new Date(delivery.latest)];
-  if (Number.isNaN(from.valueOf()) || Number.isNaN(to.valueOf())) return null;
+/** `Expected Tuesday, 24 November, with North Post.`, or between two days; for what are no days, only with whom. */
+export function deliveryWords({ status, carrier, ...days }: Delivered & { carrier: string }): string {
+  if (status === 'delivered') return `Delivered by ${carrier}.`;
+  const [from, to] = [new Date(days.earliest), new Date(days.latest)];
+  if (Number.isNaN(from.valueOf()) || Number.isNaN(to.valueOf())) return `On its way with ${carrier}.`;
   const [first, last] = [day.format(from), day.format(to)];
   const when = first === last ? `Expected ${first}` : `Expected between ${first} and ${last}`;
-  return delivery.carrier ? `${when}, with ${delivery.carrier}.` : `${when}.`;
+  return `${when}, with ${carrier}.`;
+}
+
+interface Delivered {
+  status: string;
+  earliest: string;
+  latest: string;
+}
+
+const parcelStates: Record<string, string> = {
+  booked: 'The carrier expects the parcel',
+  picked_up: 'The carrier has the parcel',
+  in_transit: 'The parcel is under way',
+  out_for_delivery: 'The parcel is in the last van',
+  delivered: 'The parcel has arrived',
+};
+
+/** `The parcel is under way, last seen in Incheon.` */
+export function parcelWords({ status, place }: { status: string; place: string | null }): string {
+  const where = place ? `, last seen in ${place}` : '';
+  return `${parcelStates[status] ?? 'The parcel is under way'}${where}.`;
 }
 
 export const statusWords: Record<string, string> = {

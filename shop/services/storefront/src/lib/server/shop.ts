@@ -21,15 +21,26 @@ export interface Order {
   currency: string;
   reason: string | null;
   history: { type: string; at: string }[];
-  /** When the parcel is expected; absent or null while nobody can say. */
-  delivery?: Delivery | null;
+}
+
+/** The parcel of an order. */
+export interface Parcel {
+  tracking: string;
+  /** Null while no carrier has promised anything. */
+  delivery: Delivery | null;
 }
 
 export interface Delivery {
+  carrier: string;
   /** Days, such as 2026-11-24; the same one where the day is certain. */
   earliest: string;
   latest: string;
-  carrier?: string;
+  /** `booked`, `picked_up`, `in_transit`, `out_for_delivery`, `delivered`. */
+  status: string;
+  /** Where the parcel was last. */
+  place: string | null;
+  /** When the carrier last said something of it. */
+  as_of: string;
 }
 
 export interface Mail {
@@ -79,6 +90,8 @@ export interface Shop {
   placeOrder(basket: Basket, key: string): Promise<Answer<{ id: string }>>;
   order(id: string): Promise<Answer<Order>>;
   orders(page: { limit: number; after: string }): Promise<Answer<Page<Order>>>;
+  /** Where an order's parcel is; 404 while there is none. */
+  parcel(order: string): Promise<Answer<Parcel>>;
   points(): Promise<Answer<{ balance: number }>>;
   /** How many messages wait to be read. */
   unread(): Promise<Answer<Mailbox>>;
@@ -100,6 +113,7 @@ export function createShop(call: Gateway): Shop {
     placeOrder: (basket, key) => call('/api/orders', post({ items: basket.map(item) }, key, ORDER)),
     order: (id) => call(`/api/orders/${encodeURIComponent(id)}`),
     orders: (page) => call(`/api/orders?${query(page)}`),
+    parcel: (order) => call(`/api/shipments/${encodeURIComponent(order)}`, { timeout: OPTIONAL }),
     points: () => call('/api/points', { timeout: OPTIONAL }),
     unread: () => call('/api/mailbox?limit=1', { timeout: OPTIONAL }),
     mailbox: (page) => call(`/api/mailbox?${query(page)}`),

@@ -1,3 +1,4 @@
+import { optional } from '$lib/answer';
 import { LINES, put, type Basket } from '$lib/basket';
 import { required, signedIn } from '$lib/server/guard';
 import { keepBasket, readBasket } from '$lib/server/session';
@@ -6,7 +7,10 @@ import type { Actions, PageServerLoad } from './$types';
 
 export const load: PageServerLoad = async (event) => {
   signedIn(event);
-  return { order: required(event, await event.locals.shop.order(event.params.id)) };
+  const { shop } = event.locals;
+  // Asked at the same time. The page is whole without the parcel, so it never fails for it.
+  const [order, parcel] = await Promise.all([shop.order(event.params.id), shop.parcel(event.params.id)]);
+  return { order: required(event, order), parcel: optional(parcel) };
 };
 
 export const actions: Actions = {
