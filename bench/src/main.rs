@@ -2,9 +2,10 @@
 //!
 //! - `load`: customers at a steady rate against a running shop
 //! - `torture`: the same while everything is killed at random, then the shop's laws
-//! - `sagas`, `events`, `first-order`, `memory`: the figures of `docs/performance.md`
+//! - `sagas`, `events`, `backlog`, `first-order`, `memory`: the figures of `docs/performance.md`
 //! - shared: `http.rs` (client), `system.rs` (a system of its own), `shop.rs` (a customer), `laws/` (what must hold)
 
+mod backlog;
 mod claims;
 mod events;
 mod first_order;
@@ -12,12 +13,16 @@ mod http;
 mod laws;
 mod load;
 mod memory;
+mod moment;
 mod participant;
+mod peer;
 mod postgres;
 mod publisher;
 mod random;
+mod report;
 mod sagas;
 mod shop;
+mod subscriber;
 mod system;
 mod torture;
 mod traffic;
@@ -37,8 +42,10 @@ enum Cli {
     Torture(torture::Args),
     /// Two-step sagas per second.
     Sagas(sagas::Args),
-    /// Published events per second, and a restart over a million of them.
+    /// Events published, delivered and relayed, a million of them stored; beside RabbitMQ, NATS and Redis.
     Events(events::Args),
+    /// A subscriber that comes back to a million events, while others publish.
+    Backlog(backlog::Args),
     /// From `ondol up` to the first confirmed order.
     FirstOrder(first_order::Args),
     /// The idle roles' memory.
@@ -51,6 +58,9 @@ enum Cli {
     /// A service that publishes what it is told to; `events` starts it.
     #[command(hide = true)]
     Publisher,
+    /// A service that counts what is pushed to it; `events` starts it.
+    #[command(hide = true)]
+    Subscriber,
     /// A service that sees whether events can be trusted; `torture` starts it.
     #[command(hide = true)]
     Witness,
@@ -61,6 +71,7 @@ fn main() -> ExitCode {
     let done = match cli {
         Cli::Participant => participant::run(),
         Cli::Publisher => publisher::run(),
+        Cli::Subscriber => subscriber::run(),
         Cli::Witness => witness::run(),
         other => tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -84,9 +95,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Cli::Torture(args) => torture::run(args).await,
         Cli::Sagas(args) => sagas::run(args).await,
         Cli::Events(args) => events::run(args).await,
+        Cli::Backlog(args) => backlog::run(args).await,
         Cli::FirstOrder(args) => first_order::run(args).await,
         Cli::Memory(args) => memory::run(args).await,
         Cli::WithShop(args) => with_shop::run(args).await,
-        Cli::Participant | Cli::Publisher | Cli::Witness => Ok(()),
+        Cli::Participant | Cli::Publisher | Cli::Subscriber | Cli::Witness => Ok(()),
     }
 }

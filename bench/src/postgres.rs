@@ -1,6 +1,6 @@
 //! A real PostgreSQL of Debian's package, with its data in a temporary folder and `fsync` on.
 
-use crate::system::{free_port, repository};
+use crate::system::{free_port, workplace};
 use anyhow::{Context, bail};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,7 +39,8 @@ fn as_user(program: &PathBuf) -> Command {
 }
 
 impl Postgres {
-    pub(crate) fn start() -> anyhow::Result<Self> {
+    /// With these databases, empty.
+    pub(crate) fn start(databases: &[&str]) -> anyhow::Result<Self> {
         let port = free_port()? + 500;
         let data = std::env::temp_dir().join(format!("ondol-postgres-{}", std::process::id()));
         std::fs::create_dir_all(&data)?;
@@ -54,7 +55,8 @@ impl Postgres {
             .stdout(Stdio::null())
             .status()?;
         anyhow::ensure!(init.success(), "initdb in {}", data.display());
-        let log = std::fs::File::create(repository().join("target/torture-postgres.log"))?;
+        std::fs::create_dir_all(workplace())?;
+        let log = std::fs::File::create(workplace().join("postgres.log"))?;
         let server = as_user(&program("postgres")?)
             .arg("-D")
             .arg(&data)
@@ -72,7 +74,7 @@ impl Postgres {
             .stderr(log)
             .spawn()?;
         let server = Self { server, port };
-        for database in ["ondol", "users", "payments", "witness"] {
+        for database in databases {
             server.create(database)?;
         }
         Ok(server)
@@ -81,10 +83,7 @@ impl Postgres {
     fn create(&self, database: &str) -> anyhow::Result<()> {
         let end = Instant::now() + Duration::from_secs(30);
         while Instant::now() < end {
-            let mut psql = Command::new(program("psql")?);
-            psql.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string(), "-qc"]);
-            psql.arg(format!("CREATE DATABASE {database}")).stderr(Stdio::null());
-            if psql.status()?.success() {
+            if self.run("postgres", &format!("CREATE DATABASE {database}")).is_ok() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -92,9 +91,33 @@ impl Postgres {
         bail!("PostgreSQL did not answer within 30 s");
     }
 
+    /// Runs statements by `psql`.
+    pub(crate) fn run(&self, database: &str, sql: &str) -> anyhow::Result<()> {
+        let mut psql = Command::new(program("psql")?);
+        psql.args([
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "postgres",
+            "-p",
+            &self.port.to_string(),
+            "-d",
+            database,
+            "-qc",
+            sql,
+        ]);
+        let output = psql.output()?;
+        anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    pub(crate) fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
     /// What the manifests of the shop and of the witness read.
     pub(crate) fn environment(&self) -> BTreeMap<String, String> {
-        let url = |database: &str| format!("postgres://postgres@127.0.0.1:{}/{database}", self.port);
+        let url = |database: &str| self.url(database);
         BTreeMap::from([
             ("ONDOL_STORE_URL".to_owned(), url("ondol")),
             ("USERS_DATABASE_URL".to_owned(), url("users")),

@@ -1,6 +1,8 @@
-//! A service that publishes as fast as it is told to: `POST /` with [`Task`] answers [`Figures`]; every other request is
+//! A service that publishes as fast as it is told to: `POST /` with [`Task`] answers [`Published`]; every other request is
 //! answered with `200 {}`. It publishes as any service does, at its `ONDOL_URL`, through the proxy.
 
+use crate::moment::{self, Moment};
+use crate::report::{Latency, Published};
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
@@ -12,7 +14,7 @@ use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -23,6 +25,9 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) struct Task {
     /// Begins every id, so that no two tasks publish the same event.
     pub(crate) run: String,
+    /// Type of the events.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
     /// Requests under way.
     pub(crate) in_flight: usize,
     /// Events of one request.
@@ -33,16 +38,8 @@ pub(crate) struct Task {
     pub(crate) millis: u64,
     /// Ends after so many events.
     pub(crate) events: u64,
-}
-
-/// What came of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Figures {
-    pub(crate) events: u64,
-    pub(crate) seconds: f64,
-    /// Of requests, milliseconds.
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
+    /// Requests per second at fixed moments, whatever the answers do; absent: as fast as the answers come.
+    pub(crate) rate: Option<f64>,
 }
 
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -70,7 +67,7 @@ async fn answer(request: Request<Incoming>) -> anyhow::Result<Response<Full<Byte
         Method::POST => {
             let task = serde_json::from_slice(&request.into_body().collect().await?.to_bytes())?;
             match publish(task).await {
-                Ok(figures) => serde_json::to_vec(&figures)?,
+                Ok(published) => serde_json::to_vec(&published)?,
                 Err(error) => {
                     let mut refused = Response::new(Full::from(format!("{error:#}")));
                     *refused.status_mut() = StatusCode::CONFLICT;
@@ -84,58 +81,57 @@ async fn answer(request: Request<Incoming>) -> anyhow::Result<Response<Full<Byte
 }
 
 /// Publishes by as many connections as requests may be under way.
-async fn publish(task: Task) -> anyhow::Result<Figures> {
+async fn publish(task: Task) -> anyhow::Result<Published> {
     let (task, sent, began) = (Arc::new(task), Arc::new(AtomicU64::new(0)), Instant::now());
     let workers = (0..task.in_flight).map(|worker| tokio::spawn(work(task.clone(), sent.clone(), worker, began)));
     let mut latency = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3)?;
     for worker in workers.collect::<Vec<_>>() {
         latency.add(worker.await??)?;
     }
-    let millis = |quantile| latency.value_at_quantile(quantile) as f64 / 1e3;
-    Ok(Figures {
+    Ok(Published {
         events: latency.len() * task.batch as u64,
         seconds: began.elapsed().as_secs_f64(),
-        p50: millis(0.5),
-        p99: millis(0.99),
+        latency: Latency::of(&latency),
     })
 }
 
+/// One connection. With a rate each request counts from the moment it was due, so that a wait before it is not lost.
 async fn work(task: Arc<Task>, sent: Arc<AtomicU64>, worker: usize, began: Instant) -> anyhow::Result<Histogram<u64>> {
     let url = std::env::var("ONDOL_URL")?;
     let host = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
     let token = format!("Bearer {}", std::env::var("ONDOL_TOKEN")?);
+    let kind = match task.batch {
+        1 => "application/cloudevents+json",
+        _ => "application/cloudevents-batch+json",
+    };
     let stream = TcpStream::connect(&host).await.context("ONDOL_URL")?;
     stream.set_nodelay(true)?;
     let (mut sender, driver) = handshake(TokioIo::new(stream)).await?;
     // Its error reaches whoever awaits the answer.
     tokio::spawn(async move { drop(driver.await) });
-    let (end, filler) = (
-        Duration::from_millis(task.millis),
-        "x".repeat(task.bytes.saturating_sub(11)),
-    );
+    let end = Duration::from_millis(task.millis);
     let mut latency = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3)?;
-    while began.elapsed() < end {
+    loop {
         let first = sent.fetch_add(task.batch as u64, Ordering::Relaxed);
-        if first >= task.events {
-            break;
+        let number = first / task.batch as u64;
+        let due = task
+            .rate
+            .map(|rate| began + Duration::from_secs_f64(number as f64 / rate));
+        if let Some(due) = due.filter(|due| *due > Instant::now()) {
+            tokio::time::sleep_until(due.into()).await;
         }
+        if first >= task.events || began.elapsed() >= end {
+            return Ok(latency);
+        }
+        let from = due.unwrap_or_else(Instant::now);
         let request = Request::post("/v1/events")
             .header(header::HOST, &host)
             .header(header::AUTHORIZATION, &token)
-            .header(
-                header::CONTENT_TYPE,
-                if task.batch == 1 {
-                    "application/cloudevents+json"
-                } else {
-                    "application/cloudevents-batch+json"
-                },
-            )
-            .body(Full::from(body(&task, worker, first, &filler)?))?;
-        let asked = Instant::now();
+            .header(header::CONTENT_TYPE, kind)
+            .body(Full::from(body(&task, worker, first, Moment::of(from))))?;
         send(&mut sender, request).await?;
-        latency.saturating_record(asked.elapsed().as_micros() as u64);
+        latency.saturating_record(from.elapsed().as_micros() as u64);
     }
-    Ok(latency)
 }
 
 async fn send(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> anyhow::Result<()> {
@@ -152,20 +148,26 @@ async fn send(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<Bytes
 }
 
 /// The CloudEvents of one request, as JSON.
-fn body(task: &Task, worker: usize, first: u64, filler: &str) -> anyhow::Result<String> {
-    let mut text = String::with_capacity(task.batch * (task.bytes + 200));
+fn body(task: &Task, worker: usize, first: u64, at: Moment) -> Vec<u8> {
+    let (data, mut out) = (
+        moment::body(at, task.bytes),
+        Vec::with_capacity(task.batch * (task.bytes + 200)),
+    );
+    let (run, kind) = (&task.run, &task.kind);
     for n in first..first + task.batch as u64 {
-        text.push(if n == first { '[' } else { ',' });
-        write!(
-            text,
-            r#"{{"specversion":"1.0","id":"{}-{n}","source":"/services/publisher","type":"bench.happened.v1","partitionkey":"k{worker}","data":{{"text":"{filler}"}}}}"#,
-            task.run
-        )?;
+        out.push(if n == first { b'[' } else { b',' });
+        // A `Vec` takes everything.
+        let _ = write!(
+            out,
+            r#"{{"specversion":"1.0","id":"{run}-{n}","source":"/services/publisher","type":"{kind}","partitionkey":"k{worker}","data":"#
+        );
+        out.extend_from_slice(&data);
+        out.push(b'}');
     }
-    text.push(']');
-    Ok(if task.batch == 1 {
-        text[1..text.len() - 1].to_owned()
-    } else {
-        text
-    })
+    out.push(b']');
+    if task.batch == 1 {
+        out.pop();
+        out.remove(0);
+    }
+    out
 }

@@ -55,6 +55,11 @@ pub(crate) fn repository() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("."))
 }
 
+/// Where runs keep their systems and data: `ONDOL_BENCH_DIR`, or the repository's `target`.
+pub(crate) fn workplace() -> PathBuf {
+    std::env::var_os("ONDOL_BENCH_DIR").map_or_else(|| repository().join("target"), PathBuf::from)
+}
+
 /// The `ondol` program.
 pub(crate) fn ondol() -> PathBuf {
     std::env::var_os("ONDOL").map_or_else(|| repository().join("target/release/ondol"), PathBuf::from)
@@ -62,13 +67,18 @@ pub(crate) fn ondol() -> PathBuf {
 
 /// A loopback port that nobody listens on, below the range of outgoing connections.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
-    let start = 10_000 + (std::process::id() % 10_000) as u16;
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    (start..32_000).find(free).context("no free port")
+    free_ports(10_000 + (std::process::id() % 10_000) as u16, 1)
+}
+
+/// The first of so many neighbouring ones, at or after a port.
+pub(crate) fn free_ports(from: u16, count: u16) -> anyhow::Result<u16> {
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let all_free = |port: &u16| (*port..*port + count).all(free);
+    (from..32_000).find(all_free).context("no free port")
 }
 
 impl System {
-    /// The shop under `target/NAME`, with fresh state.
+    /// The shop under `target/NAME`, with fresh state: its services' paths begin there.
     pub(crate) fn shop(name: &str, part: Part, env: BTreeMap<String, String>) -> anyhow::Result<Self> {
         let repository = repository();
         let text = std::fs::read_to_string(repository.join("shop/ondol.yaml"))?;
@@ -88,7 +98,7 @@ impl System {
             };
             out.push(line);
         }
-        let mut system = Self::write(name, &out.join("\n"), env)?;
+        let mut system = Self::at(repository.join("target").join(name), &out.join("\n"), env)?;
         let further: &[&str] = match part {
             Part::Checkout => &[],
             Part::Kept => &KEEPERS,
@@ -99,9 +109,12 @@ impl System {
         Ok(system)
     }
 
-    /// A system under `target/NAME` with this `ondol.yaml`, whose ports are replaced by free ones.
+    /// A system under `NAME` in the work place with this `ondol.yaml`, whose ports are replaced by free ones.
     pub(crate) fn write(name: &str, manifest: &str, env: BTreeMap<String, String>) -> anyhow::Result<Self> {
-        let folder = repository().join("target").join(name);
+        Self::at(workplace().join(name), manifest, env)
+    }
+
+    fn at(folder: PathBuf, manifest: &str, env: BTreeMap<String, String>) -> anyhow::Result<Self> {
         if folder.join("ondol.yaml").is_file() {
             // What an earlier run left.
             let _ = Command::new(ondol())
@@ -116,8 +129,7 @@ impl System {
         }
         std::fs::create_dir_all(&folder)?;
         let gateway = free_port()?;
-        let console = (gateway + 1..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-        let console = console.context("no free port")?;
+        let console = free_ports(gateway + 1, 1)?;
         let manifest = manifest.replace("127.0.0.1:8080", &format!("127.0.0.1:{gateway}"));
         std::fs::write(
             folder.join("ondol.yaml"),

@@ -41,7 +41,11 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let kills = args.kills.unwrap_or(if args.short { 40 } else { 100 });
-    let database = if args.postgres { Some(Postgres::start()?) } else { None };
+    let database = if args.postgres {
+        Some(Postgres::start(&["ondol", "users", "payments", "witness"])?)
+    } else {
+        None
+    };
     let env = database.as_ref().map_or_else(BTreeMap::new, Postgres::environment);
     let mut system = System::shop("torture", Part::Kept, env)?;
     witness::join(&mut system)?;

@@ -16,7 +16,11 @@ const GETTING_STARTED: &str = "docs/getting-started.md";
 /// Needs Go, for the shop's `carriers`.
 const GRPC: &str = "docs/guides/grpc.md";
 /// Start systems of their own, at the ports 8090 and 7090, with services in Python.
-const GUIDES: [&str; 2] = ["docs/guides/first-service.md", "docs/guides/write-a-saga.md"];
+const GUIDES: [&str; 3] = [
+    "docs/guides/first-service.md",
+    "docs/guides/write-a-saga.md",
+    "docs/guides/reconcile.md",
+];
 
 const FENCE: &str = "```";
 

@@ -26,6 +26,7 @@ const STEPS: &[Step] = &[
         sh::run(&mut cargo(&["build", "--release", "-p", "ondol-bench"]))
     }),
     ("tests", || sh::run(&mut cargo(&["test", "--workspace"]))),
+    ("the SDK in Rust against the cases", rust_sdk),
     ("services and SDK in TypeScript", node),
     ("the guides, as a reader runs them", docs_walk),
     ("the shop, in a browser", browser),
@@ -107,6 +108,26 @@ fn browser() -> anyhow::Result<()> {
     bench::tool("with-shop", &["--", "npm", "--prefix", &folder, "test"].map(Into::into))?;
     // The shop's start has installed what its own tests need.
     npm("shop/services/storefront", &["test"])
+}
+
+/// The cases of `conformance/sdk`; the crate's own tests are the workspace's.
+fn rust_sdk() -> anyhow::Result<()> {
+    if !sh::has("python3") {
+        eprintln!("SKIPPED: the SDK in Rust against the cases; missing: python3");
+        return Ok(());
+    }
+    sh::run(&mut cargo(&["build", "-p", "ondol-sdk", "--example", "conformance"]))?;
+    let runner = ["with_postgres.py", "run.py"].map(|name| sh::root().join("conformance/sdk").join(name));
+    let driver = sh::root().join("target/debug/examples/conformance");
+    let mut python = std::process::Command::new("python3");
+    sh::run(
+        python
+            .arg(&runner[0])
+            .arg("python3")
+            .arg(&runner[1])
+            .arg("--")
+            .arg(driver),
+    )
 }
 
 /// The shop's services in TypeScript and their SDK, by their own tests.

@@ -8,7 +8,7 @@ mod books;
 mod delivery;
 
 use crate::claims::{Told, content};
-use crate::http::{Ask, Client};
+use crate::http::{Answer, Ask, Client};
 use crate::shop::{Customer, PATIENCE, expect};
 use crate::system::{KEEPERS, System, eventually};
 use anyhow::{Context, bail};
@@ -111,6 +111,19 @@ impl Judge<'_> {
         })
     }
 
+    /// The answer to a question that changes nothing. It is asked again while a service is only just coming back.
+    async fn read(&self, ask: Ask<'_>) -> anyhow::Result<Answer> {
+        let what = format!("an answer to GET {}", ask.path);
+        eventually(&what, REST, || async {
+            let answer = self.client.ask(ask.clone(), PATIENCE).await?;
+            if answer.status.is_server_error() {
+                bail!("{} {}", answer.status, answer.body);
+            }
+            Ok(Some(answer))
+        })
+        .await
+    }
+
     /// Waits until nothing is under way.
     async fn rest(&self, missing: &[&str]) -> Broken {
         let ended = eventually("every order and transfer ends", REST, || self.ended(missing)).await;
@@ -139,7 +152,7 @@ impl Judge<'_> {
     /// What every service says of itself. Only those that are not here may be missing in it.
     async fn audit(&self, missing: &[&str]) -> anyhow::Result<Value> {
         let ask = Ask::get("/api/admin/audit").token(&self.admin.token);
-        let answer = self.client.ask(ask, PATIENCE).await?;
+        let answer = self.read(ask).await?;
         expect(&answer, StatusCode::OK, "the audit")?;
         let unreachable = answer.body["unreachable"].as_array().into_iter().flatten();
         let is_missing = |one: &&Value| !one["service"].as_str().is_some_and(|name| missing.contains(&name));
@@ -151,7 +164,7 @@ impl Judge<'_> {
 
     /// Per key every number was heard, in its order, once; none that was rolled back; and none is lost that was acknowledged.
     async fn witness(&self, told: &Told) -> anyhow::Result<Broken> {
-        let answer = self.client.ask(Ask::get("/witness"), PATIENCE).await?;
+        let answer = self.read(Ask::get("/witness")).await?;
         expect(&answer, StatusCode::OK, "the witness")?;
         let faults = answer.body["faults"].as_array().into_iter().flatten();
         let mut broken = Broken(faults.map(|fault| format!("order: {fault}")).collect());
@@ -176,7 +189,7 @@ impl Judge<'_> {
         let mut broken = Broken::default();
         for name in &told.uploads {
             let path = format!("/api/media/{name}");
-            let answer = self.client.ask(Ask::get(&path), PATIENCE).await?;
+            let answer = self.read(Ask::get(&path)).await?;
             if answer.status != StatusCode::OK || answer.body != content(name) {
                 broken.0.push(format!(
                     "law 5: the acknowledged upload {name} is {}, or not as it was put",
@@ -193,8 +206,12 @@ impl Judge<'_> {
         let mut customers: BTreeMap<String, Customer> = BTreeMap::new();
         for (id, customer) in acknowledged {
             if !customers.contains_key(&customer.email) {
-                let mut fresh = customer.clone();
-                fresh.renew(self.client).await?;
+                let fresh = eventually("signing in again", REST, || async {
+                    let mut fresh = customer.clone();
+                    fresh.renew(self.client).await?;
+                    Ok(Some(fresh))
+                })
+                .await?;
                 customers.insert(customer.email.clone(), fresh);
             }
             let token = customers
@@ -202,7 +219,7 @@ impl Judge<'_> {
                 .map(|customer| customer.token.as_str())
                 .unwrap_or_default();
             let path = format!("/api/orders/{id}");
-            let answer = self.client.ask(Ask::get(&path).token(token), PATIENCE).await?;
+            let answer = self.read(Ask::get(&path).token(token)).await?;
             let status = answer.body["status"].as_str().unwrap_or_default();
             if answer.status == StatusCode::NOT_FOUND {
                 broken

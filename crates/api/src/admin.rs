@@ -2,7 +2,7 @@
 
 use crate::problem;
 use crate::state::Api;
-use crate::{console, flows, guard, live, metrics, outboxes, sagas, subscriptions, system, topics};
+use crate::{console, flows, guard, live, metrics, outboxes, reconciliations, sagas, subscriptions, system, topics};
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
 use axum::{Json, Router, middleware};
@@ -42,6 +42,9 @@ const MAX_BODY: usize = 1 << 20;
         topics::event,
         flows::flow,
         outboxes::list,
+        reconciliations::list,
+        reconciliations::show,
+        reconciliations::run,
         subscriptions::list,
         subscriptions::show,
         subscriptions::act,
@@ -90,6 +93,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/events/{id}", get(topics::event))
         .route("/v1/flows/{correlation}", get(flows::flow))
         .route("/v1/outboxes", get(outboxes::list))
+        .route("/v1/reconciliations", get(reconciliations::list))
+        .route("/v1/reconciliations/{name}", get(reconciliations::show))
+        .route("/v1/reconciliations/{name}/run", post(reconciliations::run))
         .route("/v1/subscriptions", get(subscriptions::list))
         .route("/v1/subscriptions/{name}", get(subscriptions::show))
         .route("/v1/subscriptions/{name}/actions", post(subscriptions::act))

@@ -18,6 +18,7 @@ mod metrics;
 mod outboxes;
 mod problem;
 mod pulls;
+mod reconciliations;
 mod sagas;
 pub mod serve;
 pub mod service;
@@ -28,4 +29,4 @@ mod subscriptions;
 mod system;
 mod topics;
 
-pub use state::Api;
+pub use state::{Api, Parts};

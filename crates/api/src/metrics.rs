@@ -6,6 +6,7 @@ use axum::extract::State;
 use http::header;
 use ondol_core::engine::{StoreSize, Table};
 use ondol_core::wire::supervision::Phase;
+use ondol_events::reconcile;
 use ondol_events::subscription::phase::Mode;
 use ondol_events::subscription::view::View;
 use ondol_saga::query::Stats;
@@ -23,6 +24,7 @@ pub(crate) async fn metrics(State(api): State<Api>) -> Answer<([(header::HeaderN
     store(&mut page, &stats.store);
     subscriptions(&mut page, &api).await;
     outboxes(&mut page, &api);
+    reconciliations(&mut page, &api).await;
     Ok((
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
         page.finish(),
@@ -193,6 +195,41 @@ fn outboxes(page: &mut Page, api: &Api) {
     );
     for (service, _, held) in &figures {
         page.sample("ondol_outbox_poisoned_rows", &[("service", service)], held);
+    }
+}
+
+/// `name` is one of the manifests': as many as were declared.
+async fn reconciliations(page: &mut Page, api: &Api) {
+    let views = api.reconciliations.list().await;
+    page.family(
+        "ondol_reconcile_drifts",
+        "gauge",
+        "Keys of which services disagree, seen by two runs.",
+    );
+    for view in &views {
+        page.sample("ondol_reconcile_drifts", &[("name", &view.name)], view.reported);
+    }
+    page.family(
+        "ondol_reconcile_state",
+        "gauge",
+        "1 for what is known since the last run.",
+    );
+    for view in &views {
+        for state in reconcile::State::ALL {
+            let labels = [("name", view.name.as_str()), ("state", state.as_str())];
+            page.sample("ondol_reconcile_state", &labels, u8::from(view.state == state));
+        }
+    }
+    page.family(
+        "ondol_reconcile_last_run_timestamp_seconds",
+        "gauge",
+        "When the last run began; absent before the first.",
+    );
+    for view in &views {
+        if let Some(at) = view.last_run {
+            let labels = [("name", view.name.as_str())];
+            page.sample("ondol_reconcile_last_run_timestamp_seconds", &labels, at.0 / 1_000);
+        }
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Relayed {
 
 /// Rows up to this `seq` may be deleted.
 pub(crate) async fn own(State(api): State<Api>, headers: HeaderMap) -> Answer<Json<Relayed>> {
-    let service = caller(&api, &headers)?.service;
+    let service = caller(&api, &headers)?.service.clone();
     let relayed = api.relays.relayed(&service)?;
     Ok(Json(Relayed { relayed }))
 }

@@ -6,6 +6,7 @@ use ondol_core::engine::StoreError;
 use ondol_core::error::ErrorCode;
 use ondol_deploy::handle::Refused;
 use ondol_events::EventsError;
+use ondol_events::reconcile::ReconcileError;
 use ondol_events::subscription::SubscriptionError;
 use ondol_saga::SagaError;
 use serde_json::json;
@@ -126,6 +127,16 @@ impl From<SubscriptionError> for Problem {
         if let SubscriptionError::Store(error) = &error {
             return Self::store(error);
         }
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self {
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
+            ..Self::new(status, error.code(), error.to_string())
+        }
+    }
+}
+
+impl From<ReconcileError> for Problem {
+    fn from(error: ReconcileError) -> Self {
         let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self {
             retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),

@@ -36,7 +36,7 @@ pub(crate) fn routes() -> Router<Api> {
 
 /// The calling service's own subscription of this name.
 fn own(api: &Api, headers: &HeaderMap, name: String) -> Answer<SubscriptionName> {
-    let service = caller(api, headers)?.service;
+    let service = caller(api, headers)?.service.clone();
     Ok(SubscriptionName { service, name })
 }
 

@@ -15,10 +15,10 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use ondol_core::id::{RouteName, SagaName, ServiceName, StreamName};
+use ondol_core::id::{RouteName, SagaName, StreamName};
 use ondol_core::unit::parse_duration;
 use ondol_core::wire::proxy::Action;
-use ondol_deploy::config::ServicePlan;
+use ondol_deploy::config::{ServicePlan, SystemPlan};
 use ondol_events::{CloudEvent, Context};
 use ondol_saga::record::Auth;
 use ondol_saga::start::scope;
@@ -26,6 +26,8 @@ use ondol_saga::{StartAnswer, StartRequest};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// 1,000 events of the largest size would be more; a batch of this many bytes is refused.
@@ -52,8 +54,23 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+/// The plan of the service that calls. A look into the system's and no copy: plans are large, and every event that is
+/// published asks.
+pub(crate) struct Caller {
+    system: Arc<SystemPlan>,
+    index: usize,
+}
+
+impl Deref for Caller {
+    type Target = ServicePlan;
+
+    fn deref(&self) -> &ServicePlan {
+        &self.system.services[self.index]
+    }
+}
+
 /// The service that calls, proved by its token.
-pub(crate) fn caller(api: &Api, headers: &HeaderMap) -> Answer<ServicePlan> {
+pub(crate) fn caller(api: &Api, headers: &HeaderMap) -> Answer<Caller> {
     let edge = text(headers, "ondol-caller").ok_or_else(|| Problem::forbidden("this path is for services"))?;
     let token = text(headers, "authorization").and_then(|value| value.strip_prefix("Bearer "));
     let token = token.ok_or_else(|| Problem::unauthorized("send `Authorization: Bearer $ONDOL_TOKEN`"))?;
@@ -66,20 +83,14 @@ pub(crate) fn caller(api: &Api, headers: &HeaderMap) -> Answer<ServicePlan> {
             "this is the token of {service}, but the caller is {edge}"
         )));
     }
-    plan(api, &service).ok_or_else(|| Problem::forbidden(format!("service {service} is not declared any more")))
-}
-
-fn plan(api: &Api, service: &ServiceName) -> Option<ServicePlan> {
-    api.deploy
-        .plan()
-        .services
-        .iter()
-        .find(|plan| &plan.service == service)
-        .cloned()
+    let system = api.deploy.plan();
+    let index = system.services.iter().position(|plan| plan.service == service);
+    let index = index.ok_or_else(|| Problem::forbidden(format!("service {service} is not declared any more")))?;
+    Ok(Caller { system, index })
 }
 
 /// The stream, if the service owns its family.
-fn owned(service: &ServicePlan, stream: &str) -> Answer<StreamName> {
+fn owned(service: &Caller, stream: &str) -> Answer<StreamName> {
     let stream = StreamName::new(stream).map_err(|error| Problem::bad_request(error.to_string()))?;
     let topic = stream.family() == ondol_events::FAMILY;
     if !topic && service.streams.iter().any(|family| family == stream.family()) {

@@ -6,16 +6,36 @@ use ondol_core::clock::SharedClock;
 use ondol_deploy::Deploy;
 use ondol_deploy::token::TokenKey;
 use ondol_discovery::control::Proxies;
+use ondol_events::reconcile::Reconciliations;
 use ondol_events::relay::Relays;
 use ondol_events::{Publisher, Streams, Subscriptions};
 use ondol_saga::Sagas;
 use ondol_telemetry::Red;
 use serde_json::Value;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, RwLock};
 
-/// Shared by every request; cheap to clone.
+/// Shared by every request: a clone counts one reference, however many handles are behind it.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<Parts>);
+
+impl From<Parts> for Api {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Api {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// The handles.
+#[derive(Clone)]
+pub struct Parts {
     /// Builds, instances, settings.
     pub deploy: Deploy,
     /// Sagas.
@@ -28,6 +48,8 @@ pub struct Api {
     pub subscriptions: Subscriptions,
     /// Outboxes of services, published.
     pub relays: Relays,
+    /// What services say of the same things, compared.
+    pub reconciliations: Reconciliations,
     /// What proxies say.
     pub proxies: Proxies,
     /// What proxies counted.

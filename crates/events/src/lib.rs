@@ -6,6 +6,7 @@
 //! - `config.rs`, `topics.rs`: who publishes which types; `publish.rs`: the handle [`Publisher`].
 //! - `page.rs`: what a read gives, and how it is written as JSON without reading it again.
 //! - `subscription/`: events delivered to services, [`Subscriptions`]; `relay/`: rows of their outboxes, published.
+//! - `reconcile/`: what services say of the same thing, compared.
 //!
 //! Shapes on the wire: an append takes `application/cloudevents-batch+json` (an array) or one
 //! `application/cloudevents+json`, and answers [`Receipt`]; a read answers an array of CloudEvents, each with the extra
@@ -26,6 +27,7 @@ mod error;
 mod hops;
 mod page;
 mod publish;
+pub mod reconcile;
 pub mod relay;
 mod streams;
 pub mod subscription;

@@ -1,6 +1,6 @@
-//! The three files that users write: read with places, checked whole, explained, and lowered to the rooms' configs.
+//! The four files that users write: read with places, checked whole, explained, and lowered to the rooms' configs.
 //!
-//! A line through: [`load`] reads `ondol.yaml`, each `service.yaml`, the saga files and the contracts into trees
+//! A line through: [`load`] reads `ondol.yaml`, each `service.yaml`, the saga and reconciliation files and the contracts into trees
 //! (`tree.rs`), decodes them (`read.rs`, `doc/`), checks them against each other (`check/`) and gives a [`Loaded`];
 //! [`Loaded::lower`] turns that into what `ondol-deploy`, `ondol-saga` and `ondol-events` run. Every error is a [`Diagnostic`] with a place,
 //! and all of them come at once.
@@ -41,7 +41,7 @@ pub mod value_event;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use env::{Env, OsEnv};
 pub use explain::{Explanation, Line, NoSuchRoute, explain_route};
-pub use load::{Loaded, Saga, Service, load};
+pub use load::{Loaded, Reconcile, Saga, Service, load};
 pub use lower::Lowered;
 pub use schema::{FileKind, reference_page, schema};
 

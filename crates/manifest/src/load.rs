@@ -4,6 +4,7 @@ mod schemas;
 
 use crate::check;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
+use crate::doc::reconcile::ReconcileDoc;
 use crate::doc::saga::SagaDoc;
 use crate::doc::service::ServiceDoc;
 use crate::doc::system::SystemDoc;
@@ -30,6 +31,8 @@ pub struct Loaded {
     pub services: Vec<Service>,
     /// By name.
     pub sagas: Vec<Saga>,
+    /// By name.
+    pub reconciliations: Vec<Reconcile>,
     /// What is odd, but taken.
     pub warnings: Diagnostics,
     /// Every file that a change of would change this: manifests, contracts, files named by `${file:…}`.
@@ -69,6 +72,15 @@ pub struct Saga {
     pub input: Option<serde_json::Value>,
 }
 
+/// A reconciliation and whose it is.
+#[derive(Clone, Debug)]
+pub struct Reconcile {
+    /// Whose.
+    pub owner: ServiceName,
+    /// What is written.
+    pub doc: ReconcileDoc,
+}
+
 /// Reads and checks the system whose ondol.yaml is in `root`. Reads files below it and what `env` tells; no more.
 ///
 /// Cost: one pass over each file; a program is run only where `needs:` names a version.
@@ -96,6 +108,7 @@ pub(crate) struct Parts {
     pub system: Option<SystemDoc>,
     pub services: Vec<Service>,
     pub sagas: Vec<Saga>,
+    pub reconciliations: Vec<Reconcile>,
     /// Names of services whose file is there but could not be read: not unknown, but nothing more is known.
     pub broken_services: BTreeSet<String>,
     /// The same of sagas.
@@ -242,6 +255,14 @@ impl<'a> Loader<'a> {
         for saga in doc.sagas.clone() {
             self.saga(folder, &name, &saga, read);
         }
+        for named in &doc.reconcile {
+            let path = join(folder, &named.value);
+            let file = self.named_document::<ReconcileDoc>(&path, false, Some(named.at));
+            if let Some((_, _, Some(doc))) = file {
+                let owner = name.clone();
+                read.reconciliations.push(Reconcile { owner, doc });
+            }
+        }
         let api = doc
             .api
             .as_ref()
@@ -339,6 +360,8 @@ impl<'a> Loader<'a> {
     fn finish(mut self, mut read: Parts) -> Result<Loaded, Diagnostics> {
         read.services.sort_by(|a, b| a.name.cmp(&b.name));
         read.sagas.sort_by(|a, b| a.doc.saga.value.cmp(&b.doc.saga.value));
+        read.reconciliations
+            .sort_by(|a, b| a.doc.reconcile.value.0.cmp(&b.doc.reconcile.value.0));
         self.files.sort();
         self.files.dedup();
         let sources = Arc::new(self.sources);
@@ -359,6 +382,7 @@ impl<'a> Loader<'a> {
                 system,
                 services: read.services,
                 sagas: read.sagas,
+                reconciliations: read.reconciliations,
                 warnings: found,
                 files: self.files,
                 sources,

@@ -31,7 +31,7 @@ pub struct Limits {
     pub nodes: usize,
 }
 
-/// For the three files of ours.
+/// For the four files of ours.
 pub const MANIFEST: Limits = Limits {
     bytes: 1 << 20,
     nodes: 20_000,

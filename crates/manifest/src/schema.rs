@@ -1,5 +1,6 @@
 //! The JSON Schema of each file, for editors, and the reference page, for people. Both come from the documents' types.
 
+use crate::doc::reconcile::ReconcileDoc;
 use crate::doc::saga::SagaDoc;
 use crate::doc::service::ServiceDoc;
 use crate::doc::system::SystemDoc;
@@ -7,7 +8,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 use std::fmt::Write;
 
-/// One of the three files.
+/// One of the four files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FileKind {
     /// `ondol.yaml`.
@@ -16,11 +17,13 @@ pub enum FileKind {
     Service,
     /// `NAME.saga.yaml`.
     Saga,
+    /// `NAME.reconcile.yaml`.
+    Reconcile,
 }
 
 impl FileKind {
-    /// All three.
-    pub const ALL: [Self; 3] = [Self::System, Self::Service, Self::Saga];
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::System, Self::Service, Self::Saga, Self::Reconcile];
 
     /// The word for it on the command line.
     pub const fn word(self) -> &'static str {
@@ -28,6 +31,7 @@ impl FileKind {
             Self::System => "system",
             Self::Service => "service",
             Self::Saga => "saga",
+            Self::Reconcile => "reconcile",
         }
     }
 
@@ -37,6 +41,7 @@ impl FileKind {
             Self::System => "ondol.yaml",
             Self::Service => "service.yaml",
             Self::Saga => "NAME.saga.yaml",
+            Self::Reconcile => "NAME.reconcile.yaml",
         }
     }
 }
@@ -48,6 +53,7 @@ pub fn schema(kind: FileKind) -> Json {
         FileKind::System => generator.into_root_schema_for::<SystemDoc>(),
         FileKind::Service => generator.into_root_schema_for::<ServiceDoc>(),
         FileKind::Saga => generator.into_root_schema_for::<SagaDoc>(),
+        FileKind::Reconcile => generator.into_root_schema_for::<ReconcileDoc>(),
     };
     schema.to_value()
 }
@@ -58,11 +64,12 @@ const INTRO: &str = "\
 <!-- Written from the types in crates/manifest/src/doc by its test `reference_page`. Change them, not this page. -->
 
 A system is a folder with an `ondol.yaml`; each of its services is a folder with a `service.yaml`; a service may own saga
-files. All three are YAML without anchors, tags and merge keys. An unknown key is an error. `ondol check` reads them all and
+and reconciliation files. All of them are YAML without anchors, tags and merge keys. An unknown key is an error. `ondol check` reads them all and
 tells every error at once; `ondol schema` prints JSON Schemas for editors.
 
 - `${env:NAME}`, `${env:NAME:-DEFAULT}` and `${file:PATH}` stand for a value from Ondol's environment or from a file, in any
-  value of `ondol.yaml` and `service.yaml`. Secrets are given in no other way. Saga files take none, since definitions are stored.
+  value of `ondol.yaml` and `service.yaml`. Secrets are given in no other way. Saga and reconciliation files take none, since
+  they are stored.
 - In `run` and `env` also an instance's variables: `${PORT}`, `${DATABASE_URL}`, `${GATEWAY_URL}`, `${ONDOL_SERVICE}`,
   `${ONDOL_INSTANCE}`, `${ONDOL_RELEASE}`, `${ONDOL_DATA}`, `${ONDOL_URL}`, `${ONDOL_TOKEN}`, and `${NAME_URL}` for each service in `depends_on`.
 - Policies may stand at the system (`defaults`), at a service (`defaults`) and at a route; what is nearer to the route wins, key
@@ -70,7 +77,7 @@ tells every error at once; `ondol schema` prints JSON Schemas for editors.
 - Durations are written `500ms`, `15s`, `10m`, `24h`, `7d`; sizes `64KiB`, `10MiB`; rates `50/s`, `300/m`; shares `50 %`.
 ";
 
-/// The reference page of all three files, in Markdown.
+/// The reference page of all four files, in Markdown.
 pub fn reference_page() -> String {
     let mut out = String::from(INTRO);
     let mut told = Vec::new();

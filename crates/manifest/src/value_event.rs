@@ -1,4 +1,4 @@
-//! The small values of `events:`.
+//! The small values of `events:` and of reconciliations.
 
 use crate::diagnostic::{Code, Diagnostic, suggest};
 use crate::read::{Read, Reader};
@@ -13,7 +13,7 @@ pub struct EventType(pub String);
 /// Text, or its beginning and one `*`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AnyOf(pub String);
-/// The name of a subscription within its service.
+/// The name of a subscription within its service, or of a reconciliation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Label(pub String);
 /// The value that an attribute must have.
@@ -23,7 +23,7 @@ pub struct Attribute(pub String);
 leaf! {
     EventType: |text| event_type(text), { "title": "event type", "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,190}$", "examples": ["order.confirmed.v1"] };
     AnyOf: |text| any_of(text), { "title": "text, or its beginning and `*`", "type": "string", "examples": ["order.confirmed.v1", "order.*"] };
-    Label: |text| label(text), { "title": "subscription name", "type": "string", "pattern": "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$" };
+    Label: |text| label(text), { "title": "name", "type": "string", "pattern": "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$" };
     Attribute: |text| Ok(Attribute(text.into())), { "type": ["string", "number", "boolean"] };
 }
 
@@ -57,7 +57,7 @@ fn label(text: &str) -> Result<Label, String> {
     match is_dns_label(text) {
         true => Ok(Label(text.into())),
         false => Err(format!(
-            "`{text}` is not a subscription name: 1 to 63 of a-z, 0-9 and -, a letter first, no - last"
+            "`{text}` is not a name: 1 to 63 of a-z, 0-9 and -, a letter first, no - last"
         )),
     }
 }

@@ -5,6 +5,7 @@
 //! difference before committing it.
 
 use ondol_events::config::PublishedType;
+use ondol_events::reconcile::config::Reconciliation;
 use ondol_events::subscription::Subscription;
 use ondol_manifest::{Diagnostics, Env, Loaded, Severity, load};
 use serde_json::json;
@@ -153,6 +154,12 @@ fn good_cases_lower_to_plans_that_survive_json() {
         let json = serde_json::to_string(&(&lowered.published, &lowered.subscriptions)).expect("serializes");
         let back: (Vec<PublishedType>, Vec<Subscription>) = serde_json::from_str(&json).expect("reads back");
         assert_eq!(back, (lowered.published, lowered.subscriptions));
+        for one in lowered.reconciliations {
+            let json = serde_json::to_string(&one).expect("serializes");
+            let back: Reconciliation = serde_json::from_str(&json).expect("reads back");
+            assert_eq!(back, one);
+            back.check().expect("what check takes, the room takes");
+        }
         ondol_events::Topics::new(&back.0).expect("what check takes, the room takes");
     }
 }

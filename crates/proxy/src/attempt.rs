@@ -16,7 +16,7 @@ use crate::answer::{Answer, is_grpc};
 use crate::cluster::{Endpoint, Outcome, Permit, Unavailable, Way};
 use crate::exchange::{Reply, Response};
 use crate::limits::Activity;
-use crate::message::{Body, Frame, RequestHead, ResponseHead};
+use crate::message::{Body, BodyError, Frame, RequestHead, ResponseHead};
 use crate::pool::Pool;
 use crate::race::{Raced, race, race_idle};
 use crate::refusal;
@@ -207,34 +207,18 @@ impl Tries<'_, '_> {
     /// Reads a small body whole where another try may need it.
     async fn keep_if_useful<'b, R: Reply>(
         &mut self,
-        mut body: Body<'b>,
+        body: Body<'b>,
         repeat: Repeat,
         reply: &mut R,
     ) -> Result<Body<'b>, Lost> {
-        let known = matches!(
-            body,
-            Body::Stream {
-                length: Some(1..=REPLAY),
-                ..
-            }
-        );
-        if !known || self.plan.extra == 0 || repeat == Repeat::Harmful {
+        if !is_small(&body) || self.plan.extra == 0 || repeat == Repeat::Harmful {
             return Ok(body);
         }
-        let reading = async {
-            let mut whole = BytesMut::new();
-            while let Some(frame) = body.frame().await {
-                if let Frame::Data(data) = frame? {
-                    whole.extend_from_slice(&data);
-                }
-            }
-            Ok(Body::Full(whole.freeze()))
-        };
         let limit = self
             .plan
             .deadline
             .and_then(|deadline| deadline.left(self.means.clock.mono()));
-        match race(reply, limit, reading).await {
+        match race(reply, limit, whole(body)).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(error)) => Err(refusal::request_body(&error).map_or(Lost::Gone, Lost::Own)),
             Err(Raced::Gone) => Err(Lost::Gone),
@@ -345,6 +329,28 @@ impl Tries<'_, '_> {
             Err(Raced::TimedOut) => Err(Ending::TimedOut),
         }
     }
+}
+
+/// Whether a body that comes in pieces is small enough to be kept for another try.
+fn is_small(body: &Body<'_>) -> bool {
+    matches!(
+        body,
+        Body::Stream {
+            length: Some(1..=REPLAY),
+            ..
+        }
+    )
+}
+
+/// Reads all of it.
+async fn whole<'b>(mut body: Body<'_>) -> Result<Body<'b>, BodyError> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Frame::Data(data) = frame? {
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(Body::Full(whole.freeze()))
 }
 
 /// Tells the next hop what is left of the deadline.

@@ -3,8 +3,10 @@
 mod common;
 
 use common::*;
+use ondol_core::task::Tasks;
 use ondol_core::wire::proxy::{Action, FromProxy, Protocol, Report, Traffic};
 use ondol_core::wire::supervision::SocketName;
+use std::io::Write;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -516,4 +518,47 @@ fn looks_that_find_no_instance_are_no_retries_and_cost_no_budget() {
     assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
     let retried = controller.report(|report| report.traffic[0].by_class[4] > CLIENTS * EACH);
     assert_eq!(retried.traffic[0].retries, 2);
+}
+
+#[test]
+fn what_services_ask_the_controller_goes_over_kept_connections_and_survives_one_that_was_closed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let listener = ondol_core::unix::bind(&dir.path().join("controller.sock")).expect("bind");
+    // Each connection has its number, and ends instead of giving its third answer.
+    let connections = Arc::new(AtomicU32::new(0));
+    let counted = connections.clone();
+    Tasks::thread("controller", move || {
+        while let Some(mut stream) = listener.accept_one() {
+            let number = counted.fetch_add(1, Ordering::Relaxed) + 1;
+            for _ in 0..2 {
+                let Some(request) = read_message(&mut stream) else {
+                    break;
+                };
+                let answer = ok(&format!(
+                    "{number} {}",
+                    request.split("\r\n\r\n").nth(1).unwrap_or_default()
+                ));
+                if stream.write_all(answer.as_bytes()).is_err() {
+                    break;
+                }
+            }
+            // Seen and not answered: the next try has to bring all of it again.
+            read_message(&mut stream);
+        }
+    })
+    .expect("a thread");
+    let edges = vec![edge("orders", "controller")];
+    let mut address = None;
+    let (_running, _controller) = serving_with(dir.path(), &snapshot(vec![], edges, vec![]), |sockets| {
+        address = Some(sockets.tcp("edge/orders/controller"));
+    });
+    let mut client = connect(address.expect("bound"));
+    let publish = |body: &str| {
+        let head = "POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: ";
+        let answer = ask(&mut client, &format!("{head}{}\r\n\r\n{body}", body.len()));
+        answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned()
+    };
+    let answers = ["a", "b", "c", "d", "e"].map(publish);
+    assert_eq!(answers, ["1 a", "1 b", "2 c", "2 d", "3 e"]);
+    assert_eq!(connections.load(Ordering::Relaxed), 3);
 }

@@ -17,7 +17,7 @@ use crate::shared::{Counts, Ports, Settings, Shared};
 use crate::start::{self, KeyRow, MAX_WAIT, Refusal, StartAnswer, StartRequest};
 use crate::state::State;
 use ondol_core::engine::{Guard, Row, RowOp, StoreError, Table, Write};
-use ondol_core::id::SagaId;
+use ondol_core::id::{SagaId, SagaName};
 use ondol_core::task::Kind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -312,6 +312,19 @@ impl Sagas {
     /// The store's.
     pub async fn list(&self, query: ListQuery) -> Result<Page, SagaError> {
         query::list(&self.shared, query).await
+    }
+
+    /// Sagas of a definition by rising id after `after`, the oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn of(
+        &self,
+        definition: &SagaName,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Vec<Summary>, SagaError> {
+        query::of(&self.shared, definition, after, limit).await
     }
 
     /// Sagas of one flow, at most `limit`: the one that gave it its name, then those that were started in it.

@@ -12,7 +12,7 @@ use crate::state::{Failure, Op, Status};
 use bytes::Bytes;
 use ondol_core::clock::Timestamp;
 use ondol_core::engine::{Order, Row, RowFilter, StoreSize, Table};
-use ondol_core::id::{SagaId, ServiceName};
+use ondol_core::id::{SagaId, SagaName, ServiceName};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -279,6 +279,30 @@ pub(crate) async fn list(shared: &Shared, query: ListQuery) -> Result<Page, Saga
         _ => before,
     };
     Ok(page)
+}
+
+/// Sagas of a definition by rising id. A page that the store cut short is filled: fewer than `limit` are the last ones.
+pub(crate) async fn of(
+    shared: &Shared,
+    definition: &SagaName,
+    mut after: Option<String>,
+    limit: u32,
+) -> Result<Vec<Summary>, SagaError> {
+    let filter = RowFilter {
+        name: Some(definition.to_string()),
+        ..RowFilter::default()
+    };
+    let (engine, mut found) = (&shared.ports.engine, Vec::new());
+    while found.len() < limit as usize {
+        let left = limit - found.len() as u32;
+        let rows = engine
+            .rows(Table::Saga, filter.clone(), Order::Ascending, after, left)
+            .await?;
+        let Some(last) = rows.last() else { break };
+        after = Some(last.key.clone());
+        found.extend(rows.iter().map(Summary::of));
+    }
+    Ok(found)
 }
 
 /// The row that says that a saga belongs to a flow of another name. No correlation id holds a space.

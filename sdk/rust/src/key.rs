@@ -178,7 +178,7 @@ impl fmt::Display for SagaKey {
     }
 }
 
-fn parse_attempt(text: &str) -> Option<Attempt> {
+pub(crate) fn parse_attempt(text: &str) -> Option<Attempt> {
     let (epoch, number) = text.split_once('.')?;
     Some(Attempt {
         epoch: epoch.parse().ok()?,

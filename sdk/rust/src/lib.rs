@@ -3,6 +3,8 @@
 //! - [`barrier`]: a saga's call has its effect once, in order, or never.
 //! - [`outbox`]: an [`Event`] that is true exactly when the transaction is that says so.
 //! - [`inbox`]: an event that is delivered again has its effect once.
+//! - [`publish`](mod@publish): events by HTTP, tried again until they are durable.
+//! - [`subscribe`]: a push read as an event; or events pulled, handled and acknowledged.
 //!
 //! A participant is called with an `Idempotency-Key` that names the saga, the step and the operation. The call may come
 //! twice (its answer was lost), the compensation may come before the action (the action was lost), and the action may
@@ -29,22 +31,41 @@
 //! # Ok(answer) }
 //! ```
 //!
-//! No HTTP framework is needed: keys come from an [`http::HeaderMap`], answers are a status and a JSON body.
+//! No HTTP framework is needed: keys and pushes come from an [`http::HeaderMap`], answers are a status and a JSON body.
+//! [`publish`](mod@publish) and [`subscribe`] bring their own small client and need a tokio runtime; they are behind the feature
+//! `platform`.
 //!
-//! Not here: calling the platform over HTTP (publishing at once, pulling), reading a push, tracing.
-//! Tests: `tests/`, on SQLite and on a real PostgreSQL.
+//! Not here: tracing.
+//! Tests: `tests/` on SQLite and on a real PostgreSQL; `conformance/sdk` by `examples/conformance.rs`.
 
 mod answer;
 pub mod barrier;
 mod connection;
+mod context;
 mod event;
 pub mod inbox;
 mod key;
 pub mod outbox;
+#[cfg(feature = "platform")]
+pub mod platform;
+#[cfg(feature = "platform")]
+pub mod publish;
+#[cfg(feature = "platform")]
+mod received;
+#[cfg(feature = "platform")]
+pub mod subscribe;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod text;
 
 pub use answer::Answer;
 pub use connection::{Connection, Dialect};
-pub use event::{BadEvent, Event};
+pub use context::Context;
+pub use event::{BadEvent, Data, Event};
 pub use key::{Attempt, KeyError, Operation, SagaKey};
+#[cfg(feature = "platform")]
+pub use platform::{Platform, PlatformError};
+#[cfg(feature = "platform")]
+pub use publish::publish;
+#[cfg(feature = "platform")]
+pub use received::Received;

@@ -10,7 +10,7 @@
 //! - Who deletes: on SQLite the service, up to what `GET /v1/outbox` says ([`trim`]); on PostgreSQL the relay, and nobody
 //!   else, since a transaction with a lower `seq` may commit after one with a higher.
 
-use crate::event::{BadEvent, Event};
+use crate::event::{BadEvent, Data, Event};
 use crate::{Connection, Dialect};
 use serde_json::Value;
 
@@ -70,6 +70,18 @@ pub async fn create(connection: &mut impl Connection) -> Result<(), sqlx::Error>
 /// [`OutboxError`]; nothing is written.
 pub async fn enqueue(tx: &mut impl Connection, event: &Event) -> Result<(), OutboxError> {
     event.check()?;
+    let Data::Json(data) = &event.data else {
+        let rule = "is not JSON, which is what the column holds; publish it, or enqueue where it can be fetched";
+        return Err(BadEvent {
+            attribute: "data".into(),
+            rule,
+        }
+        .into());
+    };
+    let mut headers = event.extensions.clone();
+    if let Some(kind) = &event.content_type {
+        headers.insert("datacontenttype".into(), Value::String(kind.clone()));
+    }
     let insert = "INSERT INTO ondol_outbox (id, type, key, source, subject, data, headers) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let values = [
@@ -78,8 +90,8 @@ pub async fn enqueue(tx: &mut impl Connection, event: &Event) -> Result<(), Outb
         event.key.clone(),
         event.source.clone(),
         event.subject.clone(),
-        Some(event.data.to_string()),
-        Some(Value::Object(event.extensions.clone()).to_string()),
+        Some(data.to_string()),
+        Some(Value::Object(headers).to_string()),
     ];
     tx.change(insert, &values).await?;
     Ok(())
@@ -97,4 +109,22 @@ pub async fn trim(connection: &mut impl Connection, relayed: u64) -> Result<u64,
     let delete = "DELETE FROM ondol_outbox WHERE seq IN \
                   (SELECT seq FROM ondol_outbox WHERE seq <= CAST($1 AS INTEGER) ORDER BY seq LIMIT 1000)";
     connection.change(delete, &[Some(relayed.to_string())]).await
+}
+
+/// How far the platform has relayed this service's outbox: what [`trim`] may delete on SQLite.
+///
+/// # Errors
+/// [`PlatformError`](crate::PlatformError).
+#[cfg(feature = "platform")]
+pub async fn relayed(platform: &crate::Platform) -> Result<u64, crate::PlatformError> {
+    let ask = crate::platform::Ask {
+        method: http::Method::GET,
+        path: "/v1/outbox",
+        headers: http::HeaderMap::new(),
+        body: bytes::Bytes::new(),
+        waits: std::time::Duration::ZERO,
+    };
+    let answer = platform.ask(ask).await?;
+    let unreadable = || crate::PlatformError::BadAnswer("expected how far the outbox is relayed".into());
+    answer["relayed"].as_u64().ok_or_else(unreadable)
 }

@@ -6,6 +6,7 @@
 //! - [`Database`]: SQLite or PostgreSQL behind one type; writes in [`Tx`], reads beside them.
 //! - [`Keys`]: a client's `Idempotency-Key`, kept in the transaction of the effect. A *saga's* key is another thing: see
 //!   the barrier in `ondol_sdk`.
+//! - [`reconcile`]: pages of what a service has, for those who compare it.
 //! - [`outbox`]: events, written in the transaction that makes them true.
 //! - [`Client`]: calls to other services through `NAME_URL`, with deadline and trace.
 //!
@@ -24,6 +25,7 @@ pub mod outbox;
 mod params;
 mod participant;
 mod problem;
+pub mod reconcile;
 mod server;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -70,7 +70,7 @@ impl Asked {
     responses((status = 200, description = "A stream of `text/event-stream`."),
         (status = 503, description = "Too many follow.")))]
 pub(crate) async fn live(State(api): State<Api>, Query(asked): Query<Asked>, headers: HeaderMap) -> Answer<Response> {
-    let live = api.live;
+    let live = api.live.clone();
     let topics = asked.topics()?;
     let busy = || Problem {
         retry_after: Some(1),

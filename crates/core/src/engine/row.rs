@@ -26,11 +26,13 @@ pub enum Table {
     Relay,
     /// Which sagas belong to a flow that is not named after them.
     Correlation,
+    /// One per reconciliation: its last run; and one per key of it that does not fit.
+    Reconciliation,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Saga,
         Self::Definition,
         Self::StartKey,
@@ -40,6 +42,7 @@ impl Table {
         Self::Delivery,
         Self::Relay,
         Self::Correlation,
+        Self::Reconciliation,
     ];
 
     /// The number under which an engine stores it; never reused.
@@ -54,6 +57,7 @@ impl Table {
             Self::Delivery => 7,
             Self::Relay => 8,
             Self::Correlation => 9,
+            Self::Reconciliation => 10,
         }
     }
 }

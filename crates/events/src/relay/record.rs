@@ -2,8 +2,7 @@
 
 use super::machine::Held;
 use super::row::OutboxRow;
-use crate::subscription::record::{read, torn};
-use bytes::Bytes;
+use crate::subscription::record::{read, torn, write};
 use ondol_core::clock::Timestamp;
 use ondol_core::engine::{Row, RowOp, StoreError, Table};
 use ondol_core::id::ServiceName;
@@ -121,12 +120,6 @@ pub(crate) fn read_held(row: &Row) -> Result<Held, StoreError> {
 
 pub(crate) fn gone(service: &ServiceName, row: &OutboxRow) -> RowOp {
     RowOp::Delete(Table::Delivery, row_key(service, row))
-}
-
-fn write<T: Serialize>(form: &T) -> Result<Bytes, StoreError> {
-    serde_json::to_vec(form)
-        .map(Bytes::from)
-        .map_err(|error| torn("a stored form", &error))
 }
 
 #[cfg(test)]

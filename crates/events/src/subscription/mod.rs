@@ -23,7 +23,7 @@ mod machine;
 mod operate;
 pub mod phase;
 mod pull;
-mod push;
+pub(crate) mod push;
 pub(crate) mod record;
 mod request;
 mod service;

@@ -95,7 +95,7 @@ fn encoded(text: &str) -> String {
 }
 
 /// Escapes by percent signs every byte that is no visible ASCII character, and those that `plain` refuses.
-fn escaped(text: &str, plain: impl Fn(u8) -> bool) -> String {
+pub(crate) fn escaped(text: &str, plain: impl Fn(u8) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_graphic() && plain(byte) {

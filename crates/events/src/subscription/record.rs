@@ -179,7 +179,8 @@ impl Audited {
     }
 }
 
-fn write<T: Serialize>(form: &T) -> Result<Bytes, StoreError> {
+/// A stored form as it is kept.
+pub(crate) fn write<T: Serialize>(form: &T) -> Result<Bytes, StoreError> {
     serde_json::to_vec(form)
         .map(Bytes::from)
         .map_err(|error| torn("a stored form", &error))

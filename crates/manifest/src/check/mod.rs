@@ -6,6 +6,7 @@
 mod events;
 mod names;
 mod needs;
+mod reconcile;
 mod routes;
 mod saga;
 mod schema;
@@ -45,6 +46,7 @@ pub(crate) fn all(world: &World<'_>) -> Vec<Diagnostic> {
     events::check(world, &mut found);
     saga::check(world, &mut found);
     template::check(world, &mut found);
+    reconcile::check(world, &mut found);
     found
 }
 

@@ -31,6 +31,14 @@ pub(super) fn check(world: &World<'_>, found: &mut Vec<Diagnostic>) {
             None => drop(sagas.insert(name, at)),
         }
     }
+    let mut reconciliations: BTreeMap<&str, Span> = BTreeMap::new();
+    for file in &world.parts.reconciliations {
+        let (name, at) = (&*file.doc.reconcile.value.0, file.doc.reconcile.at);
+        match reconciliations.get(name) {
+            Some(first) => twice("the reconciliation", name, *first, at, found),
+            None => drop(reconciliations.insert(name, at)),
+        }
+    }
     routes(world, found);
 }
 

@@ -219,7 +219,7 @@ fn calls(world: &World<'_>, placed: &Placed<'_>, found: &mut Vec<Diagnostic>) {
         match call_of(world, raw) {
             Ok(call) => {
                 safe &= call.method.value == "GET";
-                operation(world, &call, found);
+                operation(world, &call, "the step calls", found);
             }
             Err(wrong) => found.push(wrong),
         }
@@ -236,10 +236,10 @@ fn calls(world: &World<'_>, placed: &Placed<'_>, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The called service must be there, and its contract must have the operation.
-fn operation(world: &World<'_>, call: &Call, found: &mut Vec<Diagnostic>) {
+/// The called service must be there, and its contract must have the operation. `what` says who calls.
+pub(super) fn operation(world: &World<'_>, call: &Call, what: &str, found: &mut Vec<Diagnostic>) {
     let Some(service) = world.service(&call.service) else {
-        world.known_service(&call.service, "the step calls", found);
+        world.known_service(&call.service, what, found);
         return;
     };
     let Some(api) = &service.api else { return };

@@ -281,7 +281,7 @@ impl<'a> Checker<'_, 'a> {
 }
 
 /// Several answers mean *done*: the field must be in one of them, and is certain only when it is in each.
-fn one_of(looks: Vec<Look>) -> Look {
+pub(super) fn one_of(looks: Vec<Look>) -> Look {
     let missing = looks.iter().filter(|look| matches!(look, Look::Missing { .. })).count();
     let total = looks.len();
     let known = looks.iter().any(|look| matches!(look, Look::Found { .. }));

@@ -1,8 +1,9 @@
-//! The three files as types: every key, its meaning, its default. The schema, the reference page and the readers come from
+//! The four files as types: every key, its meaning, its default. The schema, the reference page and the readers come from
 //! these lists.
 
 pub mod events;
 pub mod policy;
+pub mod reconcile;
 pub mod route;
 pub mod saga;
 pub mod service;

@@ -64,8 +64,10 @@ document! {
         outbox: At<bool> = "false",
         /// Its saga files, relative to this file.
         sagas: Vec<At<String>>,
+        /// Its reconciliation files, relative to this file.
+        reconcile: Vec<At<String>>,
     }
-    later: "reconcile", "slo", "pipeline";
+    later: "slo", "pipeline";
 }
 
 document! {

@@ -4,6 +4,7 @@
 //! makes paths absolute and merges policies.
 
 mod events;
+mod reconcile;
 mod route;
 mod saga;
 mod service;
@@ -19,6 +20,7 @@ use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy::Issuer;
 use ondol_deploy::config::{BuildPlan, SystemPlan};
 use ondol_events::config::PublishedType;
+use ondol_events::reconcile::config::Reconciliation;
 use ondol_events::relay::config::Outbox;
 use ondol_events::subscription::Subscription;
 use ondol_saga::config::Definition;
@@ -43,6 +45,8 @@ pub struct Lowered {
     pub subscriptions: Vec<Subscription>,
     /// Whose databases hold events to be published.
     pub outboxes: Vec<Outbox>,
+    /// What is compared.
+    pub reconciliations: Vec<Reconciliation>,
 }
 
 impl Loaded {
@@ -98,7 +102,18 @@ impl Loaded {
                 .iter()
                 .filter_map(|service| self.outbox(service))
                 .collect(),
+            reconciliations: self.reconciliations().collect(),
         }
+    }
+
+    /// Those of a service that cannot run here would find all that it has missing.
+    fn reconciliations(&self) -> impl Iterator<Item = Reconciliation> {
+        let runs = |name: &ServiceName| {
+            let mut services = self.services.iter();
+            services.any(|service| service.name == *name && service.skipped.is_none())
+        };
+        let files = self.reconciliations.iter().filter(move |file| runs(&file.owner));
+        files.map(reconcile::reconciliation)
     }
 
     fn gateway_list(&self, get: impl Fn(&crate::doc::system::GatewayDoc) -> Vec<String>) -> Vec<String> {

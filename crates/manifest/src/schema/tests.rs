@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::diagnostic::Code;
-use crate::doc::{events, policy, route, saga, service, system};
+use crate::doc::{events, policy, reconcile, route, saga, service, system};
 use crate::read::{Read, Reader};
 use crate::source::{At, Span};
 use crate::testing::FixedEnv;
@@ -51,6 +51,10 @@ fn readers() -> BTreeMap<&'static str, Asked> {
         ("UndoRetry", ask::<saga::UndoRetryDoc>),
         ("Answers", ask::<saga::AnswersDoc>),
         ("Answer", ask::<saga::AnswerDoc>),
+        ("Reconcile", ask::<ReconcileDoc>),
+        ("Sagas", ask::<reconcile::SagasDoc>),
+        ("Rule", ask::<reconcile::RuleDoc>),
+        ("Repair", ask::<reconcile::RepairDoc>),
     ])
 }
 

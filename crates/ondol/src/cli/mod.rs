@@ -13,6 +13,7 @@ mod init;
 mod logs;
 mod look;
 mod outboxes;
+mod reconcile;
 mod role_line;
 mod saga;
 mod scale;
@@ -77,6 +78,8 @@ enum Command {
     Events(events::Args),
     /// Look at events that could not be delivered; deliver, edit or skip them.
     Dlq(dlq::Args),
+    /// Compare what services say of the same things, as declared.
+    Reconcile(reconcile::Args),
     /// Print a link that signs a browser in to the console, once.
     Console,
     /// Print a completion script for a shell.
@@ -117,6 +120,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Saga(args) => saga::run(&home()?, args, cli.json),
         Command::Events(args) => events::run(&home()?, args, cli.json),
         Command::Dlq(args) => dlq::run(&home()?, args, cli.json),
+        Command::Reconcile(args) => reconcile::run(&home()?, args, cli.json),
         Command::Console => console::run(&home()?, cli.json),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "ondol", &mut std::io::stdout());

@@ -19,6 +19,8 @@ enum Kind {
     Service,
     /// `NAME.saga.yaml`
     Saga,
+    /// `NAME.reconcile.yaml`
+    Reconcile,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -26,6 +28,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Kind::System => FileKind::System,
         Kind::Service => FileKind::Service,
         Kind::Saga => FileKind::Saga,
+        Kind::Reconcile => FileKind::Reconcile,
     };
     println!("{}", serde_json::to_string_pretty(&ondol_manifest::schema(kind))?);
     Ok(ExitCode::SUCCESS)

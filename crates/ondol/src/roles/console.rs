@@ -8,7 +8,7 @@
 use crate::home::Home;
 use crate::whole;
 use anyhow::{Context, bail};
-use ondol_api::Api;
+use ondol_api::Parts;
 use ondol_api::serve::{self, Listener};
 use ondol_core::task::{Kind, Tasks};
 use ondol_core::wire::supervision::Bind;
@@ -71,7 +71,7 @@ async fn take(home: &Home, asked: &str, bind: bool) -> anyhow::Result<Console> {
 ///
 /// # Errors
 /// When the address cannot be written down for the commands.
-pub(super) fn serve(home: &Home, first: Console, api: Api, tasks: &Tasks) -> anyhow::Result<()> {
+pub(super) fn serve(home: &Home, first: Console, api: Parts, tasks: &Tasks) -> anyhow::Result<()> {
     let mut plan = api.deploy.watch_plan();
     let mut asked = first.asked.clone();
     let mut serving = start(home, first, api.clone(), tasks)?;
@@ -109,15 +109,15 @@ pub(super) fn serve(home: &Home, first: Console, api: Api, tasks: &Tasks) -> any
 }
 
 /// Serves at one address and says where; stopping the tasks that it gives ends that.
-fn start(home: &Home, console: Console, api: Api, tasks: &Tasks) -> anyhow::Result<Tasks> {
+fn start(home: &Home, console: Console, api: Parts, tasks: &Tasks) -> anyhow::Result<Tasks> {
     whole::write(&home.run().join("console"), console.address.to_string().as_bytes())?;
-    let api = Api {
+    let api = Parts {
         hosts: hosts(&console),
         sessions: api.sessions.at(console.address.port()),
         ..api
     };
     let here = tasks.child();
-    let router = ondol_api::admin::router(api);
+    let router = ondol_api::admin::router(api.into());
     here.spawn(Kind::Api, serve::serve(console.listener, router, here.clone()));
     Ok(here)
 }

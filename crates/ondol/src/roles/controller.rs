@@ -1,10 +1,11 @@
 //! The controller's role: store, sagas, streams, deploy loop, control socket, both APIs, wired together.
 
+use super::reconcile::SagaPort;
 use super::{RoleArgs, console, log, plan};
 use crate::caller::ProxyCaller;
 use crate::home::Home;
 use anyhow::Context;
-use ondol_api::Api;
+use ondol_api::Parts;
 use ondol_api::console::Sessions;
 use ondol_api::live::{self, Live};
 use ondol_api::serve;
@@ -18,6 +19,7 @@ use ondol_deploy::service;
 use ondol_deploy::token::TokenKey;
 use ondol_discovery::control::{self, Proxies};
 use ondol_discovery::registry::CONTROLLER_SOCKET;
+use ondol_events::reconcile::{Ports as ReconcilePorts, Reconciliations};
 use ondol_events::relay::{Ports as RelayPorts, Relays};
 use ondol_events::subscription::Ports as SubscriptionPorts;
 use ondol_events::{Publisher, Streams, Subscriptions, Topics};
@@ -81,7 +83,7 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
     let publisher = Publisher::new(streams.clone());
     let subscriptions = Subscriptions::new(SubscriptionPorts {
         engine: engine.clone(),
-        caller,
+        caller: caller.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
         tasks: tasks.clone(),
@@ -94,10 +96,19 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         entropy,
         tasks: tasks.clone(),
     });
+    let saga_port = Arc::new(SagaPort(sagas.clone()));
+    let reconciliations = Reconciliations::new(ReconcilePorts::new(
+        engine.clone(),
+        caller,
+        saga_port,
+        clock.clone(),
+        tasks.clone(),
+    ));
     let events = Events {
         publisher,
         subscriptions,
         relays,
+        reconciliations,
     };
     events.set(&plan).await?;
     let (proxies, red) = (Proxies::default(), Arc::new(Mutex::new(Red::default())));
@@ -137,13 +148,14 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         clock: clock.clone(),
         tasks: tasks.clone(),
     });
-    let api = Api {
+    let api = Parts {
         deploy,
         sagas,
         streams,
         publisher: events.publisher,
         subscriptions: events.subscriptions,
         relays: events.relays,
+        reconciliations: events.reconciliations,
         proxies,
         red,
         tokens,
@@ -158,7 +170,7 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
     let socket = serve::unix(&home.run().join(CONTROLLER_SOCKET)).context("listening for services")?;
     tasks.spawn(
         Kind::Api,
-        serve::serve(socket, ondol_api::service::router(api.clone()), tasks.clone()),
+        serve::serve(socket, ondol_api::service::router(api.clone().into()), tasks.clone()),
     );
     console::serve(&home, console, api, &tasks)?;
     let failed = engine.failed();
@@ -213,12 +225,13 @@ fn serve_proxies(
     Ok(snapshots)
 }
 
-/// What the manifests' `events:` and `outbox:` set. Types first: a row of one that is not declared is a dead letter.
+/// What the manifests' `events:`, `outbox:` and `reconcile:` set. Types first: a row of one that is not declared is a dead letter.
 #[derive(Clone)]
 struct Events {
     publisher: Publisher,
     subscriptions: Subscriptions,
     relays: Relays,
+    reconciliations: Reconciliations,
 }
 
 impl Events {
@@ -226,6 +239,7 @@ impl Events {
         self.publisher.set(Topics::new(&plan.published)?);
         self.subscriptions.set(plan.subscriptions.clone()).await;
         self.relays.set(plan.outboxes.clone()).await;
+        self.reconciliations.set(plan.reconciliations.clone()).await;
         Ok(())
     }
 }

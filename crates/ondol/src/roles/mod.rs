@@ -4,6 +4,7 @@ mod console;
 mod controller;
 mod plan;
 mod proxy;
+mod reconcile;
 mod supervisor;
 
 use ondol_core::id::ServiceName;

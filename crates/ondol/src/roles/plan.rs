@@ -7,6 +7,7 @@ use anyhow::bail;
 use ondol_core::id::{BootId, ServiceName};
 use ondol_deploy::config::SystemPlan;
 use ondol_events::config::PublishedType;
+use ondol_events::reconcile::config::Reconciliation;
 use ondol_events::relay::config::Outbox;
 use ondol_events::subscription::Subscription;
 use ondol_manifest::OsEnv;
@@ -26,6 +27,8 @@ pub(super) struct Plan {
     pub(super) subscriptions: Vec<Subscription>,
     #[serde(default)]
     pub(super) outboxes: Vec<Outbox>,
+    #[serde(default)]
+    pub(super) reconciliations: Vec<Reconciliation>,
     /// What holds for each route and which line says so. Empty in plans that an earlier version kept.
     #[serde(default)]
     pub(super) routes: Vec<serde_json::Value>,
@@ -74,6 +77,7 @@ pub(super) fn read(home: &Home, only: &[ServiceName]) -> anyhow::Result<Plan> {
         published: lowered.published,
         subscriptions: lowered.subscriptions,
         outboxes: lowered.outboxes,
+        reconciliations: lowered.reconciliations,
     };
     if !only.is_empty() {
         reduce(&mut plan, only);
@@ -112,6 +116,7 @@ fn reduce(plan: &mut Plan, only: &[ServiceName]) {
     plan.published.retain(|kind| kept.contains(&kind.publisher));
     plan.subscriptions.retain(|one| kept.contains(&one.name.service));
     plan.outboxes.retain(|one| kept.contains(&one.service));
+    plan.reconciliations.retain(|one| kept.contains(&one.service));
     let is_kept = |name: &str| kept.iter().any(|service| service.as_str() == name);
     plan.routes
         .retain(|route| route["service"].as_str().is_some_and(is_kept));

@@ -1,6 +1,7 @@
 //! The whole program: the real `ondol` on systems of its own in temporary folders, with real services, over real sockets.
 //!
 //! - `system.rs`: a system and its processes; `http.rs`: both ends of HTTP/1.1; `load.rs`: clients that count failures
+//! - `stores.rs`: tests that run with Ondol's store in SQLite and in PostgreSQL
 //! - `service.rs`: the services: this test program again, started by Ondol as an ignored test
 //! - every other file: one part of what Ondol promises, each test a sentence of it
 //!
@@ -8,6 +9,7 @@
 //! a line that says so.
 
 mod access;
+mod bad_events;
 mod disk;
 mod events;
 mod gateway;
@@ -20,8 +22,10 @@ mod load;
 mod logs;
 mod outbox;
 mod ports;
+mod reconcile;
 mod sagas;
 mod service;
+mod stores;
 mod streams;
 mod subscriptions;
 mod system;

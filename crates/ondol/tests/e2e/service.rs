@@ -12,8 +12,10 @@
 //! | `/part/STEP/SAGA` | what the body's `how` says for this attempt: see [`Part`] |
 //! | `/events/NAME` | the same for a pushed event; its calls are at `/calls/NAME` |
 //! | `/poll/SAGA` | 200 with `{"number": 7}` |
+//! | `/items` | a page of the table `item` of its database, as reconciliations ask for it; `PUT /items/KEY` writes one |
 
 use crate::http::Message;
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Write};
@@ -74,6 +76,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
                 text(&shown(method, path, &request).to_string())
             }
             ["calls", saga] => text(&json!(lock(state).calls.get(*saga)).to_string()),
+            ["items", ..] => items(method, path, &request),
             ["poll", saga] => {
                 remember(state, saga, method, path, &request);
                 text(r#"{"number":7}"#)
@@ -163,6 +166,39 @@ fn remember(state: &Mutex<State>, saga: &str, method: &str, path: &str, request:
     let attempts = state.attempts.entry(key).or_default();
     *attempts += 1;
     *attempts - 1
+}
+
+/// A page of items by rising key; or one is written, dated now.
+fn items(method: &str, path: &str, request: &Message) -> Option<String> {
+    let database = std::env::var("DATABASE_URL").expect("a database");
+    let connection = Connection::open(database.trim_start_matches("sqlite://")).expect("opens");
+    connection.busy_timeout(Duration::from_secs(30)).expect("set");
+    if method == "PUT" {
+        let key = path.rsplit('/').next().unwrap_or_default();
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let write = "INSERT OR REPLACE INTO item VALUES (?1, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ?2)";
+        connection
+            .execute(write, (key, body["total"].as_i64()))
+            .expect("written");
+        return text("{}");
+    }
+    let (limit, after) = path.split_once("limit=").map_or(("0", ""), |(_, query)| {
+        query.split_once("&after=").unwrap_or((query, ""))
+    });
+    let select =
+        "SELECT json_object('key', key, 'at', at, 'total', total) FROM item WHERE key > ?1 ORDER BY key LIMIT ?2";
+    let mut select = connection.prepare(select).expect("a table");
+    let limit: usize = limit.parse().expect("a limit");
+    let rows = select
+        .query_map((after, limit + 1), |row| row.get::<_, String>(0))
+        .expect("reads");
+    let mut items: Vec<Value> = rows
+        .map(|row| serde_json::from_str(&row.expect("a row")).expect("JSON"))
+        .collect();
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(|last| last["key"].clone());
+    text(&json!({ "items": items, "next": next }).to_string())
 }
 
 fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {

@@ -2,6 +2,7 @@
 //! by command; pulled as leases.
 
 use crate::live::{Live, Told};
+use crate::stores::on_both_stores;
 use crate::streams::Owner;
 use crate::system::{System, until};
 use rustix::process::Signal;
@@ -10,9 +11,17 @@ use serde_json::{Value, json};
 const PUSHED: &str = r#"events: { subscribes: [{ name: orders, types: ["order.*"], push: /events/points, timeout: 2s,
   retry: { attempts: 3, first: 10ms, cap: 50ms } }] }"#;
 
-fn system(points: &str) -> System {
+on_both_stores!(
+    pushes_survive_the_death_of_the_controller_and_the_proxy,
+    a_dead_letter_parks_its_key_and_commands_bring_it_back,
+    a_paused_subscription_is_held_back_set_back_and_goes_on_by_command_and_those_who_look_on_are_told,
+    a_pulled_subscription_is_leased_to_its_own_service_alone,
+    a_key_that_always_fails_parks_alone_and_after_a_redrive_all_of_it_arrives_in_order,
+);
+
+fn system(store: &str, points: &str) -> System {
     let shop = "streams: [order]\nevents: { publishes: [order.moved.v1] }";
-    System::new("", &[("shop", shop), ("points", points)]).up()
+    System::new(store, &[("shop", shop), ("points", points)]).up()
 }
 
 /// What the subscriber got, oldest first.
@@ -57,9 +66,8 @@ fn subscription(system: &System) -> Value {
     all["subscriptions"][0].clone()
 }
 
-#[test]
-fn pushes_survive_the_death_of_the_controller_and_the_proxy() {
-    let system = system(PUSHED);
+fn pushes_survive_the_death_of_the_controller_and_the_proxy(store: &str) {
+    let system = system(store, PUSHED);
     let shop = Owner::of(&system, "shop.1");
     let mut appended = 0;
     for victim in ["controller", "proxy", "controller"] {
@@ -83,9 +91,8 @@ fn pushes_survive_the_death_of_the_controller_and_the_proxy() {
     );
 }
 
-#[test]
-fn a_dead_letter_parks_its_key_and_commands_bring_it_back() {
-    let system = system(PUSHED);
+fn a_dead_letter_parks_its_key_and_commands_bring_it_back(store: &str) {
+    let system = system(store, PUSHED);
     let shop = Owner::of(&system, "shop.1");
     append(&shop, "order-1", 0..1, &["refused"]);
     append(&shop, "order-1", 1..3, &[]);
@@ -146,9 +153,8 @@ fn a_dead_letter_parks_its_key_and_commands_bring_it_back() {
     );
 }
 
-#[test]
-fn a_paused_subscription_is_held_back_set_back_and_goes_on_by_command_and_those_who_look_on_are_told() {
-    let system = system(PUSHED);
+fn a_paused_subscription_is_held_back_set_back_and_goes_on_by_command_and_those_who_look_on_are_told(store: &str) {
+    let system = system(store, PUSHED);
     let shop = Owner::of(&system, "shop.1");
     let mut live = Live::open(&system, "topics=subscriptions", None);
     let act = |words: &[&str]| system.ondol(&[&["events"], words, &["--reason", "a test"]].concat());
@@ -187,9 +193,11 @@ fn a_paused_subscription_is_held_back_set_back_and_goes_on_by_command_and_those_
     );
 }
 
-#[test]
-fn a_pulled_subscription_is_leased_to_its_own_service_alone() {
-    let system = system(r#"events: { subscribes: [{ name: orders, types: ["order.moved.v1"] }] }"#);
+fn a_pulled_subscription_is_leased_to_its_own_service_alone(store: &str) {
+    let system = system(
+        store,
+        r#"events: { subscribes: [{ name: orders, types: ["order.moved.v1"] }] }"#,
+    );
     let (shop, points) = (Owner::of(&system, "shop.1"), Owner::of(&system, "points.1"));
     append(&shop, "order-1", 0..2, &[]);
     let post = |owner: &Owner, what: &str, body: Value| {
@@ -221,4 +229,63 @@ fn a_pulled_subscription_is_leased_to_its_own_service_alone() {
             json!({ "settled": 1, "unknown": ["0.0"] })
         );
     }
+}
+
+/// The promise of dead letters as a whole: one key fails for as long as it is not mended, under load on the others.
+fn a_key_that_always_fails_parks_alone_and_after_a_redrive_all_of_it_arrives_in_order(store: &str) {
+    let system = system(store, PUSHED);
+    let shop = Owner::of(&system, "shop.1");
+    let always = ["cut"; 100];
+    append(&shop, "order-0", 0..1, &always);
+    for round in 0..5 {
+        append(&shop, "order-0", 1 + 10 * round..11 + 10 * round, &[]);
+        for key in 1..5 {
+            append(&shop, &format!("order-{key}"), 10 * round..10 * round + 10, &[]);
+        }
+    }
+    until("all of the others", || {
+        let got = got(&system);
+        (1..5)
+            .all(|key| ids_of(&got, &format!("order-{key}")).len() == 50)
+            .then_some(())
+    });
+    let shown = until("one parked key", || {
+        let shown = subscription(&system);
+        (shown["parked_keys"] == 1 && shown["parked_events"] == 51).then_some(shown)
+    });
+    assert_eq!(
+        (&shown["lag"], &shown["state"]),
+        (&json!(0), &json!("running")),
+        "{shown}"
+    );
+    assert_eq!(ids_of(&got(&system), "order-0"), ["order-0#0"], "nothing overtakes it");
+
+    let redrive = ["dlq", "redrive", "points.orders", "--reason", "as it is"];
+    system.ondol(&redrive).good();
+    until("parked again, since nothing was mended", || {
+        let attempts = got(&system)
+            .iter()
+            .filter(|call| call["fields"]["ce-id"] == "order-0#0")
+            .count();
+        (attempts == 6 && subscription(&system)["parked_keys"] == 1).then_some(())
+    });
+    let mend = r#"{"how":[]}"#;
+    let edit = [
+        "dlq",
+        "edit",
+        "points.orders",
+        "order-0",
+        "--data",
+        mend,
+        "--reason",
+        "mended",
+    ];
+    system.ondol(&edit).good();
+    system.ondol(&redrive).good();
+    until("nothing parked", || {
+        let shown = subscription(&system);
+        (shown["parked_keys"] == 0 && shown["retrying_keys"] == 0).then_some(())
+    });
+    let wanted: Vec<_> = (0..51).map(|n| format!("order-0#{n}")).collect();
+    assert_eq!(ids_of(&got(&system), "order-0"), wanted);
 }

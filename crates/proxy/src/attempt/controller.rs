@@ -1,7 +1,7 @@
 //! A request for the controller: one try, and its absence is a 503 that says when to ask again.
 
 use super::outgoing::Outgoing;
-use super::{Answered, Lost, Means, Plan, Tried, announce};
+use super::{Answered, Lost, Means, Plan, Tried, announce, is_small, whole};
 use crate::answer::{Answer, Word};
 use crate::exchange::Reply;
 use crate::limits::Activity;
@@ -13,6 +13,13 @@ use http::StatusCode;
 use ondol_core::error::ErrorCode;
 use ondol_resilience::retry::Repeat;
 use std::path::Path;
+
+/// Whether a request may reach the controller twice. Whatever a service asks may: events, sagas and leases are known by
+/// their ids. A start at the gateway is known by its key alone.
+fn is_harmless(head: &RequestHead) -> bool {
+    let keyed = head.fields.contains("idempotency-key") || !head.path().starts_with("/v1/starts/");
+    Repeat::of(head.method.as_str(), keyed) != Repeat::Harmful
+}
 
 /// Sends a request to the controller: one try.
 pub async fn to_controller<'b, R: Reply>(
@@ -27,23 +34,26 @@ pub async fn to_controller<'b, R: Reply>(
     let limit = plan.deadline.and_then(|deadline| deadline.left(means.clock.mono()));
     announce(head, limit);
     let place = Place::Controller(socket);
-    let keyed = head.fields.contains("idempotency-key");
-    let harmless = Repeat::of(head.method.as_str(), keyed) != Repeat::Harmful;
-    let (head, mut outgoing) = (&*head, Outgoing::new(body));
-    let whole = async {
-        // A kept connection may just have been closed; what can be harmful gets a new one.
-        let mut fresh = !harmless || !outgoing.is_whole();
+    let harmless = is_harmless(head);
+    let head = &*head;
+    let sending = async {
+        // What can be sent twice may meet a kept connection that was closed just now; anything else gets a new one.
+        let body = match harmless && is_small(&body) {
+            true => whole(body).await.map_err(Failure::Request)?,
+            false => body,
+        };
+        let (mut fresh, mut outgoing) = (!harmless, Outgoing::new(body));
         loop {
             let ready = upstream::connect(means.pool, &place, fresh).await?;
             match ready.exchange(head, outgoing.take(), plan.websocket).await {
-                Err(failure) if failure.is_stale() => fresh = true,
+                Err(failure) if failure.is_stale() && outgoing.is_whole() => fresh = true,
                 result => return result,
             }
         }
     };
     let raced = match limit {
-        Some(_) => race(reply, limit, whole).await,
-        None => race_idle(reply, activity, whole).await,
+        Some(_) => race(reply, limit, sending).await,
+        None => race_idle(reply, activity, sending).await,
     };
     let result = match raced {
         Ok(Ok(response)) => Ok(Answered { response, permit: None }),

@@ -52,7 +52,9 @@ async fn arrive(tx: &mut Tx, id: &str, deposit: &Deposit) -> Result<Answer, sqlx
         let problem = Problem::conflict("unknown_account", "There is no such account here");
         return Ok(problem.with("account", deposit.account.clone()).answer());
     }
-    let insert = sqlx::query("INSERT INTO deposits (id, account, amount) VALUES ($1, $2, $3)");
+    let insert = "INSERT INTO deposits (id, account, amount, at_ms) \
+                  VALUES ($1, $2, $3, CAST(unixepoch('subsec') * 1000 AS INTEGER))";
+    let insert = sqlx::query(insert);
     let insert = insert
         .bind(id.to_owned())
         .bind(deposit.account.clone())

@@ -25,6 +25,7 @@
 
 pub mod accounts;
 pub mod deposits;
+pub mod reconcile;
 pub mod totals;
 pub mod transfers;
 pub mod withdrawals;
@@ -34,7 +35,11 @@ use axum::routing::{get, post, put};
 use shop_kit::{Database, StartError, barrier, variable};
 
 /// The tables, in the order in which they were added.
-pub const MIGRATIONS: &[&str] = &[barrier::SCHEMA, include_str!("../migrations/001-bank.sql")];
+pub const MIGRATIONS: &[&str] = &[
+    barrier::SCHEMA,
+    include_str!("../migrations/001-bank.sql"),
+    include_str!("../migrations/002-changed.sql"),
+];
 
 /// Opens the database and gives the routes of the bank that `BANK` names.
 ///
@@ -62,6 +67,9 @@ pub fn router(name: &str, database: Database) -> Router {
         .route("/internal/withdrawals/{id}/refund", post(withdrawals::refund))
         .route("/internal/withdrawals/{id}/finish", post(withdrawals::finish))
         .route("/internal/deposits/{id}", put(deposits::deposit))
+        .route("/internal/reconcile/transfers", get(reconcile::transfers))
+        .route("/internal/reconcile/deposits", get(reconcile::deposits))
+        .route("/internal/reconcile/books", get(reconcile::books))
         .route("/internal/totals", get(totals::totals))
         .with_state(database)
 }

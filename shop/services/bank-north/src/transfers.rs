@@ -41,8 +41,8 @@ pub async fn show(State(database): State<Database>, _: Caller, Path(id): Path<St
 /// # Errors
 /// The database's.
 pub async fn begin(tx: &mut Tx, id: &str, transfer: &Transfer, refused: Option<&str>) -> Result<(), sqlx::Error> {
-    let insert = "INSERT INTO transfers (id, from_account, to_account, amount, status, reason) \
-                  VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+    let insert = "INSERT INTO transfers (id, from_account, to_account, amount, status, reason, changed_ms) \
+                  VALUES ($1, $2, $3, $4, $5, $6, CAST(unixepoch('subsec') * 1000 AS INTEGER)) ON CONFLICT DO NOTHING";
     let insert = sqlx::query(insert)
         .bind(id.to_owned())
         .bind(transfer.from.clone())
@@ -63,7 +63,9 @@ pub async fn begin(tx: &mut Tx, id: &str, transfer: &Transfer, refused: Option<&
 /// The database's.
 pub async fn end(tx: &mut Tx, id: &str, cancelled: Option<&str>) -> Result<bool, sqlx::Error> {
     let status = if cancelled.is_some() { "cancelled" } else { "done" };
-    let update = sqlx::query("UPDATE transfers SET status = $2, reason = $3 WHERE id = $1 AND status = 'pending'");
+    let update = "UPDATE transfers SET status = $2, reason = $3, changed_ms = CAST(unixepoch('subsec') * 1000 AS INTEGER) \
+                  WHERE id = $1 AND status = 'pending'";
+    let update = sqlx::query(update);
     let update = update
         .bind(id.to_owned())
         .bind(status)

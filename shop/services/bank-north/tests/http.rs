@@ -308,3 +308,40 @@ fn south_is_north_with_the_names_exchanged() {
     let north = saga("transfer-from-north.saga.yaml");
     assert_eq!(exchanged(north), saga("../bank-south/transfer-from-south.saga.yaml"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_left_and_what_has_arrived_can_be_compared_and_the_books_add_up() {
+    let banks = Banks::start().await;
+    let compared = async |bank: &Service, what: &str| {
+        let page = bank.get("", &format!("/internal/reconcile/{what}")).await.body;
+        assert_eq!(page["next"], Value::Null);
+        page["items"].as_array().unwrap().clone()
+    };
+    let order = transfer("a001", "a002", 300);
+    for step in [Step::Withdraw, Step::Deposit, Step::Finish] {
+        banks.call("t1", step, &order).await;
+        for bank in [&banks.north, &banks.south] {
+            let book = &compared(bank, "books").await[0];
+            assert_eq!(
+                (&book["key"], &book["at"], &book["balance"]),
+                (&json!("books"), &Value::Null, &book["booked"])
+            );
+        }
+    }
+    let (sent, arrived) = (
+        compared(&banks.north, "transfers").await,
+        compared(&banks.south, "deposits").await,
+    );
+    let of = |item: &Value, names: [&str; 3]| names.map(|name| item[name].clone());
+    assert_eq!(
+        of(&sent[0], ["key", "status", "to"]),
+        [json!("t1"), json!("done"), json!("a002")]
+    );
+    assert_eq!(
+        of(&arrived[0], ["key", "amount", "account"]),
+        [json!("t1"), json!(300), json!("a002")]
+    );
+    assert!(sent[0]["at"].is_string() && arrived[0]["at"].is_string());
+    let none = banks.south.get("", "/internal/reconcile/books?after=books").await.body;
+    assert_eq!(none, json!({ "items": [], "next": null }));
+}

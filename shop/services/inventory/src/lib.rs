@@ -10,6 +10,7 @@
 //! - A reservation is released or deducted, never both, and once.
 
 pub mod admin;
+pub mod reconcile;
 pub mod reservations;
 pub mod stock;
 pub mod totals;
@@ -23,6 +24,7 @@ pub const MIGRATIONS: &[&str] = &[
     barrier::SCHEMA,
     Keys::SCHEMA,
     include_str!("../migrations/001-stock.sql"),
+    include_str!("../migrations/002-changed.sql"),
 ];
 
 /// What handlers share.
@@ -49,6 +51,8 @@ pub fn router(database: Database) -> Router {
         .route("/api/admin/products/{id}/stock", post(admin::restock))
         .route("/internal/reservations/{id}", reservation)
         .route("/internal/reservations/{id}/deduct", post(reservations::deduct))
+        .route("/internal/reconcile/reservations", get(reconcile::reservations))
+        .route("/internal/reconcile/stock", get(reconcile::stock))
         .route("/internal/totals", get(totals::totals))
         .with_state(Inventory {
             database,

@@ -62,7 +62,9 @@ pub fn merged(items: Vec<Item>) -> Vec<Item> {
 /// # Errors
 /// The database's.
 pub async fn reserve(tx: &mut AnyConnection, id: &str, items: &[Item]) -> Result<Reserved, sqlx::Error> {
-    let insert = sqlx::query("INSERT INTO reservations (id, status) VALUES ($1, 'held')").bind(id.to_owned());
+    let insert = "INSERT INTO reservations (id, status, changed_ms) \
+                  VALUES ($1, 'held', CAST(unixepoch('subsec') * 1000 AS INTEGER))";
+    let insert = sqlx::query(insert).bind(id.to_owned());
     insert.execute(&mut *tx).await?;
     for item in items {
         // The look and the taking are one statement: see payments.
@@ -91,7 +93,9 @@ pub async fn reserve(tx: &mut AnyConnection, id: &str, items: &[Item]) -> Result
 /// # Errors
 /// The database's.
 pub async fn end(tx: &mut AnyConnection, id: &str, ending: Ending) -> Result<bool, sqlx::Error> {
-    let mark = sqlx::query("UPDATE reservations SET status = $2 WHERE id = $1 AND status = 'held'");
+    let mark = "UPDATE reservations SET status = $2, changed_ms = CAST(unixepoch('subsec') * 1000 AS INTEGER) \
+                WHERE id = $1 AND status = 'held'";
+    let mark = sqlx::query(mark);
     if mark
         .bind(id.to_owned())
         .bind(ending.status)

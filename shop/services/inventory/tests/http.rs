@@ -217,3 +217,44 @@ async fn only_an_admin_restocks_and_once_per_key() {
     }
     assert_eq!(inventory.stock("p01").await, (1_005, 0, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reservations_and_stock_can_be_compared_page_by_page() {
+    let inventory = Inventory::start().await;
+    inventory.reserve("r1", &[("p01", 3), ("p02", 1)]).await;
+    inventory.reserve("r2", &[("p01", 2)]).await;
+    inventory.deduct("r1").await;
+    inventory.reserve("r3", &[("p03", 5)]).await;
+    inventory.release("r3").await;
+    let get = async |path: &str| {
+        inventory
+            .service
+            .get("", &format!("/internal/reconcile/{path}"))
+            .await
+            .body
+    };
+    let mut page = get("reservations?limit=2").await;
+    let first = page["items"][0].as_object_mut().unwrap();
+    let at = first.remove("at").unwrap();
+    assert!(
+        at.as_str().is_some_and(|at| at.starts_with("20") && at.ends_with('Z')),
+        "{at}"
+    );
+    assert_eq!(json!(first), json!({ "key": "r1", "status": "deducted", "pieces": 4 }));
+    assert_eq!(
+        (&page["items"][1]["status"], &page["next"]),
+        (&json!("held"), &json!("r2"))
+    );
+    let rest = get("reservations?after=r2").await;
+    assert_eq!(
+        (&rest["items"][0]["status"], &rest["next"]),
+        (&json!("released"), &Value::Null)
+    );
+    let stock = get("stock?limit=1").await;
+    let expected = json!({
+        "key": "p01", "at": null, "received": 1_000, "accounted": 1_000, "reserved": 2, "held": 2, "shipped": 3, "deducted": 3,
+    });
+    assert_eq!((&stock["items"][0], &stock["next"]), (&expected, &json!("p01")));
+    assert_eq!(get("stock").await["items"].as_array().map(Vec::len), Some(50));
+    assert_eq!(get("stock?limit=0").await["status"], 400);
+}

@@ -11,6 +11,7 @@ use crate::event::{Asked, Item};
 use crate::log::Cause;
 use crate::model::{Model, Totals};
 use crate::order::{Order, Status};
+use crate::reconcile;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -29,9 +30,9 @@ const LONGEST_ID: usize = 64;
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
-struct Orders {
+pub struct Orders {
     commands: Commands,
-    model: Model,
+    pub(crate) model: Model,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +63,7 @@ pub fn routes(commands: Commands, model: Model) -> Router {
         .route("/internal/orders/{id}", put(create))
         .route("/internal/orders/{id}/cancel", post(cancel))
         .route("/internal/orders/{id}/confirm", post(confirm))
+        .route("/internal/reconcile/orders", get(reconcile::orders))
         .route("/internal/totals", get(totals))
         .with_state(Orders { commands, model })
 }

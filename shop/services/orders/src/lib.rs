@@ -21,6 +21,7 @@ pub mod log;
 pub mod model;
 pub mod order;
 pub mod prices;
+pub mod reconcile;
 pub mod view;
 
 use crate::command::Commands;

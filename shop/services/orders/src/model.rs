@@ -169,6 +169,16 @@ impl Model {
         select.fetch_all(self.database.read()).await
     }
 
+    /// Orders by rising id after `after`, at most `rows`; each with its id, its customer and JSON.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn by_id(&self, after: &str, rows: i64) -> Result<Vec<(String, String, String)>, Error> {
+        let select = sqlx::query_as("SELECT id, customer, view FROM orders WHERE id > $1 ORDER BY id LIMIT $2");
+        let select = select.bind(after.to_owned()).bind(rows);
+        select.fetch_all(self.database.read()).await
+    }
+
     /// Orders by status.
     ///
     /// # Errors

@@ -16,6 +16,7 @@
 
 pub mod charges;
 pub mod ledger;
+pub mod reconcile;
 pub mod totals;
 pub mod wallets;
 
@@ -57,6 +58,8 @@ pub fn router(database: Database) -> Router {
         .route("/api/wallet/deposits", post(wallets::deposit))
         .route("/internal/charges/{id}", put(charges::charge))
         .route("/internal/charges/{id}/refund", post(charges::refund))
+        .route("/internal/reconcile/charges", get(reconcile::charges))
+        .route("/internal/reconcile/wallets", get(reconcile::wallets))
         .route("/internal/totals", get(totals::totals))
         .with_state(Payments {
             database,

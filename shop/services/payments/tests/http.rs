@@ -111,6 +111,37 @@ on_both! {
     deposits_at_once_with_one_key_count_once
     nonsense_is_refused_and_changes_nothing
     every_movement_is_an_event_and_nothing_else_is
+    charges_and_wallets_can_be_compared_page_by_page
+}
+
+async fn charges_and_wallets_can_be_compared_page_by_page(payments: &Payments) {
+    // Of other claims on the same database nothing comes between these.
+    payments.deposit("compared", "k", 1_000).await;
+    for saga in ["compared-1", "compared-2"] {
+        payments.charge(saga, "compared", 300).await;
+    }
+    payments.refund("compared-2").await;
+    let get = async |path: &str| {
+        payments
+            .service
+            .get("", &format!("/internal/reconcile/{path}"))
+            .await
+            .body
+    };
+    let mut page = get("charges?limit=1&after=compared").await;
+    let first = page["items"][0].as_object_mut().unwrap();
+    assert!(first.remove("at").unwrap().is_string());
+    let expected = json!({ "key": "compared-1", "customer": "compared", "amount": 300, "status": "charged" });
+    assert_eq!((json!(first), &page["next"]), (expected, &json!("compared-1")));
+    let next = get("charges?limit=1&after=compared-1").await;
+    assert_eq!(
+        (&next["items"][0]["key"], &next["items"][0]["status"]),
+        (&json!("compared-2"), &json!("refunded"))
+    );
+    let wallets = get("wallets?limit=1&after=compare").await;
+    let expected = json!({ "key": "compared", "at": null, "balance": 700, "booked": 700 });
+    assert_eq!(wallets["items"][0], expected);
+    assert_eq!(get("wallets?limit=1001").await["status"], 400);
 }
 
 async fn every_movement_is_an_event_and_nothing_else_is(payments: &Payments) {

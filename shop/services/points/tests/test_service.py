@@ -1,6 +1,7 @@
 """The running program: what it answers, by its contract, to Ondol, to customers and to those who are neither."""
 
 import contextlib
+import json
 import signal
 import socket
 import sqlite3
@@ -8,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jsonschema
 import pytest
@@ -156,3 +158,35 @@ def test_a_file_that_stays_locked_is_a_503_that_says_when(service: Service) -> N
         body = expect(reply := service.push("e1", "1", DATA), "/internal/events", "post", 503)
     assert (body["reason"], reply.headers["retry-after"]) == ("database_unavailable", "1")
     assert service.push("e1", "1", DATA).status == 204
+
+def test_awards_can_be_compared_page_by_page(service: Service) -> None:
+    for order in ("b", "c", "a"):
+        assert service.push(f"e-{order}", order, DATA).status == 204
+    path = "/internal/reconcile/awards"
+    first = expect(service.ask("GET", f"{path}?limit=2"), path, "get", 200)
+    assert ([item["key"] for item in first["items"]], first["next"]) == (["a", "b"], "b")
+    assert (first["items"][0]["total"], first["items"][0]["points"]) == (4950, 49)
+    rest = expect(service.ask("GET", f"{path}?after=b"), path, "get", 200)
+    assert ([item["key"] for item in rest["items"]], rest["next"]) == (["c"], None)
+    for limit in ("0", "1001", "ten", "-1", "٣"):
+        refused = service.ask("GET", f"{path}?limit={quote(limit)}")
+        assert expect(refused, path, "get", 400)["reason"] == "bad_query"
+
+
+def test_points_that_were_missed_are_given_once_by_whoever_tells(service: Service) -> None:
+    path = "/internal/awards/{order}"
+    headers = {"Idempotency-Key": '"saga-1.award.action"'}
+
+    def give(order: str, body: Any, headers: dict[str, str]) -> Reply:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return service.ask("PUT", f"/internal/awards/{order}", headers, content)
+
+    answers = [expect(give("1", DATA, headers), path, "put", 200) for _ in range(2)]
+    assert answers == [{"order": "1", "given": True}, {"order": "1", "given": False}]
+    # The event comes after all.
+    assert service.push("e1", "1", DATA).status == 204
+    assert service.balance("u1") == 49
+    for body, status in [(DATA | {"total": -1}, 422), (b"{", 400), (b"[" * 100_000, 413)]:
+        expect(give("2", body, headers), path, "put", status)
+    expect(give("2", DATA, {}), path, "put", 400)
+    assert service.totals()["orders"] == 1

@@ -10,6 +10,7 @@
 pub mod carriers;
 pub mod courier;
 pub mod deliveries;
+pub mod reconcile;
 pub mod shipments;
 pub mod totals;
 pub mod tracking;
@@ -51,6 +52,7 @@ pub fn router(database: Database) -> Router {
     Router::new()
         .route("/internal/shipments/{id}", get(shipments::show).put(shipments::ship))
         .route("/api/shipments/{id}", get(shipments::of_customer))
+        .route("/internal/reconcile/shipments", get(reconcile::shipments))
         .route("/internal/totals", get(totals::totals))
         .with_state(database)
 }

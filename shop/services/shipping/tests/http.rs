@@ -130,3 +130,19 @@ async fn nonsense_is_refused_and_sends_nothing() {
         405
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parcels_can_be_compared_page_by_page() {
+    let shipping = Shipping::start().await;
+    for saga in ["s2", "s1"] {
+        let items = json!([{ "product_id": "p01", "quantity": 2 }, { "product_id": "p02", "quantity": 1 }]);
+        shipping.ship(saga, items).await;
+    }
+    let mut page = shipping.get("/internal/reconcile/shipments?limit=1").await.body;
+    let first = page["items"][0].as_object_mut().unwrap();
+    assert!(first.remove("at").unwrap().as_str().is_some_and(|at| at.ends_with('Z')));
+    assert_eq!(json!(first), json!({ "key": "s1", "customer": "alice", "pieces": 3 }));
+    assert_eq!(page["next"], "s1");
+    let rest = shipping.get("/internal/reconcile/shipments?after=s1").await.body;
+    assert_eq!((&rest["items"][0]["key"], &rest["next"]), (&json!("s2"), &Value::Null));
+}

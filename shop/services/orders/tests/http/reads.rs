@@ -136,3 +136,54 @@ async fn a_page_of_a_size_that_is_none_is_refused() {
         );
     }
 }
+
+#[tokio::test]
+async fn every_order_is_there_to_be_compared_by_rising_id() {
+    let shop = Shop::open().await;
+    for id in ["b", "c", "a"] {
+        shop.create(id, basket()).await;
+    }
+    shop.confirm("b").await;
+    let first = shop.orders.get("", "/internal/reconcile/orders?limit=2").await.body;
+    let keys = |page: &Value| {
+        page["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["key"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (keys(&first), &first["next"]),
+        (vec![json!("a"), json!("b")], &json!("b"))
+    );
+    let order = shop.order("b").await.body;
+    let pieces: i64 = order["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line["quantity"].as_i64().unwrap())
+        .sum();
+    let compared = &first["items"][1];
+    for (name, value) in [
+        ("status", json!("confirmed")),
+        ("customer", json!("alice")),
+        ("total", order["total"].clone()),
+        ("currency", json!("EUR")),
+        ("pieces", json!(pieces)),
+    ] {
+        assert_eq!(compared[name], value, "{name}");
+    }
+    // To the millisecond, since its last event.
+    let confirmed = order["history"][1]["at"].as_str().unwrap();
+    assert_eq!(compared["at"].as_str().unwrap()[..19], confirmed[..19]);
+    let rest = shop.orders.get("", "/internal/reconcile/orders?after=b").await.body;
+    assert_eq!((keys(&rest), &rest["next"]), (vec![json!("c")], &Value::Null));
+    assert_eq!(
+        shop.orders
+            .get("", "/internal/reconcile/orders?limit=1001")
+            .await
+            .status,
+        400
+    );
+}

@@ -1,5 +1,7 @@
-"""The three handlers, and what every request goes through."""
+"""The handlers, and what every request goes through."""
 
+import json
+import re
 from http import HTTPStatus
 
 from ondol import Context, subscribe
@@ -24,6 +26,12 @@ SUBSCRIPTION = "points.orders"
 MAX_BODY = 64 * 1024
 
 
+#: Awards of one page.
+_MAX_PAGE = 1000
+
+_ORDER = re.compile(r"[!-~]{1,200}")
+
+
 def create(writer: Worker, reader: Worker) -> Starlette:
     """The service over its ledger."""
 
@@ -40,6 +48,18 @@ def create(writer: Worker, reader: Worker) -> Starlette:
         customer = _customer(request)
         return JSONResponse({"balance": await reader.do(lambda ledger: ledger.balance(customer))})
 
+    async def give(request: Request) -> Response:
+        order, told = await _read_award(request)
+        given = await writer.do(lambda ledger: ledger.give(told, order))
+        return JSONResponse({"order": order.order, "given": given})
+
+    async def awards(request: Request) -> Response:
+        limit, after = _page(request)
+        # One too many says that there is more.
+        found = await reader.do(lambda ledger: ledger.awards(after, limit + 1))
+        items = found[:limit]
+        return JSONResponse({"items": items, "next": items[-1]["key"] if len(found) > limit else None})
+
     async def totals(_: Request) -> Response:
         return JSONResponse(await reader.do(lambda ledger: ledger.totals()))
 
@@ -50,6 +70,8 @@ def create(writer: Worker, reader: Worker) -> Starlette:
         routes=[
             Route("/api/points", balance),
             Route("/internal/events", push, methods=["POST"]),
+            Route("/internal/awards/{order}", give, methods=["PUT"]),
+            Route("/internal/reconcile/awards", awards),
             Route("/internal/totals", totals),
             Route("/health", health),
         ],
@@ -89,6 +111,30 @@ async def _read_push(request: Request) -> subscribe.Push:
     if push.event.type != CONFIRMED:
         raise Problem(HTTPStatus.NOT_FOUND, "unknown_type", f"This path takes {CONFIRMED} only")
     return push
+
+
+async def _read_award(request: Request) -> tuple[ConfirmedOrder, str]:
+    """The order that a saga names, and the key under which it asks."""
+    told, order = request.headers.get("idempotency-key", "").strip('"'), request.path_params["order"]
+    if not told or not _ORDER.fullmatch(order):
+        raise Problem(HTTPStatus.BAD_REQUEST, "bad_award", "An award has an Idempotency-Key and an order's id")
+    try:
+        body = json.loads(await _body(request))
+    except (ValueError, RecursionError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, "bad_award", "The body is no JSON") from error
+    try:
+        return ConfirmedOrder.read(order, body), told
+    except NotForPoints as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "not_for_points", str(error)) from error
+
+
+def _page(request: Request) -> tuple[int, str]:
+    """How many items are asked for, and after which key."""
+    text = request.query_params.get("limit", str(_MAX_PAGE))
+    limit = int(text) if text.isascii() and text.isdecimal() and len(text) < 5 else 0
+    if not 1 <= limit <= _MAX_PAGE:
+        raise Problem(HTTPStatus.BAD_REQUEST, "bad_query", f"limit is a number from 1 to {_MAX_PAGE}")
+    return limit, request.query_params.get("after", "")
 
 
 async def _body(request: Request) -> bytes:

@@ -51,6 +51,19 @@ _TOTALS = (
 )
 
 
+_AWARDS = "SELECT order_id, at, customer, total, points FROM award WHERE order_id > ? ORDER BY order_id LIMIT ?"
+
+
+class Award(TypedDict):
+    """The points of one order, as others compare it with theirs."""
+
+    key: str
+    at: str
+    customer: str
+    total: int
+    points: int
+
+
 class Totals(TypedDict):
     """What was given, at one moment."""
 
@@ -92,11 +105,30 @@ class Ledger:
         with self._transaction():
             if not inbox.once(self._connection, subscription, event):
                 return False
-            row = (order.order, order.customer, order.total, order.currency, order.points, event)
-            given = self._connection.execute(_AWARD, row).rowcount == 1
-            if given:
-                self._connection.execute(_ADD, (order.customer, order.points))
-            return given
+            return self._give(event, order)
+
+    def give(self, told: str, order: ConfirmedOrder) -> bool:
+        """Gives the points of an order of which no event came; `False` when they were given before.
+
+        No inbox: what is asked for again is known by its order. On disk when it returns.
+        """
+        with self._transaction():
+            return self._give(told, order)
+
+    def _give(self, told: str, order: ConfirmedOrder) -> bool:
+        row = (order.order, order.customer, order.total, order.currency, order.points, told)
+        given = self._connection.execute(_AWARD, row).rowcount == 1
+        if given:
+            self._connection.execute(_ADD, (order.customer, order.points))
+        return given
+
+    def awards(self, after: str, limit: int) -> list[Award]:
+        """Awards by rising order after `after`."""
+        rows = self._connection.execute(_AWARDS, (after, limit))
+        return [
+            Award(key=order, at=at, customer=customer, total=total, points=points)
+            for order, at, customer, total, points in rows
+        ]
 
     def balance(self, customer: str) -> int:
         """A customer's points."""

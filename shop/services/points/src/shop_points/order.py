@@ -48,7 +48,12 @@ class ConfirmedOrder:
         match = next(filter(None, places), None)
         if match is None:
             raise NotForPoints("the event names no order: neither its stream nor its key is order-…")
-        data = event.data if isinstance(event.data, dict) else {}
+        return cls.read(match["order"], event.data)
+
+    @classmethod
+    def read(cls, order: str, body: Any) -> Self:
+        """Reads what is said of an order. Raises `NotForPoints`."""
+        data = body if isinstance(body, dict) else {}
         customer = _member(data, "customer", str)
         total = _member(data, "total", int)
         currency = _member(data, "currency", str)
@@ -58,7 +63,7 @@ class ConfirmedOrder:
             raise NotForPoints(f"total must be from 0 to {_MAX_TOTAL} minor units")
         if not _CURRENCY.fullmatch(currency):
             raise NotForPoints("currency must be three capital letters")
-        return cls(match["order"], customer, total, currency)
+        return cls(order, customer, total, currency)
 
     @property
     def points(self) -> int:
