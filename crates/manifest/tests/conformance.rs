@@ -191,3 +191,20 @@ fn every_key_of_a_subscription_reaches_the_room() {
     });
     assert_eq!(json, json!([full, short]));
 }
+
+/// A case of a thousand lines would hide what it says.
+#[test]
+fn a_pattern_that_fits_more_types_than_a_read_looks_for_is_refused() {
+    let types: Vec<_> = (0..1_001).map(|n| format!("a.t{n}")).collect();
+    let case = include_str!("../../../conformance/manifests/good-events.case")
+        .replace(
+            "    - order.placed.v1\n",
+            &format!("    - order.placed.v1\n    - {}\n", types.join("\n    - ")),
+        )
+        .replace("\"order.confirmed.v1\"", "\"a.*\"");
+    let root = tempfile::tempdir().expect("a folder");
+    let path = root.path().canonicalize().expect("is there");
+    unpack(&case, &path);
+    let told = said(&load(&path, &World), &path);
+    assert!(told.contains("MF-026") && told.contains("1001 types"), "{told}");
+}
