@@ -170,11 +170,14 @@ fn what_the_schema_calls_built_in_is_what_holds_where_nothing_is_written() {
 
 #[test]
 fn schemas_take_the_example_and_refuse_an_unknown_key() {
-    let case = include_str!("../../../../conformance/manifests/good-shop.case");
-    for (kind, path) in [
-        (FileKind::System, "ondol.yaml"),
-        (FileKind::Service, "services/orders/service.yaml"),
-        (FileKind::Saga, "services/orders/place-order.saga.yaml"),
+    let shop = include_str!("../../../../conformance/manifests/good-shop.case");
+    let compared = include_str!("../../../../conformance/manifests/good-reconcile.case");
+    for (kind, case, path) in [
+        (FileKind::System, shop, "ondol.yaml"),
+        (FileKind::Service, shop, "services/orders/service.yaml"),
+        (FileKind::Saga, shop, "services/orders/place-order.saga.yaml"),
+        (FileKind::Service, compared, "services/orders/service.yaml"),
+        (FileKind::Reconcile, compared, "services/orders/orders.reconcile.yaml"),
     ] {
         let text = case
             .split(&format!("=== {path}\n"))

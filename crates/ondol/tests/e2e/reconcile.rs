@@ -167,7 +167,7 @@ fn a_source_that_is_down_or_talks_nonsense_is_unknown_and_never_passes() {
         .expect("renamed");
     let (_, view) = run(&system);
     assert_eq!((&view["state"], &view["suspected"]), (&json!("unknown"), &json!(0)));
-    assert!(told(&view, "source charges: charges"), "{view}");
+    assert!(told(&view, "source charges: charges answered 500"), "{view}");
     charges
         .execute_batch("ALTER TABLE away RENAME TO item")
         .expect("renamed");

@@ -187,7 +187,9 @@ fn items(method: &str, path: &str, request: &Message) -> Option<String> {
     });
     let select =
         "SELECT json_object('key', key, 'at', at, 'total', total) FROM item WHERE key > ?1 ORDER BY key LIMIT ?2";
-    let mut select = connection.prepare(select).expect("a table");
+    let Ok(mut select) = connection.prepare(select) else {
+        return reply(500, "", "");
+    };
     let limit: usize = limit.parse().expect("a limit");
     let rows = select
         .query_map((after, limit + 1), |row| row.get::<_, String>(0))

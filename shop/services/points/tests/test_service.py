@@ -159,6 +159,7 @@ def test_a_file_that_stays_locked_is_a_503_that_says_when(service: Service) -> N
     assert (body["reason"], reply.headers["retry-after"]) == ("database_unavailable", "1")
     assert service.push("e1", "1", DATA).status == 204
 
+
 def test_awards_can_be_compared_page_by_page(service: Service) -> None:
     for order in ("b", "c", "a"):
         assert service.push(f"e-{order}", order, DATA).status == 204
