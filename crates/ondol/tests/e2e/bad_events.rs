@@ -3,6 +3,7 @@
 use crate::http::Message;
 use crate::streams::Owner;
 use crate::system::{System, until};
+use ondol_core::task::Tasks;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::io::{BufReader, Write};
@@ -84,14 +85,15 @@ fn endless(owner: &Owner, path: &str) -> Message {
          transfer-encoding: chunked\r\n\r\n",
         owner.address, owner.token
     );
-    let mut sending = stream.try_clone().expect("a second handle");
+    let mut writer = stream.try_clone().expect("a second handle");
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
-    let sender = std::thread::spawn(move || {
-        let mut sent = sending.write_all(head.as_bytes());
+    let sending = move || {
+        let mut sent = writer.write_all(head.as_bytes());
         while sent.is_ok() {
-            sent = sending.write_all(chunk.as_bytes());
+            sent = writer.write_all(chunk.as_bytes());
         }
-    });
+    };
+    let sender = Tasks::thread("endless", sending).expect("a thread");
     let answer = Message::read(&mut BufReader::new(stream.try_clone().expect("a handle")), true);
     // The other side may have left it open: it is this side's to end.
     stream
