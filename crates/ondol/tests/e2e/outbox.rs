@@ -48,16 +48,20 @@ fn writer() {
     let connection = open(Path::new(&std::env::var("OUTBOX").expect("the path")));
     let (from, insert) = (
         std::env::var("FROM").expect("a number"),
-        "INSERT INTO ondol_outbox (id, type, key, data) VALUES (?1, 'shop.sold.v1', 'till', '{\"how\":[]}')",
+        "INSERT INTO ondol_outbox (id, type, key, data) VALUES (?1, 'shop.sold.v1', ?2, '{\"how\":[]}')",
     );
     for n in 0.. {
         let aborts = n % 3 == 2;
         connection.execute_batch("BEGIN IMMEDIATE").expect("begins");
         let id = format!("{from}-{n:06}{}", if aborts { "!" } else { "" });
-        connection.execute(insert, [id]).expect("inserted");
+        // Of one key events are pushed one after the other, which a busy machine takes long for.
+        let key = format!("till-{}", n % 8);
+        connection.execute(insert, [id, key]).expect("inserted");
         connection
             .execute_batch(if aborts { "ROLLBACK" } else { "COMMIT" })
             .expect("ends");
+        // A service's pace and not a disk's: two systems at once must get through it on a busy machine.
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
