@@ -1,6 +1,7 @@
 //! An event to be sent, and the request that it is caused by.
 
 use crate::context::Context;
+use crate::text;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -27,6 +28,9 @@ const TAKEN: [&str; 14] = [
     "position",
     "ondolhops",
 ];
+
+/// Attributes beyond the methods of [`Event`] that are texts.
+const TEXTS: [&str; 4] = ["correlationid", "causationid", "traceparent", "dataschema"];
 
 /// What an event carries.
 #[derive(Clone, PartialEq, Debug)]
@@ -187,6 +191,12 @@ impl Event {
             let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
             if !plain || !(1..=20).contains(&name.len()) || TAKEN.contains(&name.as_str()) {
                 return bad(name, "has a name that is taken, or not 1 to 20 of a-z and 0-9");
+            }
+            if name == "deliverat" && !value.as_str().is_some_and(text::is_moment) {
+                return bad(name, "is no moment as RFC 3339 writes it");
+            }
+            if TEXTS.contains(&name.as_str()) && !value.is_string() {
+                return bad(name, "is no text");
             }
             let good = match value {
                 Value::String(text) => fits(text),

@@ -41,6 +41,9 @@ CREATE TABLE IF NOT EXISTS ondol_outbox (
     created timestamptz NOT NULL DEFAULT now()
 )";
 
+/// Largest data and further attributes of a row together, in bytes: of a larger one Ondol makes a dead letter.
+const LARGEST: usize = 640 << 10;
+
 /// Why an event was not written. Roll back.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
@@ -82,6 +85,15 @@ pub async fn enqueue(tx: &mut impl Connection, event: &Event) -> Result<(), Outb
     if let Some(kind) = &event.content_type {
         headers.insert("datacontenttype".into(), Value::String(kind.clone()));
     }
+    let (data, headers) = (data.to_string(), Value::Object(headers).to_string());
+    if data.len() + headers.len() > LARGEST {
+        let rule = "and the other attributes have more than 640 KiB; keep it elsewhere and name the place";
+        return Err(BadEvent {
+            attribute: "data".into(),
+            rule,
+        }
+        .into());
+    }
     let insert = "INSERT INTO ondol_outbox (id, type, key, source, subject, data, headers) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let values = [
@@ -90,8 +102,8 @@ pub async fn enqueue(tx: &mut impl Connection, event: &Event) -> Result<(), Outb
         event.key.clone(),
         event.source.clone(),
         event.subject.clone(),
-        Some(data.to_string()),
-        Some(Value::Object(headers).to_string()),
+        Some(data),
+        Some(headers),
     ];
     tx.change(insert, &values).await?;
     Ok(())

@@ -49,8 +49,11 @@ const LONGEST_REASON: usize = 500;
 /// The request is no push that this path takes.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum BadRequest {
+    /// Somebody else than Ondol calls: another service, or a guest of the gateway.
+    #[error("this path is for Ondol's pushes")]
+    Stranger,
     /// `Ondol-Subscription` is missing.
-    #[error("the header Ondol-Subscription is missing: this path is for Ondol's pushes")]
+    #[error("the header Ondol-Subscription is missing")]
     NoPush,
     /// It is of another subscription than the path is for.
     #[error("this path is not for {0}")]
@@ -64,6 +67,7 @@ impl BadRequest {
     /// What to answer. 404 for another subscription, since that is a mistake of the wiring and must make no dead letter.
     pub fn status(&self) -> u16 {
         match self {
+            Self::Stranger => 403,
             Self::Other(_) => 404,
             Self::NoPush | Self::Event(_) => 400,
         }
@@ -85,12 +89,15 @@ pub struct Push {
     pub context: Context,
 }
 
-/// Reads a push. With `expected` (`SERVICE.NAME`) only of that subscription.
+/// Reads a push. With `expected` (`SERVICE.NAME`) only of that subscription. Only from Ondol: the proxy says who calls.
 ///
 /// # Errors
 /// [`BadRequest`], with the status to answer.
 pub fn read(headers: &HeaderMap, body: &[u8], expected: Option<&str>) -> Result<Push, BadRequest> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if text("ondol-caller") != Some("ondol") {
+        return Err(BadRequest::Stranger);
+    }
     let subscription = text("ondol-subscription")
         .filter(|name| !name.is_empty())
         .ok_or(BadRequest::NoPush)?;
@@ -128,7 +135,8 @@ impl Leased {
         };
         Context {
             traceparent: text("traceparent"),
-            correlation: text("correlationid"),
+            // An event without a flow begins one.
+            correlation: text("correlationid").or_else(|| Some(self.event.id.clone())),
             causation: Some(self.event.id.clone()),
         }
     }
