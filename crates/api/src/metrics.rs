@@ -6,7 +6,7 @@ use axum::extract::State;
 use http::header;
 use ondol_core::engine::{StoreSize, Table};
 use ondol_core::wire::supervision::Phase;
-use ondol_events::reconcile::State;
+use ondol_events::reconcile;
 use ondol_events::subscription::phase::Mode;
 use ondol_events::subscription::view::View;
 use ondol_saga::query::Stats;
@@ -215,7 +215,7 @@ async fn reconciliations(page: &mut Page, api: &Api) {
         "1 for what is known since the last run.",
     );
     for view in &views {
-        for state in State::ALL {
+        for state in reconcile::State::ALL {
             let labels = [("name", view.name.as_str()), ("state", state.as_str())];
             page.sample("ondol_reconcile_state", &labels, u8::from(view.state == state));
         }
