@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 /// A service as the platform sees it: its `ONDOL_URL` and its token.
 pub struct Owner {
+    service: String,
     pub address: String,
     pub token: String,
 }
@@ -14,7 +15,9 @@ pub struct Owner {
 impl Owner {
     pub fn of(system: &System, instance: &str) -> Self {
         let url = system.variable(instance, "ONDOL_URL");
+        let service = instance.split('.').next().unwrap_or(instance);
         Self {
+            service: service.to_owned(),
             address: url.trim_start_matches("http://").trim_end_matches('/').to_owned(),
             token: format!("Bearer {}", system.variable(instance, "ONDOL_TOKEN")),
         }
@@ -26,7 +29,8 @@ impl Owner {
     }
 
     fn append(&self, stream: &str, expected: &str, ids: &[&str]) -> Message {
-        let event = |id| json!({ "specversion": "1.0", "id": id, "source": "/services/orders", "type": "order.moved.v1", "data": { "id": id } });
+        let source = format!("/services/{}", self.service);
+        let event = |id| json!({ "specversion": "1.0", "id": id, "source": source, "type": "order.moved.v1", "data": { "id": id } });
         let events: Vec<_> = ids.iter().map(event).collect();
         let fields = [
             ("if-match", expected),
