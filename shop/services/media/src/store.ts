@@ -192,7 +192,8 @@ export class MediaStore {
 
   #reserve(owner: string | null, bytes: number, whole: number): void {
     if (whole > MAX_SIZE) throw new Problem(413, 'too_large', `A file is at most ${MAX_SIZE} bytes`);
-    if (this.#used + bytes > this.#room.capacity) throw new Problem(507, 'no_space', 'There is no room for it');
+    if (this.#used + bytes > this.#room.capacity)
+      throw new Problem(507, 'no_space', 'There is no room for it');
     if (owner !== null && (this.#usedBy.get(owner) ?? 0) + bytes > this.#room.share) {
       throw new Problem(507, 'share_used', 'Your files take all the room that you have; delete one');
     }

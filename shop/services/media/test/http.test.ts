@@ -148,9 +148,13 @@ describe('a name', () => {
 
   it('is free again when its owner deletes the file, or an administrator', async () => {
     const etag = (await put('a', 'mine')).headers.get('etag') ?? '';
-    expect([await remove('a', 'u2'), await remove('a', ''), await remove('b', 'u1')]).toEqual([403, 401, 404]);
+    expect([await remove('a', 'u2'), await remove('a', ''), await remove('b', 'u1')]).toEqual([
+      403, 401, 404,
+    ]);
     expect(await remove('a', 'u1', { 'if-match': '"another"' })).toBe(412);
-    expect([await remove('a', 'u1', { 'if-match': etag }), (await get('a')).status, blobs()]).toEqual([204, 404, 0]);
+    expect([await remove('a', 'u1', { 'if-match': etag }), (await get('a')).status, blobs()]).toEqual([
+      204, 404, 0,
+    ]);
     expect((await put('a', 'theirs', {}, 'u2')).status).toBe(201);
     expect(await remove('a', 'u3', { 'ondol-roles': 'admin' })).toBe(204);
   });

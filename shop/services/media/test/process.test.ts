@@ -29,7 +29,12 @@ async function start(command = START, capacity = '1GiB'): Promise<ServiceProcess
   return service;
 }
 
-const put = (service: ServiceProcess, name: string, body: string | AsyncIterable<Uint8Array>, subject = 'u1') =>
+const put = (
+  service: ServiceProcess,
+  name: string,
+  body: string | AsyncIterable<Uint8Array>,
+  subject = 'u1',
+) =>
   fetch(`${service.url}/api/media/${name}`, {
     method: 'PUT',
     body,

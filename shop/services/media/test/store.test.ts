@@ -86,7 +86,11 @@ describe('room', () => {
     const store = await open(100, 30);
     await store.write(of('u1', 'a', 30));
     expect(await store.remove('a', () => undefined)).toBe(true);
-    expect([await store.remove('a', () => undefined), await store.find('a'), blobs()]).toEqual([false, null, []]);
+    expect([await store.remove('a', () => undefined), await store.find('a'), blobs()]).toEqual([
+      false,
+      null,
+      [],
+    ]);
     await store.write(of('u1', 'b', 30));
     await store.write(of('u2', 'a', 30));
     expect((await store.find('a'))?.owner).toBe('u2');

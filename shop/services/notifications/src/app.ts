@@ -39,14 +39,18 @@ async function events_(app: FastifyInstance, mailboxes: Mailboxes): Promise<void
     '/internal/events',
     { bodyLimit: MAX_EVENT },
     async (request, reply) => {
-      const push = refuse(BadPush, ({ status }) => status, 'bad_event', () =>
-        parsePush(request.headers, request.body ?? Buffer.of()),
+      const push = refuse(
+        BadPush,
+        ({ status }) => status,
+        'bad_event',
+        () => parsePush(request.headers, request.body ?? Buffer.of()),
       );
       const { event, subscription } = push;
-      const taken = refuse(Unwritable, () => 422, 'no_mail', () =>
-        whenOpen(() =>
-          mailboxes.take(subscription, event, () => write(event)),
-        ),
+      const taken = refuse(
+        Unwritable,
+        () => 422,
+        'no_mail',
+        () => whenOpen(() => mailboxes.take(subscription, event, () => write(event))),
       );
       if (!taken) request.log.debug({ event: event.id, attempt: push.attempt }, 'event was taken before');
       return reply.code(204).send();
