@@ -67,12 +67,12 @@ async fn the_size_is_kept_and_never_counted() {
         "UPDATE ondol.meta SET version = 1; INSERT INTO ondol.state_row VALUES (1, 'old', '', '', '', NULL, 0, '')";
     server.sql(database, row);
     let engine = bench.open().await;
-    assert_eq!(engine.size().await.expect("reads").rows, [1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(engine.size().await.expect("reads").rows, [1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     server.sql(database, "UPDATE ondol.row_count SET n = n + 1000000 WHERE tab = 1");
     engine.commit(create("new", "")).await.expect("commits");
     assert_eq!(
         engine.size().await.expect("reads").rows,
-        [1_000_002, 0, 0, 0, 0, 0, 0, 0, 0]
+        [1_000_002, 0, 0, 0, 0, 0, 0, 0, 0, 0]
     );
 }
 

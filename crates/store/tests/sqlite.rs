@@ -130,7 +130,7 @@ async fn the_stored_form_of_version_1_is_read() {
             row("k2", "done", None, "body two")
         ]
     );
-    assert_eq!(engine.size().await.expect("reads").rows, [2, 0, 0, 1, 0, 0, 0, 0, 0]);
+    assert_eq!(engine.size().await.expect("reads").rows, [2, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
     let records = engine.records("k1".into(), 0, 10).await.expect("reads");
     assert_eq!(records.iter().map(|stored| stored.position).collect::<Vec<_>>(), [1, 2]);
     let events = engine
@@ -156,7 +156,7 @@ async fn the_stored_form_of_version_1_is_read() {
 #[tokio::test]
 async fn the_stored_form_of_version_3_is_read() {
     let engine = golden(include_str!("golden/v3.sql")).await.open().await;
-    assert_eq!(engine.size().await.expect("reads").rows, [1, 0, 0, 0, 0, 0, 2, 0, 0]);
+    assert_eq!(engine.size().await.expect("reads").rows, [1, 0, 0, 0, 0, 0, 2, 0, 0, 0]);
     assert_eq!(
         counts(&engine).await,
         [("order.placed.v1".into(), 1, 1), ("user.registered.v1".into(), 1, 2)]
@@ -185,7 +185,7 @@ async fn the_stored_form_of_version_3_is_read() {
 async fn what_builds_between_versions_2_and_3_wrote_is_read() {
     let engine = golden(include_str!("golden/v2-with-flows.sql")).await.open().await;
     assert_eq!(flow(&engine, "flow-1").await, ["b"]);
-    assert_eq!(engine.size().await.expect("reads").rows, [1, 0, 0, 0, 0, 0, 2, 0, 0]);
+    assert_eq!(engine.size().await.expect("reads").rows, [1, 0, 0, 0, 0, 0, 2, 0, 0, 0]);
 }
 
 /// Version 2 counts rows and knows nothing of flows and types.
@@ -193,7 +193,7 @@ async fn what_builds_between_versions_2_and_3_wrote_is_read() {
 async fn the_stored_form_of_version_2_is_read() {
     let engine = golden(include_str!("golden/v2.sql")).await.open().await;
     assert_eq!(engine.epoch(), 4);
-    assert_eq!(engine.size().await.expect("reads").rows, [2, 0, 0, 1, 0, 0, 0, 0, 0]);
+    assert_eq!(engine.size().await.expect("reads").rows, [2, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
     assert_eq!(counts(&engine).await, [("happened".into(), 2, 2)]);
     engine
         .commit(append("order-1", Expected::Revision(1), &["c"]))
@@ -260,7 +260,7 @@ async fn the_size_is_kept_and_never_counted() {
     let size = bench.open().await.size().await.expect("reads");
     assert_eq!(
         size.rows,
-        [2, 0, 0, 1, 0, 0, 0, 0, 0],
+        [2, 0, 0, 1, 0, 0, 0, 0, 0, 0],
         "counted once, when the file came from version 1"
     );
     rusqlite::Connection::open(file(&bench))
@@ -271,7 +271,7 @@ async fn the_size_is_kept_and_never_counted() {
     engine.commit(create("new", "")).await.expect("commits");
     assert_eq!(
         engine.size().await.expect("reads").rows,
-        [1_000_003, 0, 0, 1, 0, 0, 0, 0, 0]
+        [1_000_003, 0, 0, 1, 0, 0, 0, 0, 0, 0]
     );
 }
 

@@ -230,7 +230,7 @@ pub async fn the_size_counts_what_is_there(bench: Bench) {
         })
         .await
         .expect("commits");
-    let expected = (1, 2, vec![1, 0, 0, 3, 0, 0, 0, 0, 0]);
+    let expected = (1, 2, vec![1, 0, 0, 3, 0, 0, 0, 0, 0, 0]);
     let size = engine.size().await.expect("reads");
     assert_eq!((size.records, size.events, size.rows), expected);
     assert!(size.bytes > 0);
