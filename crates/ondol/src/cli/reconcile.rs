@@ -105,15 +105,16 @@ fn list(answer: &Value) {
         "LAST RUN"
     );
     for one in all {
-        let state = text(one, "state");
+        // A JSON value would take no width.
+        let (state, number) = (text(one, "state"), |name: &str| one[name].as_u64().unwrap_or(0));
         anstream::println!(
             "{:28} {}{state:8}{RESET} {:>7} {:>9} {:>8} {:>8}  {}",
             text(one, "name"),
             style(state),
-            one["reported"],
-            one["suspected"],
-            one["keys"],
-            one["moving"],
+            number("reported"),
+            number("suspected"),
+            number("keys"),
+            number("moving"),
             ago(&one["last_run"])
         );
         if let Some(reason) = one["reason"].as_str() {
