@@ -30,10 +30,17 @@ pub fn write_frame(to: &mut impl Write, message: &impl Serialize) -> io::Result<
 /// Those of the reader; `InvalidData` for a frame that is too large or no such message.
 pub fn read_frame<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
     let mut head = [0; 4];
-    match from.read(&mut head)? {
-        0 => return Ok(None),
-        n => from.read_exact(&mut head[n..])?,
+    let begun = loop {
+        match from.read(&mut head) {
+            // A process that was stopped and goes on: Linux ends a read that has a timeout (signal(7)).
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => break other?,
+        }
+    };
+    if begun == 0 {
+        return Ok(None);
     }
+    from.read_exact(&mut head[begun..])?;
     let mut body = vec![0; checked_len(head)?];
     from.read_exact(&mut body)?;
     decode(&body).map(Some)
@@ -118,5 +125,24 @@ mod tests {
         assert_eq!(read_frame::<Vec<String>>(&mut from).expect("end"), None);
         assert!(read_frame::<Vec<String>>(&mut [0xff, 0xff, 0xff, 0xff].as_slice()).is_err());
         assert!(read_frame::<Vec<String>>(&mut [0, 0, 0, 9, b'['].as_slice()).is_err());
+    }
+
+    #[test]
+    fn a_read_that_a_signal_ended_is_made_again() {
+        struct Interrupted<'a>(bool, &'a [u8]);
+        impl Read for Interrupted<'_> {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                self.0 = !self.0;
+                if self.0 {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                self.1.read(into)
+            }
+        }
+        let mut pipe = Vec::new();
+        write_frame(&mut pipe, &"a").expect("write");
+        let mut from = Interrupted(false, &pipe);
+        assert_eq!(read_frame::<String>(&mut from).expect("read"), Some("a".into()));
+        assert_eq!(read_frame::<String>(&mut from).expect("end"), None);
     }
 }

@@ -43,6 +43,14 @@ enum What {
         #[arg(long)]
         to: u64,
     },
+    /// Deliver everything after a position anew: pause, reset and resume in one.
+    Replay {
+        #[command(flatten)]
+        act: Act,
+        /// The log's position after which it begins; 0: from the first event.
+        #[arg(long)]
+        from: u64,
+    },
     /// Outboxes: how far each is relayed, and what waits for a person.
     Outboxes,
     /// Everything that one correlation id ties together, as a tree.
@@ -72,6 +80,7 @@ pub(crate) fn run(home: &Home, args: Args, as_json: bool) -> anyhow::Result<Exit
         What::Pause(act) => act.run(&admin, json!({ "action": "pause" }), as_json),
         What::Resume(act) => act.run(&admin, json!({ "action": "resume" }), as_json),
         What::Reset { act, to } => act.run(&admin, json!({ "action": "reset", "position": to }), as_json),
+        What::Replay { act, from } => act.replay(&admin, from, as_json),
         What::Outboxes => super::outboxes::list(&admin, as_json),
         What::Tail(tail) => follow(&admin, &tail, as_json),
         What::Show { id } => one(&admin, &id, as_json),

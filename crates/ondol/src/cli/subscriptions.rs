@@ -1,10 +1,17 @@
-//! `ondol events subscriptions`: who gets which events, and how far each is; `pause`, `resume` and `reset` of one.
+//! `ondol events subscriptions`: who gets which events, and how far each is; `pause`, `resume`, `reset` and `replay` of one.
 
 use super::admin::{Admin, segment};
 use super::show::{self, BAD, BOLD, BUSY, FAINT, GOOD, RESET};
+use anyhow::bail;
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Longest wait for what is under way to a subscriber; its own timeout may be longer.
+const DRAIN: Duration = Duration::from_secs(60);
+/// Between two looks at it.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What is done to one.
 #[derive(clap::Args)]
@@ -18,12 +25,69 @@ pub(super) struct Act {
 
 impl Act {
     /// `action` is the API's body without the reason.
-    pub(super) fn run(self, admin: &Admin, mut action: Value, as_json: bool) -> anyhow::Result<ExitCode> {
-        let path = format!("/v1/subscriptions/{}/actions", segment(&self.subscription));
-        action["reason"] = self.reason.into();
-        let now: Value = admin.ask(Method::POST, &path, Some(action))?;
+    pub(super) fn run(self, admin: &Admin, action: Value, as_json: bool) -> anyhow::Result<ExitCode> {
+        let now = self.ask(admin, action)?;
+        self.tell(&now, as_json)
+    }
+
+    /// Pauses it, waits until nothing is under way, goes back to the position `from` and lets it go on. One that was paused
+    /// before stays so. After a failure it goes on where it was.
+    pub(super) fn replay(self, admin: &Admin, from: u64, as_json: bool) -> anyhow::Result<ExitCode> {
+        let was_paused = self.see(admin)?["state"] == "paused";
+        if !was_paused {
+            self.ask(admin, json!({ "action": "pause" }))?;
+        }
+        let reset = self
+            .drained(admin)
+            .and_then(|()| self.ask(admin, json!({ "action": "reset", "position": from })));
+        let now = match was_paused {
+            true => reset?,
+            false => {
+                let resumed = self.ask(admin, json!({ "action": "resume" }));
+                reset?;
+                resumed?
+            }
+        };
+        if was_paused && !as_json {
+            anstream::eprintln!("it was paused before and still is; `ondol events resume` lets it go on");
+        }
+        self.tell(&now, as_json)
+    }
+
+    fn drained(&self, admin: &Admin) -> anyhow::Result<()> {
+        let end = Instant::now() + DRAIN;
+        loop {
+            let flying = self.see(admin)?["in_flight"].as_u64().unwrap_or(0);
+            if flying == 0 {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                bail!(
+                    "{flying} events are still under way to {} after {} s; nothing was changed, try again later",
+                    self.subscription,
+                    DRAIN.as_secs()
+                );
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn path(&self) -> String {
+        format!("/v1/subscriptions/{}", segment(&self.subscription))
+    }
+
+    fn see(&self, admin: &Admin) -> anyhow::Result<Value> {
+        Ok(admin.get(&self.path())?)
+    }
+
+    fn ask(&self, admin: &Admin, mut action: Value) -> anyhow::Result<Value> {
+        action["reason"] = self.reason.as_str().into();
+        Ok(admin.ask(Method::POST, &format!("{}/actions", self.path()), Some(action))?)
+    }
+
+    fn tell(&self, now: &Value, as_json: bool) -> anyhow::Result<ExitCode> {
         if as_json {
-            println!("{}", serde_json::to_string_pretty(&now)?);
+            println!("{}", serde_json::to_string_pretty(now)?);
         } else {
             let state = now["state"].as_str().unwrap_or_default();
             anstream::println!(

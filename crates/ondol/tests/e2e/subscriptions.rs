@@ -182,11 +182,23 @@ fn a_paused_subscription_is_held_back_set_back_and_goes_on_by_command_and_those_
         .collect();
     assert_eq!(got, ["order-1#0", "order-1#1", "order-1#1", "order-1#2"]);
 
+    act(&["replay", "points.orders", "--from", "2"]).good();
+    live.until(is("delivered", json!(5)));
+    let newest = self::got(&system).last().map(|call| call["fields"]["ce-id"].clone());
+    assert_eq!(newest, Some(json!("order-1#2")), "it runs on by itself");
+    let beyond = act(&["replay", "points.orders", "--from", "99"]);
+    assert_eq!(beyond.code, Some(1), "beyond the log's end: {beyond:?}");
+    act(&["pause", "points.orders"]).good();
+    let held = act(&["replay", "points.orders", "--from", "0"]);
+    assert_eq!(held.code, Some(0), "{held:?}");
+    assert!(held.err.contains("it was paused before and still is"), "{held:?}");
+
     let (_, told) = Live::open(&system, "topics=changes", None).next();
     let acts = told["items"].as_array().into_iter().flatten();
     let acts: Vec<_> = acts.filter(|change| change["kind"] == "action").collect();
     let names: Vec<_> = acts.iter().map(|act| &act["to"]).collect();
-    assert_eq!(names, ["pause", "reset", "resume"]);
+    let replays = ["pause", "reset", "resume", "pause", "resume", "pause", "reset"];
+    assert_eq!(names, [&["pause", "reset", "resume"][..], &replays].concat());
     assert_eq!(
         (&acts[0]["subject"], &acts[0]["why"]),
         (&json!("points.orders"), &json!("a test"))
