@@ -47,11 +47,13 @@ pub(crate) enum Part {
     Whole,
 }
 
-/// The repository: the folder this was built in, or the current one.
+/// The repository: the current folder, or the one this was built in.
 pub(crate) fn repository() -> PathBuf {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf);
-    built
-        .filter(|path| path.join("shop/ondol.yaml").is_file())
+    [std::env::current_dir().ok(), built]
+        .into_iter()
+        .flatten()
+        .find(|path| path.join("shop/ondol.yaml").is_file())
         .unwrap_or_else(|| PathBuf::from("."))
 }
 
