@@ -5,10 +5,11 @@
 //!
 //! - before a call: [`deadline`], [`limit`], [`breaker`], [`balance`]
 //! - after a call: [`retry`] with [`backoff`] and [`budget`], [`outlier`]
-//! - beside calls: [`health`]
+//! - beside calls: [`health`], [`adaptive`]
 //!
-//! Absent so far: hedging, bulkheads with adaptive limits, priority shedding.
+//! Absent so far: hedging, bulkheads, priority shedding.
 
+pub mod adaptive;
 pub mod backoff;
 pub mod balance;
 pub mod breaker;

@@ -4,9 +4,10 @@ use super::answer::{self, Outcome};
 use super::config::Subscription;
 use super::filter::Read;
 use super::machine::Delivery;
+use super::pace::Answered;
 use super::pull::{self, Leased, Puller, Taken};
 use super::push;
-use super::service::{Ports, Runner};
+use super::service::{Landing, Ports, Runner};
 use super::source::Source;
 use ondol_core::caller::CallError;
 use ondol_core::task::Kind;
@@ -23,13 +24,20 @@ impl Runner {
     pub(super) fn push(&self, delivery: Delivery<Arc<Read>>) {
         let attempt = format!("{}.{}", self.ports.engine.epoch(), delivery.attempt);
         let (ports, source, config) = (self.ports.clone(), self.source.clone(), self.config.clone());
-        let landed = self.landed.0.clone();
+        let (landed, beside) = (self.landed.0.clone(), self.machine.in_flight());
         self.ports.tasks.spawn(Kind::Events, async move {
+            let began = ports.clock.mono();
             let outcome = attempt_push(&ports, &source, &config, &delivery, &attempt).await;
+            let took = ports.clock.mono().saturating_sub(began);
             let (subscription, key, position) = (&config.name, &*delivery.key, delivery.position);
             tracing::debug!(%subscription, key, position, attempt, ?outcome, "pushed");
             // The loop has ended when nobody takes it.
-            let _gone = landed.send((delivery.flight, outcome)).await;
+            let landing = Landing {
+                flight: delivery.flight,
+                outcome,
+                push: Some(Answered { took, beside }),
+            };
+            let _gone = landed.send(landing).await;
         });
     }
 
@@ -71,12 +79,12 @@ impl Runner {
                             event,
                         });
                     }
-                    Err(outcome) => drop(landed.send((one.flight, outcome)).await),
+                    Err(outcome) => drop(landed.send(Landing::of(one.flight, outcome)).await),
                 }
             }
             if puller.reply.send(given).is_err() {
                 for flight in flights {
-                    drop(landed.send((flight, Outcome::Released)).await);
+                    drop(landed.send(Landing::of(flight, Outcome::Released)).await);
                 }
             }
         });

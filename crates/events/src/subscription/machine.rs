@@ -106,6 +106,7 @@ struct Flight {
 /// One subscription. `B` is what it carries along for each event of the window.
 pub(crate) struct Machine<B> {
     pub(super) bounds: Bounds,
+    /// Places in flight. Whoever runs it may lower it for a while.
     pub(super) parallel: usize,
     pub(super) retry: Retry,
     pub(super) mode: Mode,

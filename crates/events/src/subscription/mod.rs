@@ -21,6 +21,7 @@ mod lane;
 mod letters;
 mod machine;
 mod operate;
+mod pace;
 pub mod phase;
 mod pull;
 pub(crate) mod push;

@@ -4,7 +4,7 @@
 //! - What the machine decides is written within [`WRITE_EVERY`], rows before the position; what an operator did is
 //!   written before it takes effect and before the operator is answered.
 //! - While the store takes no writes, nothing new is sent.
-//! - At most `parallel` events are under way, so that many tasks at most.
+//! - At most `parallel` events are under way, so that many tasks at most; fewer while it catches up (`pace.rs`).
 //!
 //! Tests: `tests/subscription`.
 
@@ -13,6 +13,7 @@ use super::checkpoint::Checkpoint;
 use super::config::Subscription;
 use super::filter::{Filter, Read};
 use super::machine::{BOUNDS, Machine, Seen};
+use super::pace::{Answered, Pace};
 use super::phase::Mode;
 use super::pull::Puller;
 use super::record::{self, Saved};
@@ -59,8 +60,27 @@ pub struct Ports {
     pub head: watch::Receiver<u64>,
 }
 
+/// What a flight came to.
+pub(super) struct Landing {
+    pub(super) flight: u64,
+    pub(super) outcome: Outcome,
+    /// For a push.
+    pub(super) push: Option<Answered>,
+}
+
+impl Landing {
+    /// Of a lease.
+    pub(super) fn of(flight: u64, outcome: Outcome) -> Self {
+        Self {
+            flight,
+            outcome,
+            push: None,
+        }
+    }
+}
+
 /// What flights came to: the end that tasks hold, and the loop's.
-type Landed = (mpsc::Sender<(u64, Outcome)>, mpsc::Receiver<(u64, Outcome)>);
+type Landed = (mpsc::Sender<Landing>, mpsc::Receiver<Landing>);
 
 /// One subscription that runs.
 pub(crate) struct Runner {
@@ -77,6 +97,7 @@ pub(crate) struct Runner {
     saved: Saved,
     head: watch::Receiver<u64>,
     pub(super) landed: Landed,
+    pub(super) pace: Pace,
     reading: Option<BoxFuture<Result<Found, StoreError>>>,
     writing: Option<BoxFuture<(Checkpoint, Result<(), StoreError>)>>,
     /// By the monotonic clock: not before.
@@ -93,7 +114,7 @@ pub(crate) struct Runner {
 enum Wake {
     Read(Result<Found, StoreError>),
     Written(Checkpoint, Result<(), StoreError>),
-    Landed(u64, Outcome),
+    Landed(Landing),
     Asked(Command),
     Appended,
     Time,
@@ -143,7 +164,7 @@ impl Runner {
             machine.pause();
         }
         let (filter, head) = (Arc::new(Filter::new(&config)), ports.head.clone());
-        let landed = mpsc::channel(BATCH);
+        let (landed, pace) = (mpsc::channel(BATCH), Pace::new(config.parallel));
         Ok(Self {
             source,
             name,
@@ -156,6 +177,7 @@ impl Runner {
             saved,
             head,
             landed,
+            pace,
             reading: None,
             writing: None,
             read_at: Duration::ZERO,
@@ -177,10 +199,10 @@ impl Runner {
             }
             // What else is there already costs no further turn.
             for _ in 0..BATCH {
-                let Ok((flight, outcome)) = self.landed.1.try_recv() else {
+                let Ok(landing) = self.landed.1.try_recv() else {
                     break;
                 };
-                self.land(flight, outcome);
+                self.landed(landing);
             }
         }
         if let Err(error) = self.write_now().await {
@@ -198,6 +220,7 @@ impl Runner {
         }
         if !self.is_stalled {
             if self.config.push.is_some() {
+                self.machine.parallel = self.pace.places();
                 while let Some(delivery) = self.machine.next(now, None) {
                     self.push(delivery);
                 }
@@ -214,7 +237,7 @@ impl Runner {
         // Each arm is cancel-safe: losing the race loses nothing.
         tokio::select! {
             command = commands.recv() => command.map(Wake::Asked).filter(|wake| !matches!(wake, Wake::Asked(Command::End))),
-            Some((flight, outcome)) = self.landed.1.recv() => Some(Wake::Landed(flight, outcome)),
+            Some(landing) = self.landed.1.recv() => Some(Wake::Landed(landing)),
             found = maybe(&mut self.reading) => Some(Wake::Read(found)),
             (checkpoint, written) = maybe(&mut self.writing) => Some(Wake::Written(checkpoint, written)),
             Ok(()) = self.head.changed(), if self.at_end => Some(Wake::Appended),
@@ -248,11 +271,18 @@ impl Runner {
                 self.writing = None;
                 let _told = self.wrote(checkpoint, written);
             }
-            Wake::Landed(flight, outcome) => drop(self.land(flight, outcome)),
+            Wake::Landed(landing) => self.landed(landing),
             Wake::Asked(command) => self.obey(command).await,
             Wake::Appended => self.read_at = Duration::ZERO,
             Wake::Time => {}
         }
+    }
+
+    fn landed(&mut self, landing: Landing) {
+        if let Some(push) = landing.push.filter(|_| matches!(landing.outcome, Outcome::Done)) {
+            self.pace.answered(push, self.ports.clock.mono());
+        }
+        self.land(landing.flight, landing.outcome);
     }
 
     pub(crate) fn land(&mut self, flight: u64, outcome: Outcome) -> bool {
@@ -286,6 +316,7 @@ impl Runner {
         match found {
             Ok(found) => {
                 self.at_end = found.upto <= self.machine.read;
+                self.pace.read(found.upto, found.end);
                 self.read_at = if self.at_end { mono + LOOK_EVERY } else { Duration::ZERO };
                 let seen = found.events.into_iter().map(|read| Seen {
                     position: read.stored.position,

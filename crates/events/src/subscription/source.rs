@@ -25,6 +25,8 @@ pub(crate) struct Found {
     pub(crate) events: Vec<Arc<Read>>,
     /// Everything wanted up to here is among them; where the read began, when the log has no more.
     pub(crate) upto: u64,
+    /// The log's end, as it was seen lately.
+    pub(crate) end: u64,
 }
 
 /// The newest events, after `start` up to `end`.
@@ -77,6 +79,7 @@ impl Source {
         Ok(Found {
             events: events.filter_map(|stored| filter.read(&stored)).collect(),
             upto,
+            end,
         })
     }
 
@@ -159,6 +162,7 @@ impl Ring {
         let mut found = Found {
             events: Vec::new(),
             upto: after,
+            end: self.end,
         };
         for stored in self.events.iter().skip(skip) {
             if found.events.len() >= limit as usize {

@@ -2,5 +2,6 @@
 
 mod delivery;
 mod letters;
+mod pace;
 mod pulling;
 mod system;
