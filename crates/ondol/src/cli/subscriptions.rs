@@ -4,9 +4,10 @@ use super::admin::{Admin, segment};
 use super::show::{self, BAD, BOLD, BUSY, FAINT, GOOD, RESET};
 use anyhow::bail;
 use http::Method;
+use ondol_core::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest wait for what is under way to a subscriber; its own timeout may be longer.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -55,13 +56,13 @@ impl Act {
     }
 
     fn drained(&self, admin: &Admin) -> anyhow::Result<()> {
-        let end = Instant::now() + DRAIN;
+        let end = SystemClock.mono() + DRAIN;
         loop {
             let flying = self.see(admin)?["in_flight"].as_u64().unwrap_or(0);
             if flying == 0 {
                 return Ok(());
             }
-            if Instant::now() > end {
+            if SystemClock.mono() > end {
                 bail!(
                     "{flying} events are still under way to {} after {} s; nothing was changed, try again later",
                     self.subscription,
@@ -77,12 +78,12 @@ impl Act {
     }
 
     fn see(&self, admin: &Admin) -> anyhow::Result<Value> {
-        Ok(admin.get(&self.path())?)
+        admin.get(&self.path())
     }
 
     fn ask(&self, admin: &Admin, mut action: Value) -> anyhow::Result<Value> {
         action["reason"] = self.reason.as_str().into();
-        Ok(admin.ask(Method::POST, &format!("{}/actions", self.path()), Some(action))?)
+        admin.ask(Method::POST, &format!("{}/actions", self.path()), Some(action))
     }
 
     fn tell(&self, now: &Value, as_json: bool) -> anyhow::Result<ExitCode> {
