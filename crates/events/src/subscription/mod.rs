@@ -25,11 +25,13 @@ mod pace;
 pub mod phase;
 mod pull;
 pub(crate) mod push;
+mod reading;
 pub(crate) mod record;
 mod request;
 mod service;
 mod source;
 pub mod view;
+mod writing;
 
 pub use config::{Begin, Retry, Subscription, SubscriptionName};
 pub use error::SubscriptionError;

@@ -1,14 +1,15 @@
 //! How many pushes at once: what the manifest allows, or fewer while the subscription catches up.
 //!
 //! A backlog would otherwise take all that the machine has for as long as it lasts, and whoever publishes meanwhile would
-//! stand behind it. So from [`FAR`] events behind the end of the log until the end was read, pushes are sent only as long
-//! as they do not slow each other down ([`Adaptive`]). A subscription that keeps up is never held back.
+//! stand behind it. So from [`FAR`] unread events down to [`NEAR`] only as many pushes are sent at once as do not slow each
+//! other down ([`Adaptive`]). A subscription that keeps up is never held back.
 
 use ondol_resilience::adaptive::Adaptive;
 use std::time::Duration;
 
-/// Unread events, wanted or not, from which on a subscription catches up.
+/// Unread events, wanted or not, beyond which a subscription catches up, and down to which it does so.
 const FAR: u64 = 4_096;
+const NEAR: u64 = 256;
 
 /// A push that was answered.
 #[derive(Clone, Copy, Debug)]
@@ -43,11 +44,8 @@ impl Pace {
 
     /// All was read up to `upto` of a log that ends at `end`.
     pub(crate) fn read(&mut self, upto: u64, end: u64) {
-        if end.saturating_sub(upto) > FAR {
-            self.catches_up = true;
-        } else if upto >= end {
-            self.catches_up = false;
-        }
+        let unread = end.saturating_sub(upto);
+        self.catches_up = unread > if self.catches_up { NEAR } else { FAR };
     }
 
     pub(crate) fn answered(&mut self, push: Answered, now: Duration) {
@@ -69,9 +67,9 @@ mod tests {
         assert_eq!(pace.places(), 16, "not far");
         pace.read(10, 11 + FAR);
         assert_eq!(pace.places(), 1, "until it is known what a push takes");
-        pace.read(20, 30);
-        assert_eq!(pace.places(), 1, "near, but not there");
-        pace.read(30, 30);
+        pace.read(20, 21 + NEAR);
+        assert_eq!(pace.places(), 1, "not far any more, but not near");
+        pace.read(20, 20 + NEAR);
         assert_eq!(pace.places(), 16);
     }
 }

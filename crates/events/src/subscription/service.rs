@@ -1,7 +1,7 @@
 //! The loop of one subscription: wake, decide, write, act.
 //!
 //! Invariants
-//! - What the machine decides is written within [`WRITE_EVERY`], rows before the position; what an operator did is
+//! - What the machine decides is written within a tenth of a second, rows before the position; what an operator did is
 //!   written before it takes effect and before the operator is answered.
 //! - While the store takes no writes, nothing new is sent.
 //! - At most `parallel` events are under way, so that many tasks at most; fewer while it catches up (`pace.rs`).
@@ -12,13 +12,12 @@ use super::answer::Outcome;
 use super::checkpoint::Checkpoint;
 use super::config::Subscription;
 use super::filter::{Filter, Read};
-use super::machine::{BOUNDS, Machine, Seen};
+use super::machine::{BOUNDS, Machine};
 use super::pace::{Answered, Pace};
-use super::phase::Mode;
 use super::pull::Puller;
 use super::record::{self, Saved};
 use super::request::Command;
-use super::source::{Found, PAGE, Source};
+use super::source::{Found, Source};
 use super::view::Outcomes;
 use ondol_core::BoxFuture;
 use ondol_core::caller::SharedCaller;
@@ -32,14 +31,10 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
-/// Between two writes of what was delivered.
-const WRITE_EVERY: Duration = Duration::from_millis(100);
-/// Between two writes of a position alone, which only saves reading.
-const WRITE_POSITION_EVERY: Duration = Duration::from_secs(1);
 /// At the end of the log: after this it is looked at again without an append of this process.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After a failure of the store.
-const STORE_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// Outcomes and commands taken per turn.
 const BATCH: usize = 256;
 
@@ -94,21 +89,21 @@ pub(crate) struct Runner {
     pub(crate) audits: Vec<RowOp>,
     pub(crate) outcomes: Arc<Outcomes>,
     pub(crate) pullers: VecDeque<Puller>,
-    saved: Saved,
-    head: watch::Receiver<u64>,
+    pub(super) saved: Saved,
+    pub(super) head: watch::Receiver<u64>,
     pub(super) landed: Landed,
     pub(super) pace: Pace,
-    reading: Option<BoxFuture<Result<Found, StoreError>>>,
-    writing: Option<BoxFuture<(Checkpoint, Result<(), StoreError>)>>,
+    pub(super) reading: Option<BoxFuture<Result<Found, StoreError>>>,
+    pub(super) writing: Option<BoxFuture<(Checkpoint, Result<(), StoreError>)>>,
     /// By the monotonic clock: not before.
-    read_at: Duration,
-    write_at: Duration,
+    pub(super) read_at: Duration,
+    pub(super) write_at: Duration,
     /// The last checkpoint failed.
-    is_stalled: bool,
+    pub(super) is_stalled: bool,
     /// All of the log was read.
-    at_end: bool,
+    pub(super) at_end: bool,
     /// The window takes more.
-    has_room: bool,
+    pub(super) has_room: bool,
 }
 
 enum Wake {
@@ -289,126 +284,6 @@ impl Runner {
         let (now, random) = (self.ports.clock.wall(), self.ports.entropy.next_u64());
         self.outcomes.add(&outcome);
         self.machine.done(flight, outcome, now, random)
-    }
-
-    fn begin_read(&mut self) {
-        let mono = self.ports.clock.mono();
-        if self.reading.is_some() || mono < self.read_at {
-            return;
-        }
-        let room = self.machine.room();
-        self.has_room = room.is_some();
-        let Some(room) = room else { return };
-        let (source, filter, after) = (self.source.clone(), self.filter.clone(), self.machine.read);
-        // Seen before the read, so that an append meanwhile wakes.
-        self.head.borrow_and_update();
-        let limit = u32::try_from(room).unwrap_or(PAGE).min(PAGE);
-        self.reading = Some(Box::pin(async move { source.after(&filter, after, limit).await }));
-    }
-
-    /// What a read that is under way gives is not wanted.
-    pub(crate) fn forget_read(&mut self) {
-        (self.reading, self.read_at) = (None, Duration::ZERO);
-    }
-
-    fn took(&mut self, found: Result<Found, StoreError>) {
-        let mono = self.ports.clock.mono();
-        match found {
-            Ok(found) => {
-                self.at_end = found.upto <= self.machine.read;
-                self.pace.read(found.upto, found.end);
-                self.read_at = if self.at_end { mono + LOOK_EVERY } else { Duration::ZERO };
-                let seen = found.events.into_iter().map(|read| Seen {
-                    position: read.stored.position,
-                    key: read.key(),
-                    deliver_at: read.deliver_at(),
-                    bytes: read.stored.event.body.len(),
-                    body: read,
-                });
-                self.machine.take(seen.collect(), found.upto, self.ports.clock.wall());
-            }
-            Err(error) => {
-                self.read_at = mono + STORE_PAUSE;
-                tracing::warn!(subscription = self.name, code = %error.code(), %error, "the log cannot be read; trying on");
-            }
-        }
-    }
-
-    /// The subscription as it would be written now.
-    pub(crate) fn present(&self) -> Saved {
-        Saved {
-            position: self.machine.position(),
-            delivered: self.machine.delivered,
-            paused: self.machine.mode == Mode::Paused,
-            ..self.saved.clone()
-        }
-    }
-
-    /// Whether there is anything to write, and how soon.
-    fn write_every(&self) -> Option<Duration> {
-        let present = self.present();
-        let only_read = present
-            == Saved {
-                position: present.position,
-                ..self.saved.clone()
-            };
-        if self.machine.has_changed() || !self.audits.is_empty() || !only_read {
-            return Some(WRITE_EVERY);
-        }
-        (present != self.saved).then_some(WRITE_POSITION_EVERY)
-    }
-
-    fn begin_write(&mut self) {
-        let Some(every) = self.write_every().filter(|_| self.writing.is_none()) else {
-            return;
-        };
-        let mono = self.ports.clock.mono();
-        // A write of the position alone may be far off; what was delivered since does not wait for it.
-        if !self.is_stalled {
-            self.write_at = self.write_at.min(mono + every);
-        }
-        if mono < self.write_at {
-            return;
-        }
-        match Checkpoint::of(self) {
-            Ok(checkpoint) => self.writing = Some(checkpoint.write(self.ports.engine.clone())),
-            Err(error) => self.stall(&error),
-        }
-    }
-
-    /// Writes everything at once, for an operator who waits.
-    pub(crate) async fn write_now(&mut self) -> Result<(), StoreError> {
-        if let Some(writing) = self.writing.take() {
-            let (checkpoint, written) = writing.await;
-            self.wrote(checkpoint, written)?;
-        }
-        let checkpoint = Checkpoint::of(self)?;
-        let (checkpoint, written) = checkpoint.write(self.ports.engine.clone()).await;
-        self.wrote(checkpoint, written)
-    }
-
-    fn wrote(&mut self, checkpoint: Checkpoint, written: Result<(), StoreError>) -> Result<(), StoreError> {
-        let Err(error) = written else {
-            self.is_stalled = false;
-            self.machine.written(checkpoint.saved.position);
-            self.saved = checkpoint.saved;
-            let every = self.write_every().unwrap_or(WRITE_POSITION_EVERY);
-            self.write_at = self.ports.clock.mono() + every;
-            return Ok(());
-        };
-        self.machine.not_written(checkpoint.keys);
-        self.audits.splice(0..0, checkpoint.audits);
-        self.stall(&error);
-        Err(error)
-    }
-
-    fn stall(&mut self, error: &StoreError) {
-        if !self.is_stalled {
-            let code = error.code();
-            tracing::warn!(subscription = self.name, %code, %error, "where the subscription stands cannot be written; nothing is sent until it can");
-        }
-        self.is_stalled = true;
-        self.write_at = self.ports.clock.mono() + STORE_PAUSE;
     }
 }
 
