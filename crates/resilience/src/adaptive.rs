@@ -3,7 +3,7 @@
 //! Calls that take longer side by side than one at a time stand in a line somewhere, be it for a processor, and everybody
 //! who shares that line stands behind them. So the limit grows while a call takes at most `TOLERANCE` times what it takes
 //! alone, and shrinks by as much as it takes longer. What it takes alone changes with the work; it is measured again from
-//! time to time by one window with one call at a time.
+//! time to time by calls that go one at a time. Where that gives nothing, because calls hang, nothing is limited.
 //!
 //! A window is judged by the mean of its calls without the slowest eighth, so that work of several kinds does not look like a
 //! line. By Little's law the limit then ends where calls side by side are done at two thirds of the speed that they would
@@ -20,57 +20,86 @@ const CALLS: (usize, usize) = (16, 256);
 const TOLERANCE: f64 = 1.5;
 /// The most that one window takes away.
 const STEEPEST: f64 = 0.5;
-/// Between two measurements of what a call takes alone: this, and so many times as long as the last one took.
-const RENEW_EVERY: (Duration, u32) = (Duration::from_secs(10), 32);
+/// Between two measurements of what a call takes alone.
+const MEASURE_EVERY: Duration = Duration::from_secs(20);
+/// Longest measurement, with the wait for calls that were under way: a twentieth of the time.
+const MEASURE_FOR: Duration = Duration::from_secs(1);
 
 /// A limit between one and a most, for one kind of calls to one target.
 #[derive(Clone, Debug)]
 pub struct Adaptive {
     most: usize,
     limit: f64,
-    /// What a call takes alone; `None` while that is measured.
-    alone: Option<Duration>,
-    renew_at: Duration,
-    /// Nothing was ever taken away since the last measurement, so it may double.
+    phase: Phase,
+    /// Nothing was ever taken away, so it may double.
     is_new: bool,
     window: Vec<Duration>,
     began_at: Duration,
-    was_reached: bool,
+    /// The most calls at once that the window saw.
+    beside: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// One call at a time.
+    Measuring { until: Duration },
+    /// A call takes so long alone; measured again then.
+    Known { alone: Duration, until: Duration },
+    /// Nothing was answered in time.
+    Unknown { until: Duration },
 }
 
 impl Adaptive {
-    /// One call until more is known, never more than `most`.
-    pub fn new(most: usize) -> Self {
-        Self {
+    /// Never more than `most`; begins by measuring.
+    pub fn new(most: usize, now: Duration) -> Self {
+        let mut new = Self {
             most: most.max(1),
             limit: 1.0,
-            alone: None,
-            renew_at: Duration::ZERO,
+            phase: Phase::Unknown { until: now },
             is_new: true,
             window: Vec::new(),
             began_at: Duration::ZERO,
-            was_reached: false,
-        }
+            beside: 0,
+        };
+        new.limit(now);
+        new
     }
 
     /// Calls that may be under way now, at least one.
-    pub fn limit(&self) -> usize {
-        match self.alone {
-            None => 1,
-            Some(_) => self.limit as usize,
+    pub fn limit(&mut self, now: Duration) -> usize {
+        match self.phase {
+            Phase::Measuring { until } if now >= until => match self.window.is_empty() {
+                true => {
+                    self.phase = Phase::Unknown {
+                        until: now + MEASURE_EVERY,
+                    }
+                }
+                false => self.judge(now),
+            },
+            Phase::Known { until, .. } | Phase::Unknown { until } if now >= until => {
+                self.window.clear();
+                let until = now + MEASURE_FOR;
+                self.phase = Phase::Measuring { until };
+            }
+            _ => {}
+        }
+        match self.phase {
+            Phase::Measuring { .. } => 1,
+            Phase::Known { .. } => self.limit as usize,
+            Phase::Unknown { .. } => self.most,
         }
     }
 
-    /// Takes what an answered call took; `beside` calls were under way when it began, itself among them.
+    /// Takes what an answered call took; `beside` calls were under way when it began, itself among them. Those that began
+    /// under a higher limit say nothing of this one.
     pub fn observe(&mut self, took: Duration, beside: usize, now: Duration) {
-        if self.alone.is_none() && beside > 1 {
+        if beside > self.limit(now) || matches!(self.phase, Phase::Unknown { .. }) {
             return;
         }
         if self.window.is_empty() {
-            self.began_at = now;
-            self.was_reached = false;
+            (self.began_at, self.beside) = (now, 0);
         }
-        self.was_reached |= beside >= self.limit();
+        self.beside = self.beside.max(beside);
         if self.window.len() < CALLS.1 {
             self.window.push(took);
         }
@@ -82,22 +111,25 @@ impl Adaptive {
     fn judge(&mut self, now: Duration) {
         let took = trimmed_mean(&mut self.window);
         self.window.clear();
-        let Some(alone) = self.alone else {
-            let (least, times) = RENEW_EVERY;
-            let measured = now.saturating_sub(self.began_at);
-            (self.alone, self.renew_at) = (Some(took), now + least.max(measured * times));
-            return;
+        let alone = match self.phase {
+            // Whatever the phase, calls that went alone measure what a call takes alone.
+            Phase::Known { alone, .. } if self.beside > 1 => alone,
+            _ => {
+                let until = now + MEASURE_EVERY;
+                self.phase = Phase::Known { alone: took, until };
+                took
+            }
         };
-        if now >= self.renew_at {
-            self.alone = None;
-            return;
-        }
         let ratio = TOLERANCE * alone.as_secs_f64() / took.as_secs_f64();
         if ratio < 1.0 {
             self.limit *= ratio.max(STEEPEST);
             self.is_new = false;
-        } else if self.was_reached {
-            self.limit += if self.is_new { self.limit } else { 1.0 };
+        } else if self.beside >= self.limit as usize {
+            self.limit += if self.is_new {
+                self.limit
+            } else {
+                (self.limit / 8.0).max(1.0)
+            };
         }
         self.limit = self.limit.clamp(1.0, self.most as f64);
     }
@@ -120,10 +152,10 @@ mod tests {
     /// Calls one after the other until the limit, for so long; the limits seen in the second half. `takes` gives a call's
     /// time by how many are under way when it begins, and its number.
     fn course(most: usize, seconds: u64, takes: impl Fn(usize, u64) -> Duration) -> (Adaptive, Vec<usize>) {
-        let (mut limit, mut now, mut seen) = (Adaptive::new(most), Duration::ZERO, Vec::new());
+        let (mut limit, mut now, mut seen) = (Adaptive::new(most, Duration::ZERO), Duration::ZERO, Vec::new());
         let (mut flights, mut number) = (BTreeMap::new(), 0);
         while now < Duration::from_secs(seconds) {
-            while flights.len() < limit.limit() {
+            while flights.len() < limit.limit(now) {
                 let beside = flights.len() + 1;
                 let took = takes(beside, number);
                 flights.insert((now + took, number), (took, beside));
@@ -135,7 +167,7 @@ mod tests {
             now = at;
             limit.observe(took, beside, now);
             if now > Duration::from_secs(seconds) / 2 {
-                seen.push(limit.limit());
+                seen.push(limit.limit(now));
             }
         }
         (limit, seen)
@@ -179,17 +211,30 @@ mod tests {
     #[test]
     fn work_that_becomes_heavier_is_measured_anew() {
         let slow = |now: Duration| if now < Duration::from_secs(5) { 1 } else { 20 };
-        let (mut limit, mut now) = (Adaptive::new(8), Duration::ZERO);
+        let (mut limit, mut now) = (Adaptive::new(8, Duration::ZERO), Duration::ZERO);
         let mut highest_late = 0;
         while now < Duration::from_secs(60) {
             let took = Duration::from_millis(slow(now));
             now += took;
-            limit.observe(took, limit.limit(), now);
+            let beside = limit.limit(now);
+            limit.observe(took, beside, now);
             if now > Duration::from_secs(30) {
-                highest_late = highest_late.max(limit.limit());
+                highest_late = highest_late.max(limit.limit(now));
             }
         }
         assert_eq!(highest_late, 8, "what is alone now takes 20 ms");
+    }
+
+    #[test]
+    fn a_call_that_hangs_holds_the_others_up_for_a_second_at_most() {
+        let (mut limit, mut now) = (Adaptive::new(8, Duration::ZERO), Duration::ZERO);
+        let (mut ones, mut looks) = (0, 0);
+        while now < Duration::from_secs(100) {
+            now += Duration::from_millis(10);
+            looks += 1;
+            ones += u32::from(limit.limit(now) == 1);
+        }
+        assert!(ones * 15 < looks, "{ones} of {looks} while nothing was answered");
     }
 
     proptest! {
@@ -198,11 +243,11 @@ mod tests {
             most in 0usize..300,
             calls in proptest::collection::vec((0u64..2_000_000, 0usize..400, 0u64..50_000), 0..600),
         ) {
-            let (mut limit, mut now) = (Adaptive::new(most), Duration::ZERO);
+            let (mut limit, mut now) = (Adaptive::new(most, Duration::ZERO), Duration::ZERO);
             for (took, beside, pause) in calls {
                 now += Duration::from_micros(pause);
                 limit.observe(Duration::from_micros(took), beside, now);
-                prop_assert!((1..=most.max(1)).contains(&limit.limit()));
+                prop_assert!((1..=most.max(1)).contains(&limit.limit(now)));
                 prop_assert!(limit.window.len() <= CALLS.1);
             }
         }

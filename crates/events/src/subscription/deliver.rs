@@ -24,7 +24,9 @@ impl Runner {
     pub(super) fn push(&self, delivery: Delivery<Arc<Read>>) {
         let attempt = format!("{}.{}", self.ports.engine.epoch(), delivery.attempt);
         let (ports, source, config) = (self.ports.clone(), self.source.clone(), self.config.clone());
-        let (landed, beside) = (self.landed.0.clone(), self.machine.in_flight());
+        let landed = self.landed.0.clone();
+        // What a row holds is read first, and may be what failed: it says nothing of the others.
+        let beside = delivery.body.is_some().then(|| self.machine.fresh_in_flight());
         self.ports.tasks.spawn(Kind::Events, async move {
             let began = ports.clock.mono();
             let outcome = attempt_push(&ports, &source, &config, &delivery, &attempt).await;
@@ -35,7 +37,7 @@ impl Runner {
             let landing = Landing {
                 flight: delivery.flight,
                 outcome,
-                push: Some(Answered { took, beside }),
+                push: beside.map(|beside| Answered { took, beside }),
             };
             let _gone = landed.send(landing).await;
         });

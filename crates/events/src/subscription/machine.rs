@@ -106,8 +106,9 @@ struct Flight {
 /// One subscription. `B` is what it carries along for each event of the window.
 pub(crate) struct Machine<B> {
     pub(super) bounds: Bounds,
-    /// Places in flight. Whoever runs it may lower it for a while.
     pub(super) parallel: usize,
+    /// Of these places so many are for events of the window. Whoever runs it lowers it for a while.
+    pub(super) paced: usize,
     pub(super) retry: Retry,
     pub(super) mode: Mode,
     hold: Hold,
@@ -146,6 +147,7 @@ impl<B: Clone> Machine<B> {
         let mut machine = Self {
             bounds,
             parallel: 1,
+            paced: usize::MAX,
             retry: Retry::default(),
             mode: Mode::Running,
             hold: Hold::default(),
@@ -353,15 +355,17 @@ impl<B: Clone> Machine<B> {
         }
     }
 
-    /// Fresh keys and rows take turns; rows take no more than half of the places.
+    /// Fresh keys and rows take turns; rows take no more than half of the places, fresh keys no more than they are paced to.
     fn pick(&mut self) -> Option<Arc<str>> {
+        let is_paced = self.fresh_in_flight() >= self.paced && !self.mode.is_held();
+        let fresh = !self.fresh.is_empty() && !is_paced;
         let rows = !self.again.is_empty() && self.rows_flying < (self.parallel / 2).max(1);
-        if rows && (self.rows_turn || self.fresh.is_empty()) {
+        if rows && (self.rows_turn || !fresh) {
             self.rows_turn = false;
             return self.again.pop_front();
         }
         self.rows_turn = true;
-        self.fresh.pop_front()
+        if fresh { self.fresh.pop_front() } else { None }
     }
 
     /// What a flight came to; `random` is 64 random bits for the pause. `false`: there is no such flight any more.
@@ -454,6 +458,11 @@ impl<B: Clone> Machine<B> {
     /// This flight is a lease that has not ended.
     pub(crate) fn is_leased(&self, flight: u64) -> bool {
         self.flights.get(&flight).is_some_and(|flight| flight.until.is_some())
+    }
+
+    /// Events of the window under way.
+    pub(crate) fn fresh_in_flight(&self) -> usize {
+        self.flights.len() - self.rows_flying
     }
 
     /// Events under way.

@@ -7,9 +7,12 @@
 use ondol_resilience::adaptive::Adaptive;
 use std::time::Duration;
 
-/// Unread events, wanted or not, beyond which a subscription catches up, and down to which it does so.
+/// Unread events, wanted or not, beyond which a subscription catches up, and down to which it does so. Those in its window
+/// count as read.
 const FAR: u64 = 4_096;
-const NEAR: u64 = 256;
+const NEAR: u64 = 1_024;
+/// So often it is looked at whether the backlog shrinks.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// A push that was answered.
 #[derive(Clone, Copy, Debug)]
@@ -23,34 +26,79 @@ pub(crate) struct Answered {
 #[derive(Debug)]
 pub(crate) struct Pace {
     most: usize,
+    /// While it catches up.
+    behind: Option<Behind>,
+}
+
+#[derive(Debug)]
+struct Behind {
     limit: Adaptive,
-    catches_up: bool,
+    /// At least so many, as the backlog would not shrink with fewer.
+    floor: usize,
+    unread: u64,
+    look_at: Duration,
 }
 
 impl Pace {
     pub(crate) fn new(most: u16) -> Self {
-        let most = usize::from(most.max(1));
         Self {
-            most,
-            limit: Adaptive::new(most),
-            catches_up: false,
+            most: usize::from(most.max(1)),
+            behind: None,
         }
     }
 
-    /// Pushes that may be under way now.
-    pub(crate) fn places(&self) -> usize {
-        if self.catches_up { self.limit.limit() } else { self.most }
+    /// Another most; a subscription that catches up goes on doing so.
+    pub(crate) fn configure(&mut self, most: u16, now: Duration) {
+        self.most = usize::from(most.max(1));
+        if let Some(behind) = &mut self.behind {
+            (behind.limit, behind.floor) = (Adaptive::new(self.most, now), 1);
+        }
     }
 
-    /// All was read up to `upto` of a log that ends at `end`.
-    pub(crate) fn read(&mut self, upto: u64, end: u64) {
-        let unread = end.saturating_sub(upto);
-        self.catches_up = unread > if self.catches_up { NEAR } else { FAR };
+    /// Pushes of the window that may be under way now.
+    pub(crate) fn places(&mut self, now: Duration) -> usize {
+        let most = self.most;
+        let paced = self
+            .behind
+            .as_mut()
+            .map(|behind| behind.limit.limit(now).max(behind.floor));
+        paced.map_or(most, |paced| paced.min(most))
+    }
+
+    /// So many events are unread now.
+    pub(crate) fn read(&mut self, unread: u64, now: Duration) {
+        let Some(behind) = &mut self.behind else {
+            if unread > FAR {
+                let limit = Adaptive::new(self.most, now);
+                self.behind = Some(Behind {
+                    limit,
+                    floor: 1,
+                    unread,
+                    look_at: now + LOOK_EVERY,
+                });
+            }
+            return;
+        };
+        if unread <= NEAR {
+            self.behind = None;
+        } else if now >= behind.look_at {
+            // More come than go: to be gentle would be to stay behind for ever.
+            behind.floor = match unread >= behind.unread {
+                true => behind
+                    .limit
+                    .limit(now)
+                    .max(behind.floor)
+                    .saturating_mul(2)
+                    .min(self.most),
+                false => behind.floor,
+            };
+            (behind.unread, behind.look_at) = (unread, now + LOOK_EVERY);
+        }
     }
 
     pub(crate) fn answered(&mut self, push: Answered, now: Duration) {
-        if self.catches_up {
-            self.limit.observe(push.took, push.beside, now);
+        if let Some(behind) = &mut self.behind {
+            behind.limit.observe(push.took, push.beside, now);
         }
     }
 }
@@ -59,17 +107,41 @@ impl Pace {
 mod tests {
     use super::*;
 
+    const START: Duration = Duration::from_secs(100);
+
     #[test]
     fn only_who_catches_up_is_held_back() {
         let mut pace = Pace::new(16);
-        assert_eq!(pace.places(), 16);
-        pace.read(10, 10 + FAR);
-        assert_eq!(pace.places(), 16, "not far");
-        pace.read(10, 11 + FAR);
-        assert_eq!(pace.places(), 1, "until it is known what a push takes");
-        pace.read(20, 21 + NEAR);
-        assert_eq!(pace.places(), 1, "not far any more, but not near");
-        pace.read(20, 20 + NEAR);
-        assert_eq!(pace.places(), 16);
+        assert_eq!(pace.places(START), 16);
+        pace.read(FAR, START);
+        assert_eq!(pace.places(START), 16, "not far");
+        pace.read(FAR + 1, START);
+        assert_eq!(pace.places(START), 1, "until it is known what a push takes");
+        pace.configure(8, START);
+        assert_eq!(pace.places(START), 1, "another manifest ends no backlog");
+        pace.read(NEAR + 1, START);
+        assert_eq!(pace.places(START), 1, "not far any more, but not near");
+        pace.read(NEAR, START);
+        assert_eq!(pace.places(START), 8);
+    }
+
+    #[test]
+    fn a_backlog_that_does_not_shrink_gets_more_places_until_it_does() {
+        let (mut pace, mut now) = (Pace::new(16), START);
+        pace.read(10_000, now);
+        let mut places = Vec::new();
+        for unread in [10_500, 11_000, 11_500, 11_000, 12_000] {
+            now += LOOK_EVERY;
+            // Every push stands in one line.
+            for _ in 0..64 {
+                now += Duration::from_millis(1);
+                let beside = pace.places(now);
+                let took = Duration::from_millis(beside as u64);
+                pace.answered(Answered { took, beside }, now);
+            }
+            pace.read(unread, now);
+            places.push(pace.places(now));
+        }
+        assert!(places.is_sorted() && places[0] >= 2 && places[4] == 16, "{places:?}");
     }
 }

@@ -33,7 +33,8 @@ impl Runner {
             Ok(found) => {
                 self.at_end = found.upto <= self.machine.read;
                 // What was seen of the end in the store or told by this process, whichever is newer.
-                self.pace.read(found.upto, found.end.max(*self.head.borrow()));
+                let end = found.end.max(*self.head.borrow());
+                self.pace.read(end.saturating_sub(found.upto), mono);
                 self.read_at = if self.at_end { mono + LOOK_EVERY } else { Duration::ZERO };
                 let seen = found.events.into_iter().map(|read| Seen {
                     position: read.stored.position,

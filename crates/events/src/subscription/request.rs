@@ -7,7 +7,6 @@ use super::answer::Outcome;
 use super::config::Subscription;
 use super::error::SubscriptionError;
 use super::filter::Filter;
-use super::pace::Pace;
 use super::pull::{Puller, Settled, Verdict, bounded, flight};
 use super::record::Audited;
 use super::service::Runner;
@@ -133,7 +132,7 @@ impl Runner {
                 // A read that is under way looks for what was wanted before.
                 self.forget_read();
                 self.machine.configure(config.parallel, config.retry);
-                self.pace = Pace::new(config.parallel);
+                self.pace.configure(config.parallel, self.ports.clock.mono());
                 self.filter = Arc::new(Filter::new(&config));
                 self.config = config;
             }

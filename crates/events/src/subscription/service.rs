@@ -4,7 +4,7 @@
 //! - What the machine decides is written within a tenth of a second, rows before the position; what an operator did is
 //!   written before it takes effect and before the operator is answered.
 //! - While the store takes no writes, nothing new is sent.
-//! - At most `parallel` events are under way, so that many tasks at most; fewer while it catches up (`pace.rs`).
+//! - At most `parallel` events are under way, so that many tasks at most; fewer of the window's while it catches up (`pace.rs`).
 //!
 //! Tests: `tests/subscription`.
 
@@ -59,7 +59,7 @@ pub struct Ports {
 pub(super) struct Landing {
     pub(super) flight: u64,
     pub(super) outcome: Outcome,
-    /// For a push.
+    /// For a push of the window.
     pub(super) push: Option<Answered>,
 }
 
@@ -215,7 +215,7 @@ impl Runner {
         }
         if !self.is_stalled {
             if self.config.push.is_some() {
-                self.machine.parallel = self.pace.places();
+                self.machine.paced = self.pace.places(self.ports.clock.mono());
                 while let Some(delivery) = self.machine.next(now, None) {
                     self.push(delivery);
                 }

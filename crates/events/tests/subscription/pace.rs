@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, Semaphore};
 const BACKLOG: usize = 7_000;
 
 #[tokio::test]
-async fn where_pushes_slow_each_other_down_a_backlog_goes_nearly_one_by_one_and_afterwards_all_places_are_used() {
+async fn where_pushes_slow_each_other_down_a_backlog_goes_few_at_a_time_and_afterwards_all_places_are_used() {
     let system = System::new();
     let life = system.life().await;
     let topic = "topic-order".parse().expect("a name");
@@ -49,7 +49,7 @@ async fn where_pushes_slow_each_other_down_a_backlog_goes_nearly_one_by_one_and_
     })
     .await;
     let longest = longest.load(Ordering::SeqCst);
-    assert!((1..=8).contains(&longest), "{longest} at once");
+    assert!((1..=24).contains(&longest), "{longest} of 64 at once");
     system.subscriber.answers(|_| Ok(204));
     life.drained().await;
 

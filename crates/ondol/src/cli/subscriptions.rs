@@ -2,7 +2,7 @@
 
 use super::admin::{Admin, segment};
 use super::show::{self, BAD, BOLD, BUSY, FAINT, GOOD, RESET};
-use anyhow::bail;
+use anyhow::{Context, bail};
 use http::Method;
 use ondol_core::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
@@ -34,25 +34,26 @@ impl Act {
     /// Pauses it, waits until nothing is under way, goes back to the position `from` and lets it go on. One that was paused
     /// before stays so. After a failure it goes on where it was.
     pub(super) fn replay(self, admin: &Admin, from: u64, as_json: bool) -> anyhow::Result<ExitCode> {
-        let was_paused = self.see(admin)?["state"] == "paused";
-        if !was_paused {
-            self.ask(admin, json!({ "action": "pause" }))?;
-        }
-        let reset = self
-            .drained(admin)
-            .and_then(|()| self.ask(admin, json!({ "action": "reset", "position": from })));
-        let now = match was_paused {
-            true => reset?,
-            false => {
-                let resumed = self.ask(admin, json!({ "action": "resume" }));
-                reset?;
-                resumed?
-            }
+        let reset = || {
+            self.drained(admin)?;
+            self.ask(admin, json!({ "action": "reset", "position": from }))
         };
-        if was_paused && !as_json {
+        if self.see(admin)?["state"] == "paused" {
+            let now = reset()?;
             anstream::eprintln!("it was paused before and still is; `ondol events resume` lets it go on");
+            return self.tell(&now, as_json);
         }
-        self.tell(&now, as_json)
+        let paused = self.ask(admin, json!({ "action": "pause" }));
+        let reset = paused.and_then(|_| reset());
+        // A pause that was answered by an error may hold all the same.
+        let resumed = self.ask(admin, json!({ "action": "resume" })).with_context(|| {
+            format!(
+                "{} may still be paused; `ondol events resume` lets it go on",
+                self.subscription
+            )
+        });
+        reset?;
+        self.tell(&resumed?, as_json)
     }
 
     fn drained(&self, admin: &Admin) -> anyhow::Result<()> {
@@ -64,7 +65,7 @@ impl Act {
             }
             if SystemClock.mono() > end {
                 bail!(
-                    "{flying} events are still under way to {} after {} s; nothing was changed, try again later",
+                    "{flying} events are still under way to {} after {} s; its position is as it was, try again later",
                     self.subscription,
                     DRAIN.as_secs()
                 );

@@ -119,6 +119,24 @@ fn a_failing_key_leaves_the_window_and_is_parked_after_its_attempts() {
 }
 
 #[test]
+fn a_lowered_pace_holds_back_the_window_and_no_row() {
+    let mut m = machine();
+    feed(&mut m, "ab", 0);
+    let first = sent(&mut m, 0);
+    m.done(first[0].0, failed(), Timestamp(0), u64::MAX);
+    m.done(first[1].0, failed(), Timestamp(0), u64::MAX);
+    feed(&mut m, "cdefg", 10);
+    m.paced = 1;
+    let paced = sent(&mut m, 10);
+    assert_eq!(names(&paced), ["c3"]);
+    assert_eq!(names(&sent(&mut m, 100)), ["a1", "b2"], "half of four places beside it");
+    m.done(paced[0].0, Outcome::Done, Timestamp(100), 0);
+    assert_eq!(names(&sent(&mut m, 100)), ["d4"], "rows that hang hold up no other key");
+    m.paced = 4;
+    assert_eq!(names(&sent(&mut m, 100)), ["e5"], "four places in all");
+}
+
+#[test]
 fn a_refused_event_parks_its_key_at_once() {
     let mut m = machine();
     feed(&mut m, "a", 0);
