@@ -227,6 +227,13 @@ describe('the console at work', () => {
       (least) => Number(document.querySelector('nav .mark[title="keys parked"]')?.textContent) > least,
       before + 400,
     );
+    await page
+      .locator('nav')
+      .getByRole('link', { name: /^Events/ })
+      .click();
+    const tab = page.getByRole('link', { name: /^Subscriptions/ });
+    assert.ok(Number((await tab.innerText()).replace('Subscriptions', '')) > 400);
+    await page.goBack();
     await figure('keys parked').getByRole('link').click();
     await page.waitForURL('**/events/subscriptions');
     await page.goBack();
