@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bytes, clock, date, figure, madeAt, percent, relative, span } from './format';
+import { bytes, clock, date, figure, madeAt, percent, relative, span, stamp } from './format';
 
 describe('figures', () => {
   it.each([
@@ -19,6 +19,7 @@ describe('figures', () => {
   ])('%d is %s', (share, text) => expect(percent(share, 'en')).toBe(text));
 
   it.each([
+    [0, '0 ms'],
     [0.85, '850 µs'],
     [4.2, '4.2 ms'],
     [100, '100 ms'],
@@ -36,6 +37,12 @@ describe('figures', () => {
 });
 
 describe('times', () => {
+  it('of another day say which', () => {
+    const noon = new Date(2026, 10, 22, 12).getTime();
+    expect(stamp(noon - 60_000, noon, 'en')).toBe('11:59:00.000');
+    expect(stamp(noon - 86_400_000, noon, 'en')).toBe('Nov 21, 12:00:00');
+    expect(stamp('no time', noon, 'en')).toBe('no time');
+  });
   it('are relative in the words of the language', () => {
     expect(relative(0, 12_000, 'en')).toBe('12s ago');
     expect(relative(0, 7_200_000, 'ko')).toBe('2시간 전');

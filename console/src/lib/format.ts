@@ -46,6 +46,8 @@ export function percent(share: number, language: string): string {
 export function span(ms: number): string {
   if (!Number.isFinite(ms)) return '–';
   const short = (value: number) => String(Number(value.toPrecision(3)));
+  // Times of the API are whole milliseconds: nothing is less than one of them.
+  if (ms === 0) return '0 ms';
   if (ms < 1) return `${Math.round(ms * 1000)} µs`;
   if (ms < 1000) return `${short(ms)} ms`;
   if (ms < 59_500) return `${short(ms / 1000)} s`;
@@ -73,6 +75,16 @@ export function clock(at: When, withMillis = true): string {
   const two = (n: number) => String(n).padStart(2, '0');
   const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
   return withMillis ? `${time}.${String(date.getMilliseconds()).padStart(3, '0')}` : time;
+}
+
+/** `14:03:07.120` of today, `Nov 20, 14:03:07` of any other day. */
+export function stamp(at: When, now: number, language: string): string {
+  const [then, today] = [new Date(millis(at)), new Date(now)];
+  if (Number.isNaN(then.getTime())) return unread(at);
+  if (then.toDateString() === today.toDateString()) return clock(at);
+  const options = { month: 'short', day: 'numeric' } as const;
+  const day = once(`${language} day`, () => new Intl.DateTimeFormat(language, options)).format(then);
+  return `${day}, ${clock(at, false)}`;
 }
 
 export function date(at: When, language: string): string {

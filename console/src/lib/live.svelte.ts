@@ -13,7 +13,7 @@ import type { Change, Frame, LogLine, Outbox, Service, Subscription, System, Tra
 export type Connection = 'connecting' | 'open' | 'lost' | 'signed-out';
 
 /** Followed on every page. */
-const ALWAYS = ['system', 'services', 'traffic', 'sagas', 'changes'];
+const ALWAYS = ['system', 'services', 'traffic', 'sagas', 'subscriptions', 'outboxes', 'changes'];
 /** Between two tries, milliseconds; a little at random, so that many tabs do not come back at once. */
 const FIRST_PAUSE = 250;
 const LONGEST_PAUSE = 4000;
@@ -42,7 +42,7 @@ class Live {
   traffic = $state.raw<Record<string, Traffic>>({});
   sagas = $state.raw<Record<string, number>>({});
   changes = $state.raw<Change[]>([]);
-  /** While a page follows them; `null` before their first snapshot. */
+  /** `null` before their first snapshot. */
   subscriptions = $state.raw<Subscription[] | null>(null);
   outboxes = $state.raw<Outbox[] | null>(null);
   /** The first snapshot has come. */
@@ -72,9 +72,6 @@ class Live {
       (one.topics ?? []).join() === (two.topics ?? []).join() && one.logs === two.logs;
     if (same(wanted, this.#wanted)) return;
     this.#wanted = wanted;
-    // What nobody follows any more is not kept, lest an old state be shown as the present one.
-    if (!wanted.topics?.includes('subscriptions')) this.subscriptions = null;
-    if (!wanted.topics?.includes('outboxes')) this.outboxes = null;
     if (wanted.logs !== undefined && wanted.logs !== this.#source) {
       this.#source = wanted.logs;
       this.logs.clear();

@@ -291,13 +291,42 @@ export interface Flow {
   truncated: boolean;
 }
 
+/** What a check found for one key. */
+export interface Drift {
+  key: string;
+  since: number;
+  seen: number;
+  /** In words, one for each rule that does not hold. */
+  why: string[];
+  /** What each source says, `SOURCE.MEMBER`. */
+  values: Members;
+  /** `id`: it is started; `refused`: it could not be. `null`: nothing is declared. */
+  repair: { saga: string; id?: string; refused?: string } | null;
+}
+
 export interface Reconciliation {
   name: string;
   service: string;
-  every: string | number;
-  last_run: number | string | null;
+  about?: string;
+  every: string;
+  settle: string;
+  /** Each with where it is asked. */
+  sources: Record<string, string>;
   state: 'pass' | 'fail' | 'unknown';
-  drifts: { key: string; since: number | string; seen: number; values: Members; repair: unknown }[];
+  /** Why it is unknown. */
+  reason?: string;
+  running: boolean;
+  last_run: number | null;
+  next_run: number;
+  keys: number;
+  /** Keys that changed lately, and are not judged yet. */
+  moving: number;
+  /** Keys that one run has found not to fit, and no second one yet. */
+  suspected: number;
+  reported: number;
+  /** Drifts that are only counted. */
+  more: number;
+  drifts: Drift[];
 }
 
 /** A gateway route as the proxy has it. */

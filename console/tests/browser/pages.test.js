@@ -28,6 +28,7 @@ const PAGES = [
   ['dead-letter', '/events/subscriptions/notifications.orders/order-810', 'main details'],
   ['outboxes', '/events/outboxes', 'main table'],
   ['checks', '/events/checks', 'main table'],
+  ['check', '/events/checks/charged-is-shipped', 'main table'],
   ['flow', '/events/flows/order-810', '.node'],
   ['routes', '/routes', 'main table'],
   ['route', '/routes/place-order', 'main table'],

@@ -214,6 +214,89 @@ describe('the console at work', () => {
     assert.equal(asked.filter((path) => path.endsWith('/points.orders')).length, 1);
   });
 
+  it('is not well while letters are parked or a check fails, and leads there', async () => {
+    await page.goto('/');
+    const figure = (/** @type {string} */ name) => page.locator('dl > div', { hasText: name });
+    await figure('checks fail').getByRole('link', { name: '1', exact: true }).waitFor();
+    await figure('keys parked').locator('dd.bad').waitFor();
+    assert.equal(await page.getByText('Everything is well').count(), 0);
+    const mark = page.locator('nav .mark[title="keys parked"]');
+    const before = Number(await mark.innerText());
+    await configure({ subscription: { parked_keys: 500 } });
+    await page.waitForFunction(
+      (least) => Number(document.querySelector('nav .mark[title="keys parked"]')?.textContent) > least,
+      before + 400,
+    );
+    await page
+      .locator('nav')
+      .getByRole('link', { name: /^Events/ })
+      .click();
+    const tab = page.getByRole('link', { name: /^Subscriptions/ });
+    assert.ok(Number((await tab.innerText()).replace('Subscriptions', '')) > 400);
+    await page.goBack();
+    await figure('keys parked').getByRole('link').click();
+    await page.waitForURL('**/events/subscriptions');
+    await page.goBack();
+    await figure('checks fail').getByRole('link').click();
+    await page.waitForURL('**/events/checks');
+  });
+
+  it('shows what a check found, who mends it, and runs it', async () => {
+    await page.goto('/events/checks');
+    await page.getByText('inventory did not answer').waitFor();
+    await page.getByRole('link', { name: 'charged-is-shipped' }).click();
+    const row = page.getByRole('row').filter({ hasText: 'order-812' });
+    await row.getByText('shipments: absent, expected present').waitFor();
+    await row.getByText('amount: 5400').waitFor();
+    assert.match(
+      String(await row.getByRole('link', { name: 'ship-again' }).getAttribute('href')),
+      /^\/sagas\//,
+    );
+    await page.getByRole('row').filter({ hasText: 'order-813' }).getByText('by a person').waitFor();
+    await page.getByRole('button', { name: 'Run now' }).click();
+    await page.getByRole('button', { name: 'Run now' }).and(page.locator(':enabled')).waitFor();
+    assert.deepEqual((await configure({})).written, [
+      { method: 'POST', path: '/v1/reconciliations/charged-is-shipped/run', body: null },
+    ]);
+    await page.goto('/events/checks/no-such');
+    await page.getByText('There is no check of this name.').waitFor();
+  });
+
+  it('copies data whole, also where the browser has no clipboard for the page', async () => {
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await page.goto('/events/by-id/0abc');
+    const button = page.getByRole('button', { name: 'Copy Value' });
+    await button.click();
+    const pasted = () => page.evaluate(() => navigator.clipboard.readText());
+    const data = await page.locator('main pre').innerText();
+    assert.deepEqual(JSON.parse(await pasted()), JSON.parse(data));
+    await page.evaluate(async () => {
+      await navigator.clipboard.writeText('');
+      navigator.clipboard.writeText = () => Promise.reject(new Error('not for this page'));
+    });
+    await button.click();
+    await page.getByText('Copied').waitFor();
+    assert.deepEqual(JSON.parse(await pasted()), JSON.parse(data));
+  });
+
+  it('filters the log of events by the address', async () => {
+    await page.goto('/events/log');
+    await page.locator('[data-key="5000"]').waitFor();
+    const type = await page.locator('[data-key="5000"] strong').innerText();
+    const all = await page.getByRole('grid').getAttribute('aria-rowcount');
+    await page.keyboard.press('/');
+    await page.keyboard.type(type.toUpperCase());
+    await page.waitForURL(/q=/);
+    await page.waitForFunction(
+      (before) => document.querySelector('[role=grid]')?.getAttribute('aria-rowcount') !== before,
+      all,
+    );
+    const types = await page.locator('[data-key] strong').allInnerTexts();
+    assert.deepEqual([...new Set(types)], [type]);
+    await page.getByLabel('Filter by type').fill('no such event');
+    await page.getByText('passes the filter').waitFor();
+  });
+
   it('redrives only after a look, and edits with a reason', async () => {
     await page.goto('/events/subscriptions/notifications.orders');
     await page.getByRole('checkbox').first().check();
