@@ -6,18 +6,18 @@
 //! time to time by calls that go one at a time. Where that gives nothing, because calls hang, nothing is limited.
 //!
 //! A window is judged by the mean of its calls without the slowest eighth, so that work of several kinds does not look like a
-//! line. By Little's law the limit then ends where calls side by side are done at two thirds of the speed that they would
+//! line. By Little's law the limit then ends where calls side by side are done at five sixths of the speed that they would
 //! have if they were nothing to each other.
 //! Sources: Brakmo and Peterson, "TCP Vegas", 1995; the gradient of Netflix's concurrency-limits, 2018; BBR's probes.
 
 use std::time::Duration;
 
-/// A window is no shorter than this.
-const WINDOW: Duration = Duration::from_millis(20);
+/// A window is no shorter than this; the one that measures what a call takes alone, than the second.
+const WINDOW: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(100));
 /// Nor has it fewer calls than this; more than so many are not kept.
 const CALLS: (usize, usize) = (16, 256);
 /// What a call may take against what it takes alone.
-const TOLERANCE: f64 = 1.5;
+const TOLERANCE: f64 = 1.2;
 /// The most that one window takes away.
 const STEEPEST: f64 = 0.5;
 /// Between two measurements of what a call takes alone.
@@ -103,7 +103,11 @@ impl Adaptive {
         if self.window.len() < CALLS.1 {
             self.window.push(took);
         }
-        if self.window.len() >= CALLS.0 && now.saturating_sub(self.began_at) >= WINDOW {
+        let least = match self.phase {
+            Phase::Known { .. } => WINDOW.0,
+            _ => WINDOW.1,
+        };
+        if self.window.len() >= CALLS.0 && now.saturating_sub(self.began_at) >= least {
             self.judge(now);
         }
     }
@@ -112,8 +116,12 @@ impl Adaptive {
         let took = trimmed_mean(&mut self.window);
         self.window.clear();
         let alone = match self.phase {
-            // Whatever the phase, calls that went alone measure what a call takes alone.
-            Phase::Known { alone, .. } if self.beside > 1 => alone,
+            Phase::Known { alone, until } => {
+                // Calls that went alone tell more of what that takes; one window of them may have met with something else.
+                let alone = if self.beside > 1 { alone } else { (alone * 7 + took) / 8 };
+                self.phase = Phase::Known { alone, until };
+                alone
+            }
             _ => {
                 let until = now + MEASURE_EVERY;
                 self.phase = Phase::Known { alone: took, until };
