@@ -32,6 +32,7 @@ export const en = {
     again: 'Try again',
   },
   common: {
+    untimed: 'Streams, which stay open, are counted and not timed.',
     none: 'none',
     copy: 'Copy',
     copied: 'Copied',
@@ -70,6 +71,8 @@ export const en = {
     checks: (n: string) =>
       n === '1' ? 'One check finds what does not fit' : `${n} checks find what does not fit`,
     problem: 'The system does not work as a whole',
+    warns: (n: number) =>
+      n === 1 ? 'It works, with one thing to look at' : `It works, with ${n} things to look at`,
     ready: 'services ready',
     rate: 'requests per second',
     errors: 'of answers are errors (5xx)',
@@ -106,11 +109,13 @@ export const en = {
     config: 'configuration taken over',
     problem: 'a problem of the whole system',
     solved: 'the system works again',
+    warning: 'a warning',
+    over: 'a warning is over',
     controller: 'controller started',
     action: 'by an operator',
   },
   service: {
-    tabs: { overview: 'Overview', logs: 'Logs', routes: 'Routes and policies' },
+    tabs: { overview: 'Overview', requests: 'Requests', logs: 'Logs', routes: 'Routes and policies' },
     instances: 'Instances',
     noInstances: 'No instance runs.',
     cols: {
@@ -161,7 +166,9 @@ export const en = {
     allSources: 'all instances',
     end: 'To the newest line',
     empty: 'It has written no line.',
-    emptyTry: 'What it writes to its output comes here. The requests that it answers are lines of the proxy:',
+    emptyTry: 'What it writes to its output comes here; the requests that it answers are on the tab before.',
+    noRequests: 'No request to it is kept.',
+    noRequestsTry: 'Every request that it answers comes here, from the gateway or from another service.',
     nothing: 'No line passes the filter.',
     list: 'Log lines, oldest first',
     stream: 'stream',
@@ -300,6 +307,7 @@ export const en = {
       parked: (keys: string, events: string) => `${keys} keys, ${events} events`,
     },
     subscription: {
+      atOnce: (n: string) => `of ${n} at once`,
       gone: 'There is no subscription of this name.',
       position: 'Position',
       delivered: 'Delivered',
@@ -364,6 +372,8 @@ export const en = {
       byHand: 'by a person',
       keys: 'Keys',
       moving: 'Too fresh to judge',
+      allMoving: (settle: string) =>
+        `Everything changed within the last ${settle}; what rests so long is judged.`,
       suspected: 'Suspected',
       next: 'Next run',
       every: 'Every',
@@ -383,7 +393,15 @@ export const en = {
       list: 'List',
       gone: 'Nothing with this correlation id is known.',
       truncated: 'The story goes on; only its beginning is shown.',
-      cols: { at: 'Time', what: 'What', who: 'Service', state: 'State', causes: 'Because of' },
+      cols: {
+        at: 'Time',
+        kind: 'Kind',
+        what: 'What',
+        who: 'Service',
+        state: 'State',
+        took: 'Took',
+        causes: 'Because of',
+      },
     },
   },
   routes: {
@@ -395,6 +413,7 @@ export const en = {
       does: 'Does',
       auth: 'Who may',
       policy: 'Policy',
+      policyTitle: 'timeout · retries · rate limit',
       rate: 'Requests/s',
       errors: 'Errors',
       p95: 'p95',
@@ -402,6 +421,8 @@ export const en = {
     open: 'everybody',
     start: (saga: string) => `starts ${saga}`,
     forward: 'passes on',
+    redirect: (status: number) => `sends elsewhere (${status})`,
+    copies: (to: string) => `copies: ${to}`,
     empty: 'No service has a route at the gateway.',
     emptyTry: 'Give a service one in its service.yaml:',
     origin: 'Said by',

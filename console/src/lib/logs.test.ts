@@ -77,6 +77,27 @@ describe('a line', () => {
     expect(read(line(1, '{half')).message).toBe('{half');
   });
 
+  it('of a request gives its status, time and path in columns, and what is out of the ordinary', () => {
+    const said = {
+      ...{ time: 't', level: 'error', message: 'request', trace_id: 'abc', span_id: 'd', caller: 'cart' },
+      ...{ target: 'orders', instance: 'orders.1', method: 'GET', path: '/orders/1', status: 504 },
+      ...{ duration_us: 12_300, attempts: 3, client: '127.0.0.1', protocol: 'HTTP/1.1', host: 'orders' },
+      ...{ bytes: 12, parent_span_id: 'e' },
+    };
+    const of = (more: object) =>
+      read(line(1, JSON.stringify({ ...said, ...more }), { stream: 'access', level: 'error' }));
+    expect(of({})).toEqual({
+      message: '504  12.3 ms GET    /orders/1',
+      fields: [
+        ['caller', 'cart'],
+        ['attempts', '3'],
+        ['trace_id', 'abc'],
+      ],
+      level: 'error',
+    });
+    expect(of({ attempts: 0 }).fields.map(([name]) => name)).toEqual(['caller', 'trace_id']);
+  });
+
   it('with terminal colours is parted, and other sequences are left out', () => {
     expect(pieces('a\u001b[1;31mb\u001b[22mc\u001b[0md\u001b[2Ke')).toEqual([
       { text: 'a', style: '' },

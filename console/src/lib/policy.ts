@@ -33,3 +33,16 @@ export function policyWords(policy: Policy, limit: Route['limit']): string {
     );
   return words.join(' · ');
 }
+
+/** Which services take a route's requests and which get copies; nothing where all go to its own. */
+export function goesTo(route: Route): { shares: string; copies: string } {
+  const percent = (share: number) => `${Math.round(share * 1000) / 10} %`;
+  const backends = route.action.forward ?? [];
+  const sum = backends.reduce((sum, { weight }) => sum + weight, 0);
+  const own = backends.length === 1 && backends[0]?.service === route.service;
+  const shares = own
+    ? []
+    : backends.map(({ service, weight }) => `${service} ${percent(weight / (sum || 1))}`);
+  const copies = route.mirrors.map(({ service, share }) => `${service} ${percent(share)}`);
+  return { shares: shares.join(' · '), copies: copies.join(' · ') };
+}

@@ -18,6 +18,8 @@ export interface System {
   root: string;
   gateways: [string, string][];
   problem: string | null;
+  /** What works and will not always. */
+  warnings: string[];
   generation: number | null;
 }
 
@@ -141,6 +143,7 @@ export interface Change {
     | 'scale'
     | 'config'
     | 'problem'
+    | 'warning'
     | 'controller'
     | 'action';
   subject?: string;
@@ -154,7 +157,7 @@ export interface LogLine {
   at: number;
   source: string;
   /** `gap`: no line, but the mark that stands where some may be missing. */
-  stream: 'out' | 'err' | 'sup' | 'gap';
+  stream: 'out' | 'err' | 'sup' | 'access' | 'gap';
   text: string;
   continued?: boolean;
   level?: string;
@@ -212,6 +215,7 @@ export interface Subscription {
   head: number;
   lag: number;
   in_flight: number;
+  at_once?: number;
   retrying_keys: number;
   parked_keys: number;
   parked_events: number;
@@ -335,7 +339,12 @@ export interface Route {
   service: string;
   matches: { path: Record<string, string>; methods: string[]; hosts: string[] };
   auth: { issuer: string; scope: string | null; role: string | null; forward: boolean } | null;
-  action: { forward?: string; start?: { saga: string; wait_ms: number; key_required: boolean } };
+  action: {
+    forward?: { service: string; weight: number }[];
+    start?: { saga: string; wait_ms: number; key_required: boolean };
+    redirect?: { status: number };
+  };
+  mirrors: { service: string; share: number }[];
   policy: Policy;
   limit: { per_second: number; burst: number; by: unknown } | null;
 }

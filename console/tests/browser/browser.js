@@ -9,7 +9,7 @@ import { chromium } from 'playwright-core';
 /** @import { Browser, BrowserContextOptions, Page } from 'playwright-core' */
 
 /** For one state to come about. Far above what any takes, since nothing here measures speed. */
-const PATIENCE = 30_000;
+export const PATIENCE = 30_000;
 export const PICTURES = new URL('../../test-results/', import.meta.url).pathname;
 const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'];
 

@@ -13,6 +13,7 @@ const PAGES = [
   ['overview', '/', 'main table'],
   ['service', '/services/shipping', 'main table'],
   ['logs', '/services/orders/logs', '.line'],
+  ['requests', '/services/orders/requests', '.line'],
   ['policies', '/services/orders/routes', 'main table'],
   ['sagas', '/sagas', '[role=row][data-key]'],
   ['saga-stuck', (ids) => `/sagas/${ids.find(({ state }) => state === 'stuck')?.id}`, '.bar'],

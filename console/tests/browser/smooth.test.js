@@ -1,6 +1,7 @@
-// With 10,000 sagas of which hundreds change each second, and with 1,000 log lines a second, no frame takes 100 ms once the
-// page is open (its script runs for the first time in one task, before there is a frame); and a page that this browser has never
-// opened is there within a second. Measured in processor time, see trace.js.
+// With 10,000 sagas of which hundreds change each second, and with 1,000 log lines a second, the pages draw no more rows than
+// are seen. As a bench (`cargo xtask bench console`) it judges time too: no frame takes 100 ms once the page is open (its script
+// runs for the first time in one task, before there is a frame); and a page that this browser has never opened is there within
+// a second. Measured in processor time, see trace.js.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -8,11 +9,22 @@ import { start } from '../fixture/server.js';
 import { launch, reader } from './browser.js';
 import { traced } from './trace.js';
 
+/** @import { TestContext } from 'node:test' */
 /** @import { Browser } from 'playwright-core' */
 
 /** Milliseconds of processor time, of a task and of opening a page. */
 const LONGEST = 100;
 const OPEN = 1000;
+/** Rows in the page, of however many there are: what fits a window of 900 pixels and some beyond both edges. */
+const DRAWN = 80;
+
+/** Tells a time, and judges it where this is a bench: a test is no place for that, since machines differ.
+ * @param {TestContext} test @param {string} what @param {number} took milliseconds @param {number} limit */
+function judge(test, what, took, limit) {
+  const words = `${what}: ${took.toFixed(1)} ms of the processor`;
+  test.diagnostic(words);
+  if (process.env.ONDOL_JUDGE_TIME) assert.ok(took < limit, `${words}, at most ${limit}`);
+}
 
 describe('under load', () => {
   /** @type {Browser} */ let browser;
@@ -44,6 +56,8 @@ describe('under load', () => {
             }),
         );
       while ((await down()) <= 10_000);
+      const drawn = await page.locator('[data-key]').count();
+      assert.ok(drawn <= DRAWN, `${drawn} rows are in the page`);
       await grid.evaluate((box) => box.scrollTo(0, 0));
       const first = await page.locator('[data-key]').first().getAttribute('data-key');
       await page.waitForFunction(
@@ -51,8 +65,7 @@ describe('under load', () => {
         first,
       );
     });
-    test.diagnostic(`longest task: ${longest.toFixed(1)} ms`);
-    assert.ok(longest < LONGEST, `a task took ${longest.toFixed(1)} ms`);
+    judge(test, 'longest task', longest, LONGEST);
   });
 
   it('1,000 lines a second are followed, filtered and paused smoothly', async (test) => {
@@ -74,9 +87,10 @@ describe('under load', () => {
       await page.waitForFunction(() => /\d,\d{3} new while paused/.test(document.body.innerText));
       await page.keyboard.press('p');
       await kept(9000);
+      const drawn = await page.locator('.line').count();
+      assert.ok(drawn <= DRAWN, `${drawn} lines are in the page`);
     });
-    test.diagnostic(`longest task: ${longest.toFixed(1)} ms`);
-    assert.ok(longest < LONGEST, `a task took ${longest.toFixed(1)} ms`);
+    judge(test, 'longest task', longest, LONGEST);
   });
 
   for (const [path, there] of /** @type {const} */ ([
@@ -86,17 +100,14 @@ describe('under load', () => {
     ['/events/subscriptions', 'main table'],
     ['/events/flows/order-810', '.node'],
   ])) {
-    it(`${path} opens within a second`, async (test) => {
+    it(`${path} is there for a browser that never saw it`, async (test) => {
       // A browser of its own, so that nothing is cached.
       const { page } = await reader(browser, fixture.url);
-      const began = performance.now();
       const { sum } = await traced(page, async () => {
         await page.goto(path);
         await page.locator(there).first().waitFor();
       });
-      const wall = performance.now() - began;
-      test.diagnostic(`${sum.toFixed(0)} ms of the processor, ${wall.toFixed(0)} ms on the wall`);
-      assert.ok(sum < OPEN, `it took ${sum.toFixed(0)} ms`);
+      judge(test, 'opened', sum, OPEN);
       await page.context().close();
     });
   }
