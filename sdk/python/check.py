@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Checks this package and `conformance/sdk`: formatter, linter, types, tests, every case on SQLite and PostgreSQL, the runner.
 
+Formatter, linter and types of `conformance/judges/smuggling` too.
+
 Everything runs from `.venv`, made from `requirements-dev.txt` by hash, and again when that changes. Exit code 0: all well.
 """
 
@@ -13,16 +15,18 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CASES = HERE.parent.parent / "conformance/sdk"
+JUDGES = HERE.parent.parent / "conformance/judges/smuggling"
 REQUIREMENTS = HERE / "requirements-dev.txt"
 PYTHON = HERE / ".venv/bin/python"
 
 RUNNER = [str(CASES / name) for name in ("run.py", "test_run.py", "with_postgres.py")]
 BESIDE_POSTGRES = [RUNNER[2], str(PYTHON)]
 CHECKS = [
-    [str(PYTHON), "-m", "ruff", "format", "--check", str(HERE), str(CASES)],
-    [str(PYTHON), "-m", "ruff", "check", str(HERE), str(CASES)],
+    [str(PYTHON), "-m", "ruff", "format", "--check", str(HERE), str(CASES), str(JUDGES)],
+    [str(PYTHON), "-m", "ruff", "check", str(HERE), str(CASES), str(JUDGES)],
     [str(PYTHON), "-m", "mypy"],
     [str(PYTHON), "-m", "mypy", "--strict", *RUNNER],
+    [str(PYTHON), "-m", "mypy", "--strict", *(str(JUDGES / name) for name in ("run.py", "serve.py", "test_judge.py"))],
     [*BESIDE_POSTGRES, "-m", "pytest"],
     [*BESIDE_POSTGRES, RUNNER[0], "--", str(PYTHON), str(HERE / "conformance/driver.py")],
     [str(PYTHON), RUNNER[1]],
