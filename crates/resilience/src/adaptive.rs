@@ -1,9 +1,9 @@
 //! How many calls at once, by what they take: as many as make nobody wait.
 //!
 //! Calls that take longer side by side than one at a time stand in a line somewhere, be it for a processor, and everybody
-//! who shares that line stands behind them. So the limit grows while a call takes at most `TOLERANCE` times what it takes
-//! alone, and shrinks by as much as it takes longer. What it takes alone changes with the work; it is measured again from
-//! time to time by calls that go one at a time. Where that gives nothing, because calls hang, nothing is limited.
+//! who shares that line stands behind them. So the limit grows slowly while a call takes at most `TOLERANCE` times what it
+//! takes alone, and shrinks at once by as much as it takes longer. What it takes alone changes with the work; it is measured
+//! again from time to time by calls that go one at a time. Where that gives nothing, because calls hang, nothing is limited.
 //!
 //! A window is judged by the mean of its calls without the slowest eighth, so that work of several kinds does not look like a
 //! line. By Little's law the limit then ends where calls side by side are done at five sixths of the speed that they would
@@ -20,6 +20,11 @@ const CALLS: (usize, usize) = (16, 256);
 const TOLERANCE: f64 = 1.2;
 /// The most that one window takes away.
 const STEEPEST: f64 = 0.5;
+/// A window in which nobody waited adds as large a part of the limit as it is of this. Slow: the limit stands where one more
+/// would wait, and others feel each try.
+const GROWS_IN: Duration = Duration::from_secs(1);
+/// What the longest window makes of the limit.
+const QUICKEST: f64 = 1.5;
 /// Between two measurements of what a call takes alone.
 const MEASURE_EVERY: Duration = Duration::from_secs(20);
 /// Longest measurement, with the wait for calls that were under way: a twentieth of the time.
@@ -133,11 +138,9 @@ impl Adaptive {
             self.limit *= ratio.max(STEEPEST);
             self.is_new = false;
         } else if self.beside >= self.limit as usize {
-            self.limit += if self.is_new {
-                self.limit
-            } else {
-                (self.limit / 8.0).max(1.0)
-            };
+            let took = now.saturating_sub(self.began_at).as_secs_f64();
+            let growth = 1.0 + took / GROWS_IN.as_secs_f64();
+            self.limit *= if self.is_new { 2.0 } else { growth.min(QUICKEST) };
         }
         self.limit = self.limit.clamp(1.0, self.most as f64);
     }
@@ -206,7 +209,14 @@ mod tests {
     #[test]
     fn calls_that_stand_in_one_line_go_one_at_a_time() {
         let (_, seen) = course(64, 20, |beside, _| Duration::from_millis(2) * beside as u32);
-        assert!(median(seen) <= 2);
+        assert_eq!(median(seen), 1);
+    }
+
+    #[test]
+    fn beyond_the_end_of_the_line_is_tried_seldom() {
+        let (_, seen) = course(16, 60, |beside, _| Duration::from_micros(250) * beside as u32);
+        let tried = seen.iter().filter(|&&limit| limit > 1).count();
+        assert!(tried * 8 < seen.len(), "{tried} of {}", seen.len());
     }
 
     #[test]

@@ -1,22 +1,29 @@
 //! Resilience policies as pure decisions: time and random bits are arguments, nothing here waits, locks or calls.
 //!
-//! The proxy asks them per request; sagas use the back-off. Each is checked against a plain reference model with
-//! `proptest`, beside it. `now` is always a reading of a monotonic clock that never goes back by much.
+//! The proxy asks them per request; sagas and events use the back-off, subscriptions the adaptive limit. Each is checked
+//! against a plain reference model with `proptest`, beside it. `now` is always a reading of a monotonic clock that never
+//! goes back by much.
 //!
-//! - before a call: [`deadline`], [`limit`], [`breaker`], [`balance`]
+//! - before a call: [`deadline`], [`limit`], [`bulkhead`] with its limit by [`gradient`], [`breaker`]
+//! - which instance: [`balance`], [`round_robin`], [`hashing`] with [`bounded`] loads
+//! - during a call: [`hedge`]
 //! - after a call: [`retry`] with [`backoff`] and [`budget`], [`outlier`]
 //! - beside calls: [`health`], [`adaptive`]
-//!
-//! Absent so far: hedging, bulkheads, priority shedding.
 
 pub mod adaptive;
 pub mod backoff;
 pub mod balance;
+pub mod bounded;
 pub mod breaker;
 pub mod budget;
+pub mod bulkhead;
 pub mod deadline;
+pub mod gradient;
+pub mod hashing;
 pub mod health;
+pub mod hedge;
 pub mod limit;
 pub mod outlier;
 pub mod retry;
+pub mod round_robin;
 mod window;
