@@ -1,7 +1,7 @@
 //! The declared half of a snapshot: listeners, routes, edges, clusters without their endpoints.
 
 use ondol_core::id::ServiceName;
-use ondol_core::wire::proxy::{Edge, Gateway, HealthCheck, Issuer, Protocol, Route};
+use ondol_core::wire::proxy::{Concurrency, Edge, Gateway, HealthCheck, Issuer, Protocol, Route};
 use std::collections::BTreeMap;
 
 /// What the manifests say about traffic.
@@ -32,4 +32,6 @@ pub struct DeclaredService {
     pub health: Option<HealthCheck>,
     /// Why it can have no instance here.
     pub unavailable: Option<String>,
+    /// Requests at once.
+    pub concurrency: Concurrency,
 }

@@ -96,6 +96,7 @@ impl Registry {
             endpoints: self.endpoints(&declared.service),
             health: declared.health.clone(),
             unavailable: declared.unavailable.clone(),
+            concurrency: declared.concurrency,
         });
         Snapshot {
             boot: self.boot.clone(),
@@ -158,6 +159,7 @@ mod tests {
     fn facts(instances: Vec<InstanceFact>) -> Facts {
         Facts {
             boot: boot(),
+            version: 0,
             pid: 1,
             roles: vec![],
             instances,
@@ -174,6 +176,7 @@ mod tests {
             protocol: Protocol::Http1,
             health: None,
             unavailable: None,
+            concurrency: Default::default(),
         };
         registry.declare(Declared {
             services: vec![declared],

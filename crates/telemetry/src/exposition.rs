@@ -1,6 +1,7 @@
 //! Prometheus text (version 0.0.4). A [`Page`] keeps each family's lines together, as the format demands.
 
 use crate::red::{Counts, Red, Series};
+use ondol_core::wire::proxy::Priority;
 use std::fmt::Write;
 
 /// Upper bounds of the duration histogram, seconds.
@@ -72,6 +73,17 @@ pub fn traffic(page: &mut Page, red: &Red) {
         page.sample("ondol_retries_total", &labels(series, &[]), counts.retries);
     }
     page.family(
+        "ondol_mirrored_requests_total",
+        "counter",
+        "Copies of requests sent to a route's mirrors; failed: too many at a time, too slow, or no answer.",
+    );
+    for (series, counts) in totals.iter().filter(|(_, counts)| counts.mirrors != [0, 0]) {
+        for (outcome, count) in ["answered", "failed"].into_iter().zip(counts.mirrors) {
+            let labels = labels(series, &[("outcome", outcome)]);
+            page.sample("ondol_mirrored_requests_total", &labels, count);
+        }
+    }
+    page.family(
         "ondol_request_duration_seconds",
         "histogram",
         "Time from the request's head to its answer's end.",
@@ -79,14 +91,96 @@ pub fn traffic(page: &mut Page, red: &Red) {
     totals
         .iter()
         .for_each(|(series, counts)| histogram(page, series, counts));
+    bulkheads(page, red);
     page.family("ondol_connections", "gauge", "Open client connections.");
     page.sample("ondol_connections", &[], red.connections());
+    page.family(
+        "ondol_connections_refused_total",
+        "counter",
+        "Connections closed at once, since their address had too many.",
+    );
+    page.sample("ondol_connections_refused_total", &[], red.connections_refused());
     page.family(
         "ondol_access_log_dropped_total",
         "counter",
         "Access log lines that were dropped under load.",
     );
     page.sample("ondol_access_log_dropped_total", &[], red.access_log_dropped());
+}
+
+fn bulkheads(page: &mut Page, red: &Red) {
+    let all = red.bulkheads();
+    let gauges = [
+        (
+            "ondol_concurrency_limit",
+            "Requests that a service may have at once, by its latency.",
+        ),
+        (
+            "ondol_concurrency_in_flight",
+            "Requests that a service has; streams do not count.",
+        ),
+        ("ondol_concurrency_waiting", "Requests in line for a service."),
+    ];
+    for (at, (name, help)) in gauges.into_iter().enumerate() {
+        page.family(name, "gauge", help);
+        for (service, counts) in &all {
+            page.sample(name, &[("service", service.as_str())], counts[at]);
+        }
+    }
+    let name = "ondol_panic";
+    page.family(
+        name,
+        "gauge",
+        "1 while so few instances of a service are well that all are used.",
+    );
+    for (service, panics) in red.panics() {
+        page.sample(name, &[("service", service.as_str())], u8::from(panics));
+    }
+    let rising = red.rising();
+    let name = "ondol_shed_total";
+    page.family(
+        name,
+        "counter",
+        "Requests refused because a service had too many, by priority.",
+    );
+    for (service, counts) in &rising {
+        for (priority, count) in Priority::ALL.iter().zip(counts.shed) {
+            let labels = [("service", service.as_str()), ("priority", priority.as_str())];
+            page.sample(name, &labels, count);
+        }
+    }
+    let counters = [
+        ("ondol_hedges_total", "Second attempts beside a slow first one."),
+        ("ondol_hedges_won_total", "Second attempts whose answer was the one."),
+    ];
+    for (at, (name, help)) in counters.into_iter().enumerate() {
+        page.family(name, "counter", help);
+        for (service, counts) in &rising {
+            page.sample(name, &[("service", service.as_str())], counts.hedges[at]);
+        }
+    }
+}
+
+/// Writes what the gateway's listeners say of TLS.
+pub fn tls(page: &mut Page, red: &Red) {
+    page.family(
+        "ondol_tls_handshakes_total",
+        "counter",
+        "TLS handshakes by listener and outcome.",
+    );
+    for ((listener, outcome), count) in &red.handshakes() {
+        let labels = [("listener", listener.as_str()), ("outcome", outcome)];
+        page.sample("ondol_tls_handshakes_total", &labels, count);
+    }
+    page.family(
+        "ondol_tls_certificate_end_timestamp_seconds",
+        "gauge",
+        "When the certificate that is served ends, seconds since 1970.",
+    );
+    for ((listener, file), end) in &red.certificate_ends() {
+        let labels = [("listener", listener.as_str()), ("file", file)];
+        page.sample("ondol_tls_certificate_end_timestamp_seconds", &labels, end.0 / 1_000);
+    }
 }
 
 fn histogram(page: &mut Page, series: &Series, counts: &Counts) {
@@ -127,8 +221,39 @@ fn labels<'a>(series: &'a Series, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ondol_core::wire::proxy::{Report, Traffic, bucket_of};
+    use ondol_core::clock::Timestamp;
+    use ondol_core::wire::proxy::{Bulkhead, CertificateReport, Report, TlsReport, Traffic, bucket_of};
     use std::collections::BTreeMap;
+
+    #[test]
+    fn handshakes_of_a_gone_proxy_still_count_and_the_newest_certificate_is_told() {
+        let report = |life, at, end| Report {
+            life,
+            at: Timestamp(at),
+            tls: vec![TlsReport {
+                listener: "web".into(),
+                handshakes: BTreeMap::from([("full".into(), 3)]),
+                certificates: vec![CertificateReport {
+                    file: "a.pem".into(),
+                    not_after: Some(Timestamp(end)),
+                    problem: None,
+                }],
+            }],
+            ..Report::default()
+        };
+        let mut red = Red::default();
+        red.observe(&report(1, 0, 5_000));
+        red.observe(&report(2, 20_000, 7_000));
+        let mut page = Page::default();
+        tls(&mut page, &red);
+        let text = page.finish();
+        for line in [
+            "ondol_tls_handshakes_total{listener=\"web\",outcome=\"full\"} 6",
+            "ondol_tls_certificate_end_timestamp_seconds{listener=\"web\",file=\"a.pem\"} 7",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line}\nin\n{text}");
+        }
+    }
 
     #[test]
     fn a_page_holds_families_with_escaped_labels_and_cumulative_buckets() {
@@ -140,6 +265,8 @@ mod tests {
             by_class: [0, 3, 0, 0, 1],
             own_answers: BTreeMap::from([("connection_refused".into(), 1)]),
             retries: 2,
+            mirrored: 0,
+            mirrors_failed: 0,
             buckets: vec![(bucket_of(400), 3), (bucket_of(40_000), 1)],
             sum_us: 41_200,
         };
@@ -148,6 +275,15 @@ mod tests {
             access_log_dropped: 4,
             connections: 2,
             traffic: vec![traffic],
+            bulkheads: vec![Bulkhead {
+                service: "orders".parse().expect("valid"),
+                limit: 34,
+                in_flight: 30,
+                waiting: 5,
+                shed: [0, 0, 3, 70],
+                hedges: [6, 4],
+            }],
+            panics: vec!["products".parse().expect("valid")],
             ..Report::default()
         });
         let mut page = Page::default();
@@ -160,6 +296,12 @@ mod tests {
             "ondol_request_duration_seconds_bucket{route=\"place-order\",caller=\"\",target=\"orders\",le=\"0.0005\"} 3",
             "ondol_request_duration_seconds_bucket{route=\"place-order\",caller=\"\",target=\"orders\",le=\"0.05\"} 4",
             "ondol_request_duration_seconds_sum{route=\"place-order\",caller=\"\",target=\"orders\"} 0.0412",
+            "ondol_concurrency_limit{service=\"orders\"} 34",
+            "ondol_concurrency_waiting{service=\"orders\"} 5",
+            "ondol_shed_total{service=\"orders\",priority=\"best-effort\"} 70",
+            "ondol_hedges_won_total{service=\"orders\"} 4",
+            "ondol_panic{service=\"orders\"} 0",
+            "ondol_panic{service=\"products\"} 1",
             "ondol_connections 2",
             "ondol_access_log_dropped_total 4",
             "x{l=\"a\\\"b\\\\c\\nd\"} 1",

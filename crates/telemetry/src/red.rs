@@ -39,6 +39,8 @@ pub struct Counts {
     pub own_answers: BTreeMap<String, u64>,
     /// Attempts beyond the first.
     pub retries: u64,
+    /// Copies for other services that were answered, and that were not.
+    pub mirrors: [u64; 2],
     /// By [`ondol_core::wire::proxy::bucket_of`].
     pub buckets: BTreeMap<u16, u64>,
     /// Microseconds.
@@ -65,6 +67,10 @@ impl Counts {
             .iter()
             .for_each(|(bucket, n)| *self.buckets.entry(*bucket).or_default() += n);
         self.retries += other.retries;
+        self.mirrors
+            .iter_mut()
+            .zip(other.mirrors)
+            .for_each(|(mine, theirs)| *mine += theirs);
         self.sum_us += other.sum_us;
     }
 
@@ -80,6 +86,10 @@ impl Counts {
         }
         out.sum_us = out.sum_us.saturating_sub(earlier.sum_us);
         out.retries = out.retries.saturating_sub(earlier.retries);
+        out.mirrors
+            .iter_mut()
+            .zip(earlier.mirrors)
+            .for_each(|(now, then)| *now = now.saturating_sub(then));
         out
     }
 
@@ -106,6 +116,7 @@ impl From<&Traffic> for Counts {
             by_class: traffic.by_class,
             own_answers: traffic.own_answers.clone(),
             retries: traffic.retries,
+            mirrors: [traffic.mirrored, traffic.mirrors_failed],
             buckets: traffic.buckets.iter().copied().collect(),
             sum_us: traffic.sum_us,
         }
@@ -127,7 +138,19 @@ pub struct Summary {
     pub p99_us: Option<u64>,
 }
 
+/// Counters of one service that only rise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Rising {
+    /// Requests refused or let go, by class, the highest first.
+    pub shed: [u64; 4],
+    /// Second attempts beside a slow first one, and those of them whose answer was the one.
+    pub hedges: [u64; 2],
+}
+
 type Totals = BTreeMap<Series, Counts>;
+
+/// TLS handshakes by listener and outcome.
+pub type Handshakes = BTreeMap<(String, String), u64>;
 
 /// Everything that was counted.
 #[derive(Debug, Default)]
@@ -135,6 +158,9 @@ pub struct Red {
     /// Of proxies that are gone.
     base: Totals,
     base_dropped: u64,
+    base_refused: u64,
+    base_rising: BTreeMap<ServiceName, Rising>,
+    base_handshakes: Handshakes,
     /// Of each proxy that lives, by its life.
     current: BTreeMap<u64, (Totals, Report)>,
     /// Totals at cuts within the window, oldest first.
@@ -154,6 +180,9 @@ impl Red {
             if let Some((totals, last)) = self.current.remove(&life) {
                 merge(&mut self.base, &totals);
                 self.base_dropped += last.access_log_dropped;
+                self.base_refused += last.connections_refused;
+                add_rising(&mut self.base_rising, &last);
+                add_handshakes(&mut self.base_handshakes, &last);
             }
         }
         let mut totals = Totals::new();
@@ -201,6 +230,65 @@ impl Red {
         self.base_dropped + current.sum::<u64>()
     }
 
+    /// What bulkheads and hedges counted since the first proxy started, by service.
+    pub fn rising(&self) -> BTreeMap<ServiceName, Rising> {
+        let mut all = self.base_rising.clone();
+        let current = self.current.values();
+        current.for_each(|(_, report)| add_rising(&mut all, report));
+        all
+    }
+
+    /// Each service's bulkheads at the last report of each proxy: limit, under way, waiting.
+    pub fn bulkheads(&self) -> BTreeMap<ServiceName, [u64; 3]> {
+        let mut all = BTreeMap::<_, [u64; 3]>::new();
+        for one in self.current.values().flat_map(|(_, report)| &report.bulkheads) {
+            let sums = all.entry(one.service.clone()).or_default();
+            let counts = [one.limit, one.in_flight, one.waiting];
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        all
+    }
+
+    /// Whether some proxy uses all of a service's instances, since so few are well.
+    pub fn panics(&self) -> BTreeMap<ServiceName, bool> {
+        let reports = || self.current.values().map(|(_, report)| report);
+        let known = reports().flat_map(|report| &report.bulkheads);
+        let mut all: BTreeMap<_, _> = known.map(|one| (one.service.clone(), false)).collect();
+        let panicking = reports().flat_map(|report| &report.panics);
+        all.extend(panicking.map(|service| (service.clone(), true)));
+        all
+    }
+
+    /// TLS handshakes since the first proxy started.
+    pub fn handshakes(&self) -> Handshakes {
+        let mut all = self.base_handshakes.clone();
+        self.current
+            .values()
+            .for_each(|(_, report)| add_handshakes(&mut all, report));
+        all
+    }
+
+    /// When what is served ends, by listener and file, as the newest report has it.
+    pub fn certificate_ends(&self) -> BTreeMap<(String, String), Timestamp> {
+        let newest = self
+            .current
+            .values()
+            .map(|(_, report)| report)
+            .max_by_key(|report| report.at);
+        let listeners = newest.into_iter().flat_map(|report| &report.tls);
+        let ends = listeners.flat_map(|tls| {
+            let certificates = tls.certificates.iter();
+            certificates.filter_map(|one| Some(((tls.listener.clone(), one.file.clone()), one.not_after?)))
+        });
+        ends.collect()
+    }
+
+    /// Connections closed at once since the first proxy started.
+    pub fn connections_refused(&self) -> u64 {
+        let current = self.current.values().map(|(_, report)| report.connections_refused);
+        self.base_refused + current.sum::<u64>()
+    }
+
     /// Client connections that were open at the last report of each proxy.
     pub fn connections(&self) -> u64 {
         self.current.values().map(|(_, report)| report.connections).sum()
@@ -231,10 +319,17 @@ impl Red {
             .collect()
     }
 
-    /// The last minute of every route and edge.
+    /// The last minute of every route and edge; of a route all its backends together, without a target.
     pub fn series(&self) -> BTreeMap<Series, Summary> {
         let (seconds, window) = self.window();
-        window
+        let mut lines = Totals::new();
+        for (mut series, counts) in window {
+            if series.route.is_some() {
+                series.target.clear();
+            }
+            lines.entry(series).or_default().add(&counts);
+        }
+        lines
             .into_iter()
             .map(|(series, counts)| (series, Summary::of(&counts, seconds)))
             .collect()
@@ -276,6 +371,28 @@ impl Summary {
     }
 }
 
+fn add_rising(into: &mut BTreeMap<ServiceName, Rising>, report: &Report) {
+    for one in &report.bulkheads {
+        let sums = into.entry(one.service.clone()).or_default();
+        sums.shed
+            .iter_mut()
+            .zip(one.shed)
+            .for_each(|(sum, count)| *sum += count);
+        sums.hedges
+            .iter_mut()
+            .zip(one.hedges)
+            .for_each(|(sum, count)| *sum += count);
+    }
+}
+
+fn add_handshakes(to: &mut Handshakes, report: &Report) {
+    for tls in &report.tls {
+        for (outcome, count) in &tls.handshakes {
+            *to.entry((tls.listener.clone(), outcome.clone())).or_default() += count;
+        }
+    }
+}
+
 fn by_target(totals: Totals) -> BTreeMap<String, Counts> {
     let mut out: BTreeMap<String, Counts> = BTreeMap::new();
     totals
@@ -306,7 +423,7 @@ fn add(into: &mut Totals, series: Series, counts: &Counts) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ondol_core::wire::proxy::bucket_of;
+    use ondol_core::wire::proxy::{Bulkhead, bucket_of};
 
     fn report(life: u64, at: i64, ok: u64, failed: u64) -> Report {
         let traffic = Traffic {
@@ -316,6 +433,8 @@ mod tests {
             by_class: [0, ok, 0, 0, failed],
             own_answers: BTreeMap::new(),
             retries: 0,
+            mirrored: 0,
+            mirrors_failed: 0,
             buckets: vec![(bucket_of(900), ok + failed)],
             sum_us: 900 * (ok + failed),
         };
@@ -341,6 +460,34 @@ mod tests {
         red.observe(&report(2, 20_000, 7, 0));
         assert_eq!(requests(&red), 107, "the old proxy's counts stay as a base");
         assert_eq!(red.access_log_dropped(), 107);
+    }
+
+    #[test]
+    fn what_was_shed_never_falls_and_limits_are_those_of_proxies_that_live() {
+        let bulkhead = |limit, shed| Bulkhead {
+            service: "orders".parse().expect("valid"),
+            limit,
+            in_flight: 1,
+            waiting: 2,
+            shed,
+            hedges: [shed[1] + 1, 0],
+        };
+        let mut red = Red::default();
+        for (life, at, one) in [
+            (1, 0, bulkhead(20, [0, 1, 0, 9])),
+            (2, 20_000, bulkhead(40, [1, 0, 0, 1])),
+        ] {
+            red.observe(&Report {
+                bulkheads: vec![one],
+                ..report(life, at, 1, 0)
+            });
+        }
+        let name: ServiceName = "orders".parse().expect("valid");
+        let rising = Rising {
+            shed: [1, 1, 0, 10],
+            hedges: [3, 0],
+        };
+        assert_eq!((red.rising()[&name], red.bulkheads()[&name]), (rising, [40, 1, 2]));
     }
 
     #[test]
@@ -370,6 +517,28 @@ mod tests {
         );
         let series: Vec<_> = red.series().into_iter().collect();
         assert_eq!((series.len(), series[0].1.rate), (1, 10.0));
+    }
+
+    #[test]
+    fn a_route_is_one_line_however_many_backends_take_its_requests() {
+        let of = |at, ok| {
+            let mut report = report(1, at, ok, 0);
+            for target in ["products", "products-next"] {
+                let mut traffic = report.traffic[0].clone();
+                traffic.route = Some("tea".parse().expect("valid"));
+                traffic.caller = None;
+                traffic.target = target.parse().expect("valid");
+                report.traffic.push(traffic);
+            }
+            report.traffic.remove(0);
+            report
+        };
+        let mut red = Red::default();
+        red.observe(&of(0, 0));
+        red.observe(&of(10_000, 50));
+        let series: Vec<_> = red.series().into_iter().collect();
+        assert_eq!((series.len(), series[0].1.rate), (1, 10.0));
+        assert_eq!(red.summaries()["products-next"].rate, 5.0);
     }
 
     #[test]

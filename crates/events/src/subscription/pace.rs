@@ -37,6 +37,8 @@ struct Behind {
     floor: usize,
     unread: u64,
     look_at: Duration,
+    /// Nothing was to be sent since the last look.
+    stood: bool,
 }
 
 impl Pace {
@@ -65,7 +67,7 @@ impl Pace {
         paced.map_or(most, |paced| paced.min(most))
     }
 
-    /// So many events are unread now.
+    /// So many events are unread now. To be told of each page that was read.
     pub(crate) fn read(&mut self, unread: u64, now: Duration) {
         let Some(behind) = &mut self.behind else {
             if unread > FAR {
@@ -75,24 +77,33 @@ impl Pace {
                     floor: 1,
                     unread,
                     look_at: now + LOOK_EVERY,
+                    stood: false,
                 });
             }
             return;
         };
         if unread <= NEAR {
             self.behind = None;
+        } else if std::mem::take(&mut behind.stood) {
+            (behind.unread, behind.look_at) = (unread, now + LOOK_EVERY);
         } else if now >= behind.look_at {
             // More come than go: to be gentle would be to stay behind for ever.
-            behind.floor = match unread >= behind.unread {
-                true => behind
+            if unread >= behind.unread {
+                behind.floor = behind
                     .limit
                     .limit(now)
                     .max(behind.floor)
                     .saturating_mul(2)
-                    .min(self.most),
-                false => behind.floor,
-            };
+                    .min(self.most);
+            }
             (behind.unread, behind.look_at) = (unread, now + LOOK_EVERY);
+        }
+    }
+
+    /// The subscription is paused, or its service away: that the backlog grows meanwhile says nothing.
+    pub(crate) fn stands(&mut self) {
+        if let Some(behind) = &mut self.behind {
+            behind.stood = true;
         }
     }
 
@@ -108,6 +119,17 @@ mod tests {
     use super::*;
 
     const START: Duration = Duration::from_secs(100);
+
+    /// Pushes that all stand in one line, and when the last was answered.
+    fn push_in_one_line(pace: &mut Pace, mut now: Duration) -> Duration {
+        for _ in 0..128 {
+            now += Duration::from_millis(1);
+            let beside = pace.places(now);
+            let took = Duration::from_millis(beside as u64);
+            pace.answered(Answered { took, beside }, now);
+        }
+        now
+    }
 
     #[test]
     fn only_who_catches_up_is_held_back() {
@@ -132,16 +154,29 @@ mod tests {
         let mut places = Vec::new();
         for unread in [10_500, 11_000, 11_500, 11_000, 12_000] {
             now += LOOK_EVERY;
-            // Every push stands in one line.
-            for _ in 0..64 {
-                now += Duration::from_millis(1);
-                let beside = pace.places(now);
-                let took = Duration::from_millis(beside as u64);
-                pace.answered(Answered { took, beside }, now);
-            }
+            now = push_in_one_line(&mut pace, now);
             pace.read(unread, now);
             places.push(pace.places(now));
         }
         assert!(places.is_sorted() && places[0] >= 2 && places[4] == 16, "{places:?}");
+    }
+
+    #[test]
+    fn a_backlog_that_grew_during_a_pause_is_taken_as_gently_as_before() {
+        let mut pace = Pace::new(16);
+        pace.read(10_000, START);
+        let resumed = push_in_one_line(&mut pace, START) + 3 * LOOK_EVERY;
+        pace.stands();
+        pace.read(90_000, resumed);
+        assert_eq!(pace.places(resumed), 1);
+    }
+
+    #[test]
+    fn slow_pushes_that_do_not_shrink_a_backlog_get_more_places_however_seldom_it_is_read() {
+        let mut pace = Pace::new(16);
+        pace.read(10_000, START);
+        let looked = push_in_one_line(&mut pace, START) + 7 * LOOK_EVERY;
+        pace.read(10_100, looked);
+        assert!(pace.places(looked) > 1);
     }
 }

@@ -7,6 +7,7 @@ use super::answer::Outcome;
 use super::config::Subscription;
 use super::error::SubscriptionError;
 use super::filter::Filter;
+use super::pace::Pace;
 use super::pull::{Puller, Settled, Verdict, bounded, flight};
 use super::record::Audited;
 use super::service::Runner;
@@ -155,6 +156,7 @@ impl Runner {
             head,
             lag: head.saturating_sub(position),
             in_flight: machine.in_flight(),
+            at_once: machine.paced.min(usize::from(config.parallel)),
             retrying_keys: tally.retrying,
             parked_keys: tally.parked,
             parked_events: tally.parked_events,
@@ -191,6 +193,8 @@ impl Runner {
                 self.forget_read();
                 let head = self.source.clone().head().await?;
                 self.machine.reset(position, head)?;
+                // Another backlog than before; nothing is sent before a page of it was read.
+                self.pace = Pace::new(self.config.parallel);
                 (audited.action, audited.position) = ("reset".to_owned(), Some(position));
             }
         }

@@ -14,6 +14,7 @@ use super::config::Subscription;
 use super::filter::{Filter, Read};
 use super::machine::{BOUNDS, Machine};
 use super::pace::{Answered, Pace};
+use super::phase::Mode;
 use super::pull::Puller;
 use super::record::{self, Saved};
 use super::request::Command;
@@ -212,6 +213,9 @@ impl Runner {
         for flight in self.machine.ended(self.ports.clock.mono()) {
             let why = "its lease ended without an answer".to_owned();
             self.land(flight, Outcome::Failed { why, after: None });
+        }
+        if self.is_stalled || self.machine.mode != Mode::Running {
+            self.pace.stands();
         }
         if !self.is_stalled {
             if self.config.push.is_some() {

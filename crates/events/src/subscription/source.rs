@@ -13,8 +13,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// Events of one read. The store's readers and its writer share a disk: small pages keep appends quick.
-pub(crate) const PAGE: u32 = 500;
+/// Events of one read. Small: a page is parsed in one go, and whoever publishes waits meanwhile.
+pub(crate) const PAGE: u32 = 128;
 const RING: usize = 4_096;
 const RING_BYTES: usize = 8 << 20;
 

@@ -33,6 +33,8 @@ pub struct View {
     pub lag: u64,
     /// Events under way.
     pub in_flight: usize,
+    /// How many of the window may be under way now: `parallel`, or fewer while it catches up.
+    pub at_once: usize,
     /// Keys that are tried again.
     pub retrying_keys: usize,
     /// Keys that wait for a person.
@@ -59,6 +61,7 @@ impl View {
             head: 0,
             lag: 0,
             in_flight: 0,
+            at_once: usize::from(config.parallel),
             retrying_keys: 0,
             parked_keys: 0,
             parked_events: 0,

@@ -1,7 +1,8 @@
 //! A backlog is taken gently, and what comes as it comes is not held back.
 
-use super::system::{System, event, pushed, until};
+use super::system::{System, event, name, operator, pushed, until};
 use ondol_core::engine::Expected;
+use ondol_events::subscription::Action;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -48,6 +49,16 @@ async fn where_pushes_slow_each_other_down_a_backlog_goes_few_at_a_time_and_afte
         (system.subscriber.count() > 800).then_some(())
     })
     .await;
+    let at_once = life.view().await.at_once;
+    assert!((1..=24).contains(&at_once), "{at_once} of 64 allowed");
+    let reset = Action::Reset { position: 0 };
+    let refused = life.subscriptions.act(&name(), reset, operator()).await;
+    assert!(refused.is_err(), "it runs");
+    let at_once = life.view().await.at_once;
+    assert!(
+        (1..=24).contains(&at_once),
+        "{at_once} of 64 after a reset that was refused"
+    );
     let longest = longest.load(Ordering::SeqCst);
     assert!((1..=24).contains(&longest), "{longest} of 64 at once");
     system.subscriber.answers(|_| Ok(204));
