@@ -2,7 +2,7 @@
 //!
 //! - `load`: customers at a steady rate against a running shop
 //! - `torture`: the same while everything is killed at random, then the shop's laws
-//! - `sagas`, `events`, `backlog`, `first-order`, `memory`: the figures of `docs/performance.md`
+//! - `proxies`, `sagas`, `events`, `backlog`, `first-order`, `memory`: the figures of `docs/performance.md`
 //! - shared: `http.rs` (client), `system.rs` (a system of its own), `shop.rs` (a customer), `laws/` (what must hold)
 
 mod backlog;
@@ -17,6 +17,7 @@ mod moment;
 mod participant;
 mod peer;
 mod postgres;
+mod proxies;
 mod publisher;
 mod random;
 mod report;
@@ -48,10 +49,15 @@ enum Cli {
     Backlog(backlog::Args),
     /// From `ondol up` to the first confirmed order.
     FirstOrder(first_order::Args),
+    /// What a request costs the proxy; beside HAProxy, nginx and Caddy.
+    Proxies(proxies::Args),
     /// The idle roles' memory.
     Memory(memory::Args),
     /// Run a command against a shop of its own.
     WithShop(with_shop::Args),
+    /// What proxies pass requests to; `proxies` starts it.
+    #[command(hide = true)]
+    Origin,
     /// A participant that keeps nothing; `sagas` starts it.
     #[command(hide = true)]
     Participant,
@@ -69,6 +75,7 @@ enum Cli {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli {
+        Cli::Origin => proxies::origin::run(),
         Cli::Participant => participant::run(),
         Cli::Publisher => publisher::run(),
         Cli::Subscriber => subscriber::run(),
@@ -97,8 +104,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Cli::Events(args) => events::run(args).await,
         Cli::Backlog(args) => backlog::run(args).await,
         Cli::FirstOrder(args) => first_order::run(args).await,
+        Cli::Proxies(args) => proxies::run(args).await,
         Cli::Memory(args) => memory::run(args).await,
         Cli::WithShop(args) => with_shop::run(args).await,
-        Cli::Participant | Cli::Publisher | Cli::Subscriber | Cli::Witness => Ok(()),
+        Cli::Origin | Cli::Participant | Cli::Publisher | Cli::Subscriber | Cli::Witness => Ok(()),
     }
 }

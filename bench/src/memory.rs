@@ -27,7 +27,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn pss_kib(pid: u32) -> anyhow::Result<u64> {
+/// What is a process' own, and its share of what it shares, KiB.
+pub(crate) fn pss_kib(pid: u32) -> anyhow::Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     let line = text
         .lines()

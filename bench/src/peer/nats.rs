@@ -1,4 +1,5 @@
-//! NATS JetStream: one stream in files, acknowledged publishes; or a durable push consumer that acknowledges each message.
+//! NATS JetStream: one stream in files, acknowledged publishes; or a durable pull consumer that acknowledges each message.
+//! Pulled in halves of the window, so that one half is under way while the other is worked on.
 //!
 //! Source: the NATS client protocol, and the JetStream wire API.
 
@@ -12,6 +13,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Numbers the connections: each has subjects of its own.
 static CONNECTIONS: AtomicU32 = AtomicU32::new(0);
 
+/// Nanoseconds that a pull stands.
+const FOR_EVER: u64 = 3_600_000_000_000;
+
 pub(super) struct Nats {
     stream: String,
     purpose: Purpose,
@@ -21,6 +25,8 @@ pub(super) struct Nats {
     deliveries: String,
     /// The consumer is asked for.
     asked: bool,
+    /// Messages of the half that is being taken.
+    taken: u16,
 }
 
 impl Nats {
@@ -34,6 +40,7 @@ impl Nats {
             confirms: inbox("confirms"),
             deliveries: inbox("deliveries"),
             asked: false,
+            taken: 0,
         }
     }
 
@@ -47,9 +54,10 @@ impl Nats {
             return Ok(Came::Ready);
         };
         if std::mem::replace(&mut self.asked, true) {
+            (0..2).for_each(|_| self.pull(most / 2, out));
             return Ok(Came::Ready);
         }
-        let config = json!({ "stream_name": self.stream, "config": { "durable_name": "bench", "deliver_subject": self.deliveries,
+        let config = json!({ "stream_name": self.stream, "config": { "durable_name": "bench",
             "ack_policy": "explicit", "deliver_policy": "all", "max_ack_pending": most } });
         ask(
             out,
@@ -58,6 +66,24 @@ impl Nats {
             config.to_string().as_bytes(),
         );
         Ok(Came::Other)
+    }
+
+    /// Asks for so many more messages, as long as it takes.
+    fn pull(&self, messages: u16, out: &mut Vec<u8>) {
+        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.bench", self.stream);
+        let wanted = json!({ "batch": messages, "expires": FOR_EVER });
+        ask(out, &subject, &self.deliveries, wanted.to_string().as_bytes());
+    }
+
+    /// One message is taken, and acknowledged to `reply`.
+    fn took(&mut self, reply: &str, out: &mut Vec<u8>) {
+        ask(out, reply, "", b"+ACK");
+        let Purpose::Consume(most) = self.purpose else { return };
+        self.taken += 1;
+        if self.taken == most / 2 {
+            self.taken = 0;
+            self.pull(most / 2, out);
+        }
     }
 
     fn message(
@@ -77,19 +103,22 @@ impl Nats {
         input.advance(head);
         let mut body = input.split_to(length).freeze();
         input.advance(2);
-        if line.starts_with("HMSG") {
-            body = body.slice(number(words.get(words.len() - 2))?..);
-        }
+        let headers = match line.starts_with("HMSG") {
+            true => body.split_to(number(words.get(words.len() - 2))?),
+            false => Bytes::new(),
+        };
         Ok(Some(match words.get(1) {
             Some(subject) if *subject == self.api => self.administered(&body, out)?,
             Some(subject) if *subject == self.confirms && (body.starts_with(b"{\"error\"") || body.is_empty()) => {
                 bail!("NATS did not keep a message: {}", String::from_utf8_lossy(&body))
             }
             Some(subject) if *subject == self.confirms => Came::Confirmed(1),
-            _ => {
-                ask(out, words.get(3).context("where to acknowledge")?, "", b"+ACK");
+            // A message has a reply subject; what the server says of a pull has none.
+            _ if words.len() == if line.starts_with("HMSG") { 6 } else { 5 } => {
+                self.took(words.get(3).context("where to acknowledge")?, out);
                 Came::Delivered(vec![body])
             }
+            _ => bail!("NATS ended a pull: {}", String::from_utf8_lossy(&headers)),
         }))
     }
 }

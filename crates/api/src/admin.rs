@@ -2,7 +2,9 @@
 
 use crate::problem;
 use crate::state::Api;
-use crate::{console, flows, guard, live, metrics, outboxes, reconciliations, sagas, subscriptions, system, topics};
+use crate::{
+    config, console, flows, guard, live, metrics, outboxes, reconciliations, sagas, subscriptions, system, topics,
+};
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
 use axum::{Json, Router, middleware};
@@ -28,7 +30,8 @@ const MAX_BODY: usize = 1 << 20;
         system::routes,
         system::route,
         system::changes,
-        system::config,
+        config::show,
+        config::take,
         metrics::metrics,
         sagas::list,
         sagas::show,
@@ -81,7 +84,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/routes", get(system::routes))
         .route("/v1/routes/{name}", get(system::route))
         .route("/v1/changes", get(system::changes))
-        .route("/v1/config", get(system::config))
+        .route("/v1/config", get(config::show).post(config::take))
         .route("/v1/sagas", get(sagas::list).post(sagas::start))
         .route("/v1/sagas/{id}", get(sagas::show))
         .route("/v1/sagas/{id}/actions", post(sagas::act))

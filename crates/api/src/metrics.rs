@@ -17,7 +17,11 @@ use std::sync::PoisonError;
 #[utoipa::path(get, path = "/metrics", tag = "metrics", responses((status = 200, description = "Prometheus text.")))]
 pub(crate) async fn metrics(State(api): State<Api>) -> Answer<([(header::HeaderName, &'static str); 1], String)> {
     let mut page = Page::default();
-    exposition::traffic(&mut page, &api.red.lock().unwrap_or_else(PoisonError::into_inner));
+    {
+        let red = api.red.lock().unwrap_or_else(PoisonError::into_inner);
+        exposition::traffic(&mut page, &red);
+        exposition::tls(&mut page, &red);
+    }
     instances(&mut page, &api);
     let stats = api.sagas.stats().await?;
     sagas(&mut page, &stats);
@@ -133,6 +137,11 @@ async fn subscriptions(page: &mut Page, api: &Api) {
     gauge("ondol_subscription_in_flight", "Events under way.", |view| {
         view.in_flight as u64
     });
+    gauge(
+        "ondol_subscription_at_once",
+        "How many of the window may be under way now; fewer than `parallel` while it catches up.",
+        |view| view.at_once as u64,
+    );
     gauge("ondol_subscription_parked_events", "Events of parked keys.", |view| {
         view.parked_events as u64
     });

@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use ondol_core::engine::StoreError;
 use ondol_core::error::ErrorCode;
+use ondol_deploy::configuration::NotTaken;
 use ondol_deploy::handle::Refused;
 use ondol_events::EventsError;
 use ondol_events::reconcile::ReconcileError;
@@ -22,6 +23,8 @@ pub struct Problem {
     pub detail: String,
     /// Seconds after which it may pass.
     pub retry_after: Option<u32>,
+    /// Of broken manifests: every error with its place.
+    pub findings: Option<Box<serde_json::Value>>,
 }
 
 impl Problem {
@@ -32,6 +35,7 @@ impl Problem {
             code,
             detail: detail.into(),
             retry_after: None,
+            findings: None,
         }
     }
 
@@ -72,10 +76,8 @@ impl Problem {
             _ => (StatusCode::INTERNAL_SERVER_ERROR, None),
         };
         Self {
-            status,
-            code: error.code(),
-            detail: error.to_string(),
             retry_after,
+            ..Self::new(status, error.code(), error.to_string())
         }
     }
 }
@@ -83,9 +85,12 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or("Error");
-        let body = json!({
+        let mut body = json!({
             "title": title, "status": self.status.as_u16(), "detail": self.detail, "code": self.code.as_str(),
         });
+        if let Some(findings) = self.findings {
+            body["findings"] = *findings;
+        }
         let mut response = (self.status, body.to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(
@@ -150,10 +155,8 @@ impl From<SagaError> for Problem {
         let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
         Self {
-            status,
-            code: error.code(),
-            detail: error.to_string(),
             retry_after,
+            ..Self::new(status, error.code(), error.to_string())
         }
     }
 }
@@ -164,11 +167,36 @@ impl From<Refused> for Problem {
             Refused::Unknown(_) => StatusCode::NOT_FOUND,
             Refused::Skipped { .. } => StatusCode::CONFLICT,
             Refused::Scale { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Refused::Store(_) | Refused::Stopping | Refused::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Refused::Store(_) | Refused::Stopping | Refused::Busy | Refused::Building => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Refused::Configuration(error) => return error.clone().into(),
         };
         Self {
             retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
             ..Self::new(status, error.code(), error.to_string())
+        }
+    }
+}
+
+impl From<NotTaken> for Problem {
+    fn from(error: NotTaken) -> Self {
+        let status = match &error {
+            NotTaken::Broken { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            NotTaken::Unknown { .. } | NotTaken::First(_) => StatusCode::NOT_FOUND,
+            NotTaken::Others { .. } => StatusCode::CONFLICT,
+            NotTaken::Unkept(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let problem = Self {
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
+            ..Self::new(status, error.code(), error.to_string())
+        };
+        match error {
+            NotTaken::Broken { findings, .. } => Self {
+                findings: findings.get("findings").cloned().map(Box::new),
+                ..problem
+            },
+            _ => problem,
         }
     }
 }

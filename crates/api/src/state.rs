@@ -4,6 +4,7 @@ use crate::console::Sessions;
 use crate::live::Live;
 use ondol_core::clock::SharedClock;
 use ondol_deploy::Deploy;
+use ondol_deploy::configuration::Configurations;
 use ondol_deploy::token::TokenKey;
 use ondol_discovery::control::Proxies;
 use ondol_events::reconcile::Reconciliations;
@@ -66,6 +67,8 @@ pub struct Parts {
     pub sessions: Sessions,
     /// What holds for each route and which line of which file says so, of the plan that runs.
     pub explained: Arc<RwLock<Vec<Value>>>,
+    /// What runs, what the files say, and what ran.
+    pub configurations: Arc<dyn Configurations>,
     /// Time.
     pub clock: SharedClock,
 }

@@ -8,7 +8,6 @@ use axum::extract::{Path, State};
 use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy::Route;
 use ondol_core::wire::supervision::InstanceFact;
-use ondol_deploy::config::SystemPlan;
 use ondol_deploy::status::{ServiceStatus, SystemStatus};
 use ondol_telemetry::Summary;
 use serde::{Deserialize, Serialize};
@@ -128,24 +127,6 @@ pub(crate) async fn route(State(api): State<Api>, Path(name): Path<String>) -> A
 #[utoipa::path(get, path = "/v1/changes", tag = "system", responses((status = 200, description = "At most 200 changes.")))]
 pub(crate) async fn changes(State(api): State<Api>) -> Json<Vec<Value>> {
     Json(api.live.changes().all())
-}
-
-/// The effective configuration: builds, services, policies. Environment values and connection strings are left out,
-/// since they may hold secrets.
-#[utoipa::path(get, path = "/v1/config", tag = "system", responses((status = 200, description = "The plan.")))]
-pub(crate) async fn config(State(api): State<Api>) -> Json<SystemPlan> {
-    let mut plan = (*api.deploy.plan()).clone();
-    plan.store = redacted(&plan.store);
-    for service in &mut plan.services {
-        service.env.values_mut().for_each(|value| *value = "…".into());
-        service.database = service.database.as_deref().map(redacted);
-    }
-    Json(plan)
-}
-
-/// Only the kind of a connection string.
-fn redacted(url: &str) -> String {
-    format!("{}:…", url.split(':').next().unwrap_or_default())
 }
 
 /// The controller lives.

@@ -2,6 +2,7 @@
 
 use crate::BoxFuture;
 use crate::clock::Timestamp;
+use crate::http_date;
 use crate::id::ServiceName;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
@@ -37,39 +38,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The pause that `Retry-After` asks for: seconds, or an HTTP date (RFC 9110, section 10.2.3) seen from `now`.
+    /// The pause that `Retry-After` asks for; see [`http_date::retry_after`].
     pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
-        let text = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-        match text.parse() {
-            Ok(seconds) => Some(Duration::from_secs(seconds)),
-            Err(_) => Some(http_date(text)?.since(now)),
-        }
+        http_date::retry_after(self.headers.get(header::RETRY_AFTER)?.to_str().ok()?, now)
     }
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`, the one form that senders may use.
-fn http_date(text: &str) -> Option<Timestamp> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let mut words = text.split_once(", ")?.1.split(' ');
-    let day: i64 = words.next()?.parse().ok()?;
-    let name = words.next()?;
-    let month = 1 + i64::try_from(MONTHS.iter().position(|month| *month == name)?).ok()?;
-    let year: i64 = words.next()?.parse().ok()?;
-    let mut clock = words.next()?.split(':').map(|part| part.parse::<i64>().ok());
-    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
-    if words.next() != Some("GMT") || !(1..=31).contains(&day) || !(1970..10_000).contains(&year) {
-        return None;
-    }
-    // Days before the month in a year that begins in March, so that the leap day is last. Source: Howard Hinnant.
-    let (y, m) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let days = y * 365 + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
-    Some(Timestamp((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000))
 }
 
 /// The call has no answer of the service.

@@ -1,5 +1,6 @@
 //! The one spawner of tasks and threads: each has a kind, is counted, and ends when its [`Tasks`] is stopped.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
@@ -83,17 +84,23 @@ impl Tasks {
         Counted(self.counts.clone(), kind)
     }
 
+    /// A task's own future. What it runs is boxed: an async block holds what it awaits once per layer, so by value a task
+    /// would be three times as large as what it runs.
+    fn counted<F: Future>(&self, kind: Kind, future: Pin<Box<F>>) -> impl Future<Output = Option<F::Output>> + use<F> {
+        let (stop, counted) = (self.stop.clone(), self.count(kind));
+        async move {
+            let _counted = counted;
+            stop.run_until_cancelled(future).await
+        }
+    }
+
     /// Runs `future` on the current runtime until it ends or the family stops; stopping drops it at its next await.
     pub fn spawn<F>(&self, kind: Kind, future: F) -> tokio::task::JoinHandle<Option<F::Output>>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (stop, counted) = (self.stop.clone(), self.count(kind));
-        self.tracker.spawn(async move {
-            let _counted = counted;
-            stop.run_until_cancelled(future).await
-        })
+        self.tracker.spawn(self.counted(kind, Box::pin(future)))
     }
 
     /// Like [`Tasks::spawn`] for a future that stays on this thread; needs a `LocalSet` or a local runtime.
@@ -102,11 +109,7 @@ impl Tasks {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let (stop, counted) = (self.stop.clone(), self.count(kind));
-        self.tracker.spawn_local(async move {
-            let _counted = counted;
-            stop.run_until_cancelled(future).await
-        })
+        self.tracker.spawn_local(self.counted(kind, Box::pin(future)))
     }
 
     /// A named thread. It must watch [`Tasks::stopping`] itself.

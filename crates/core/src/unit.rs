@@ -70,6 +70,18 @@ pub fn show_duration(span: Duration) -> String {
     }
 }
 
+/// A size as `parse_size` reads it: the largest unit of 1,024 that divides it.
+pub fn show_size(bytes: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let unit = units
+        .into_iter()
+        .find(|(scale, _)| bytes > 0 && bytes.is_multiple_of(*scale));
+    unit.map_or_else(
+        || format!("{bytes}B"),
+        |(scale, unit)| format!("{}{unit}", bytes / scale),
+    )
+}
+
 /// `512B`, `64KiB`, `1MiB`, `2GiB`; also `KB`, `MB`, `GB` in thousands. Bytes.
 ///
 /// # Errors
@@ -174,6 +186,9 @@ mod tests {
     #[test]
     fn sizes_rates_and_percentages_read() {
         assert_eq!(parse_size("1MiB"), Ok(1_048_576));
+        for text in ["0B", "1000B", "1KiB", "1025B", "10MiB", "3GiB"] {
+            assert_eq!(show_size(parse_size(text).expect("valid")), text);
+        }
         assert_eq!(parse_size("10 KB"), Ok(10_000));
         assert!(parse_size("1M").is_err() && parse_size("2000GiB").is_err());
         assert_eq!(parse_rate("300/m"), Ok(Rate { per_second: 5.0 }));

@@ -1,7 +1,7 @@
 //! One run of the builds: those that share a tool's lock one after the other, the rest side by side.
 
 use crate::builds::{BuildError, Builds, Built};
-use crate::config::{BuildPlan, ServicePlan, SystemPlan};
+use crate::config::{BuildPlan, ServicePlan};
 use crate::program::Programs;
 use ondol_core::task::Tasks;
 use ondol_core::wire::supervision::{Exit, JobSpec};
@@ -40,10 +40,10 @@ struct Shared {
     left: AtomicUsize,
 }
 
-/// Starts `builds` on threads of their own, and settles the services that have none.
+/// Starts `builds` on threads of their own, and settles those of `services` that have none.
 pub(crate) fn start(
     kept: Builds,
-    plan: &SystemPlan,
+    services: Vec<ServicePlan>,
     builds: Vec<BuildPlan>,
     as_recorded: bool,
     job: Arc<RunJob>,
@@ -51,10 +51,9 @@ pub(crate) fn start(
 ) {
     let groups = groups(builds);
     let left = AtomicUsize::new(groups.len() + 1);
-    let services = plan.services.iter().filter(|service| service.skipped.is_none());
     let shared = Arc::new(Shared {
         builds: kept,
-        services: services.cloned().collect(),
+        services,
         as_recorded,
         job,
         tell,
@@ -190,8 +189,8 @@ mod tests {
             }
             seen.lock().expect("lock").push(format!("{event:?}"));
         };
-        let mut plan = crate::fixtures::system(vec![crate::fixtures::service("orders")]);
-        plan.services[0].run = vec!["missing/program".into()];
+        let mut service = crate::fixtures::service("orders");
+        service.run = vec!["missing/program".into()];
         let boot = ondol_core::id::BootId {
             system: "s".into(),
             boot: "b".into(),
@@ -199,7 +198,7 @@ mod tests {
         let no_job: Arc<RunJob> = Arc::new(|_, _| Err("no job".into()));
         start(
             Builds::new(dir.path(), &boot),
-            &plan,
+            vec![service],
             vec![],
             false,
             no_job,

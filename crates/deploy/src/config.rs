@@ -26,6 +26,9 @@ pub struct SystemPlan {
     pub services: Vec<ServicePlan>,
     /// Gateway listeners: name and bind address.
     pub gateways: Vec<(String, String)>,
+    /// Those of them that speak TLS, by name.
+    #[serde(default)]
+    pub tls: BTreeMap<String, proxy::Tls>,
     /// Where the console and the admin API listen.
     pub console: String,
     /// `sqlite:/absolute/path` or `postgres://…`.
@@ -84,6 +87,9 @@ pub struct ServicePlan {
     pub start_within_ms: u64,
     /// Active health checks.
     pub health: Option<proxy::HealthCheck>,
+    /// Requests at once.
+    #[serde(default)]
+    pub concurrency: proxy::Concurrency,
     /// Milliseconds.
     pub drain_ms: u64,
     /// Milliseconds.

@@ -17,6 +17,9 @@ pub(crate) fn policy() -> Policy {
         retries: 2,
         breaker,
         body_limit: 10 << 20,
+        priority: Default::default(),
+        hedge_share: 0.0,
+        balance: Default::default(),
     }
 }
 
@@ -36,6 +39,7 @@ pub(crate) fn service(name: &str) -> ServicePlan {
         ready_timeout_ms: 1_000,
         start_within_ms: 30_000,
         health: None,
+        concurrency: Default::default(),
         drain_ms: 30_000,
         stop_within_ms: 10_000,
         scale_min: 1,
@@ -60,6 +64,7 @@ pub(crate) fn system(services: Vec<ServicePlan>) -> SystemPlan {
         builds: BTreeMap::new(),
         services,
         gateways: vec![("web".into(), "127.0.0.1:8080".into())],
+        tls: BTreeMap::new(),
         console: "127.0.0.1:7070".into(),
         store: "sqlite:/x".into(),
         trusted_proxies: vec![],

@@ -1,6 +1,8 @@
 //! What others may ask of the loop in `service.rs`.
 
 use crate::config::SystemPlan;
+use crate::configuration::{NotTaken, Order, Taken};
+use crate::service::Wake;
 use crate::status::SystemStatus;
 use ondol_core::error::ErrorCode;
 use ondol_core::id::ServiceName;
@@ -8,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use tokio::sync::{oneshot, watch};
 
 /// Why a command was refused.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
 pub enum Refused {
     /// No such service.
     #[error("there is no service {0}")]
@@ -39,6 +41,12 @@ pub enum Refused {
     /// The loop has ended.
     #[error("the controller is stopping")]
     Stopping,
+    /// A build goes on; its programs are of the configuration that runs.
+    #[error("a build goes on; another configuration is taken once it has ended")]
+    Building,
+    /// Another configuration could not be taken.
+    #[error(transparent)]
+    Configuration(#[from] NotTaken),
     /// Too much waits for the loop.
     #[error("the controller has too much to do; nothing was changed")]
     Busy,
@@ -62,6 +70,8 @@ impl Refused {
             Self::Store(_) => ErrorCode::new("DP-013"),
             Self::Stopping => ErrorCode::new("DP-014"),
             Self::Busy => ErrorCode::new("DP-015"),
+            Self::Configuration(error) => error.code(),
+            Self::Building => ErrorCode::new("DP-019"),
         }
     }
 }
@@ -75,7 +85,7 @@ pub(crate) enum Command {
 /// The handle; cheap to clone.
 #[derive(Clone)]
 pub struct Deploy {
-    pub(crate) commands: mpsc::SyncSender<crate::service::Wake>,
+    pub(crate) commands: mpsc::SyncSender<Wake>,
     pub(crate) status: watch::Receiver<Arc<SystemStatus>>,
     pub(crate) plan: watch::Receiver<Arc<SystemPlan>>,
 }
@@ -107,7 +117,7 @@ impl Deploy {
     /// # Errors
     /// [`Refused`].
     pub async fn restart(&self, service: ServiceName) -> Result<(), Refused> {
-        self.ask(|back| Command::Restart(service, back)).await
+        self.ask(|back| Wake::Command(Command::Restart(service, back))).await
     }
 
     /// Sets how many instances a service has, within its manifest's bounds; stored.
@@ -115,13 +125,21 @@ impl Deploy {
     /// # Errors
     /// [`Refused`].
     pub async fn scale(&self, service: ServiceName, count: u32) -> Result<(), Refused> {
-        self.ask(|back| Command::Scale(service, count, back)).await
+        self.ask(|back| Wake::Command(Command::Scale(service, count, back)))
+            .await
     }
 
-    async fn ask(&self, command: impl FnOnce(oneshot::Sender<Result<(), Refused>>) -> Command) -> Result<(), Refused> {
+    /// Takes another configuration. Returns when it is durable that it runs from now on.
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing has changed then. [`Refused::Building`] passes with the build.
+    pub async fn configure(&self, order: Order) -> Result<Taken, Refused> {
+        self.ask(|back| Wake::Configure(order, back)).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T, Refused>>) -> Wake) -> Result<T, Refused> {
         let (back, answer) = oneshot::channel();
-        let wake = crate::service::Wake::Command(command(back));
-        self.commands.try_send(wake).map_err(|error| match error {
+        self.commands.try_send(command(back)).map_err(|error| match error {
             mpsc::TrySendError::Full(_) => Refused::Busy,
             mpsc::TrySendError::Disconnected(_) => Refused::Stopping,
         })?;

@@ -42,8 +42,22 @@ pub struct Surroundings {
 impl Surroundings {
     /// A URL for a bound TCP socket.
     pub fn url(&self, name: &SocketName) -> Option<String> {
+        self.url_of("http", name)
+    }
+
+    /// A URL for a gateway's listener, with the scheme that is spoken there.
+    pub fn gateway_url(&self, plan: &SystemPlan, listener: &str) -> Option<String> {
+        let scheme = if plan.tls.contains_key(listener) {
+            "https"
+        } else {
+            "http"
+        };
+        self.url_of(scheme, &gateway_socket(listener))
+    }
+
+    fn url_of(&self, scheme: &str, name: &SocketName) -> Option<String> {
         match self.bound.get(name)? {
-            Bound::Address(address) => Some(format!("http://{address}")),
+            Bound::Address(address) => Some(format!("{scheme}://{address}")),
             Bound::Unix(_) => None,
         }
     }
@@ -174,7 +188,7 @@ fn variables(
     if let Some(url) = plan
         .gateways
         .first()
-        .and_then(|(gateway, _)| around.url(&gateway_socket(gateway)))
+        .and_then(|(gateway, _)| around.gateway_url(plan, gateway))
     {
         set("GATEWAY_URL", url);
     }

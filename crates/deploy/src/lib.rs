@@ -1,6 +1,6 @@
 //! Builds, releases, desired processes, watch, scaling: the controller plans, the supervisor runs.
 //!
-//! - [`config`]: the system as declared
+//! - [`config`]: the system as declared; [`configuration`]: where it comes from, and what is taken when
 //! - [`machine`]: pure; which instances to start, drain and stop
 //! - [`builds`], [`program`], [`inputs`]: programs by content; `workshop`, `build_run`: their runs; `sources`, [`watch`]: what changed
 //! - [`instance`], [`sockets`], [`token`]: what exactly is run, where it listens, by what it proves itself; [`traffic`]: what the proxy is told
@@ -9,6 +9,7 @@
 mod build_run;
 pub mod builds;
 pub mod config;
+pub mod configuration;
 #[cfg(test)]
 mod fixtures;
 pub mod handle;

@@ -234,6 +234,7 @@ mod tests {
         let instances = text.split_whitespace().map(one).collect();
         Facts {
             boot,
+            version: 0,
             pid: 1,
             roles: vec![],
             instances,

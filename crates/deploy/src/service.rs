@@ -4,17 +4,18 @@
 //! builds (`workshop.rs`) run on threads of their own and come back as [`Wake::Build`].
 //!
 //! Invariants
-//! - The supervisor's facts are read again after every action, so nothing is started or stopped twice.
+//! - The supervisor's facts are read again after every action, and older ones that were on their way meanwhile are
+//!   dropped, so nothing is started or stopped twice.
 //! - An instance counts as drained only by counts of a snapshot in which it drains.
 //! - The loop never sends to itself: the queue of [`Wake`]s is bounded, and a full one holds up only the senders.
 
 use crate::build_run::BuildEvent;
 use crate::config::{ServicePlan, SystemPlan};
-use crate::handle::{Command, Deploy};
+use crate::configuration::{Configurations, NotTaken, Order, Running, Taken};
+use crate::handle::{Command, Deploy, Refused};
 use crate::instance;
 use crate::machine::{Action, Machine, Want};
 use crate::settings::Settings;
-use crate::sockets::gateway_socket;
 use crate::sources::Sources;
 use crate::status::{self, BuildState, ServiceStatus, SystemStatus};
 use crate::supervised::{RETRY, Supervised};
@@ -36,13 +37,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// Wakes that wait: a burst of a build's lines, not a store of them.
 const QUEUE: usize = 1_024;
-
-/// Reads the manifests again: the plan, or what is wrong with them.
-pub type Reload = Box<dyn Fn() -> Result<SystemPlan, String> + Send>;
 
 /// What the loop needs.
 pub struct Config {
@@ -54,8 +52,8 @@ pub struct Config {
     pub boot: BootId,
     /// Whether builds are checked against their inputs; false: what this life of the supervisor built is run as it is.
     pub build: bool,
-    /// Rebuild and replace what changes; how to read the manifests again.
-    pub watch: Option<Reload>,
+    /// Rebuild and replace what changes, manifests too.
+    pub watch: bool,
     /// Makes service tokens.
     pub tokens: TokenKey,
 }
@@ -66,6 +64,8 @@ pub struct Ports {
     pub supervisor: SupervisorClient,
     /// Settings are kept there.
     pub engine: SharedEngine,
+    /// Where other configurations come from.
+    pub configurations: Arc<dyn Configurations>,
     /// What proxies say.
     pub proxies: Proxies,
     /// Snapshots go there.
@@ -84,6 +84,7 @@ pub(crate) enum Wake {
     SupervisorLost(String),
     Build(BuildEvent),
     Command(Command),
+    Configure(Order, oneshot::Sender<Result<Taken, Refused>>),
     /// A source or a manifest.
     Changed,
     NotStopped(InstanceId),
@@ -153,6 +154,9 @@ struct Loop {
     supervised: Supervised,
     /// With `--watch`.
     sources: Option<Sources>,
+    running: Running,
+    /// Of the snapshot published last.
+    published_running: Running,
     problems: Problems,
 }
 
@@ -177,7 +181,7 @@ impl Problems {
 }
 
 impl Loop {
-    fn new(mut config: Config, ports: Ports, wakes: SyncSender<Wake>, published: Published) -> Self {
+    fn new(config: Config, ports: Ports, wakes: SyncSender<Wake>, published: Published) -> Self {
         let settings = Settings::new(ports.engine.clone(), ports.clock.clone(), ports.runtime.clone());
         let registry = Registry::new(config.boot.clone(), ports.clock.wall());
         Self {
@@ -194,7 +198,9 @@ impl Loop {
                 config.state.clone(),
                 config.tokens.clone(),
             ),
-            sources: config.watch.take().map(Sources::new),
+            sources: config.watch.then(Sources::default),
+            running: ports.configurations.running(),
+            published_running: Running::default(),
             problems: Problems::default(),
             config,
             ports,
@@ -230,11 +236,15 @@ impl Loop {
         match wake {
             Wake::Facts(facts) => {
                 self.problems.supervisor = None;
-                self.facts = Some(*facts);
+                if !self.facts.as_ref().is_some_and(|known| facts.is_before(known)) {
+                    self.facts = Some(*facts);
+                }
             }
             Wake::SupervisorLost(why) => self.supervisor_lost(&why),
             Wake::Build(event) => self.workshop.take(event, self.ports.clock.wall()),
             Wake::Command(command) => self.settings.carry_out(&self.config.plan, command),
+            // Whoever asked may have gone; what was asked is done all the same.
+            Wake::Configure(order, back) => drop(back.send(self.configure(order))),
             Wake::Changed => {}
             Wake::NotStopped(id) => self.machine.not_stopped(&id),
         }
@@ -272,6 +282,7 @@ impl Loop {
             self.ports.snapshots.send_replace(Some(Arc::new(snapshot)));
         }
         self.published_draining = self.machine.draining();
+        self.published_running = self.running;
         self.publish_status();
     }
 
@@ -341,9 +352,15 @@ impl Loop {
             .start(&self.config.plan, run, now, Arc::new(job), Arc::new(tell));
     }
 
+    /// Watches what the plan names. What changed after its manifests were read and before the watcher stood was seen by
+    /// nobody for certain, so they are compared once more.
     fn watch_sources(&mut self) {
+        let now = self.ports.clock.mono();
         if let Some(sources) = &mut self.sources {
             self.problems.watch = sources.watch(&self.config.plan, self.wakes.clone());
+            if self.ports.configurations.changed() {
+                sources.manifests_changed(now);
+            }
         }
     }
 
@@ -357,31 +374,38 @@ impl Loop {
             return;
         }
         if let Some(due) = sources.due(now) {
-            if due.manifests {
-                self.reload();
+            if due.manifests
+                && let Err(why) = self.reload(Order::Changed)
+            {
+                tracing::error!(code = %why.code(), %why, "the changed manifests are not taken over");
+                self.problems.manifests = Some(format!("the changed manifests are not taken over: {why}"));
             }
             self.start_builds(if due.manifests { Run::All } else { Run::Changed });
         }
     }
 
-    /// Takes over changed manifests; broken ones change nothing.
-    fn reload(&mut self) {
-        let Some(sources) = &self.sources else { return };
-        match sources.reload() {
-            Ok(plan) => {
-                self.workshop.replan(&self.config.plan, &plan);
-                self.published.plan.send_replace(Arc::new(plan.clone()));
-                self.config.plan = plan;
-                self.supervised.rebind();
-                self.problems.manifests = None;
-                self.settings.load(&self.config.plan);
-                self.watch_sources();
-            }
-            Err(why) => {
-                tracing::error!(why, "the changed manifests are not taken over");
-                self.problems.manifests = Some(format!("the changed manifests are not taken over: {why}"));
-            }
+    /// Takes another configuration because somebody asked for it, and builds what it needs and nothing has built yet.
+    fn configure(&mut self, order: Order) -> Result<Taken, Refused> {
+        if self.workshop.is_busy() {
+            return Err(Refused::Building);
         }
+        let taken = self.reload(order)?;
+        self.start_builds(Run::Missing);
+        Ok(taken)
+    }
+
+    /// Takes over another configuration; one that cannot be taken changes nothing.
+    fn reload(&mut self, order: Order) -> Result<Taken, NotTaken> {
+        let taken = self.ports.configurations.take(order)?;
+        let plan = taken.plan.clone();
+        self.workshop.replan(&self.config.plan, &plan);
+        self.published.plan.send_replace(Arc::new(plan.clone()));
+        (self.config.plan, self.running) = (plan, taken.running);
+        self.supervised.rebind();
+        self.problems.manifests = None;
+        self.settings.load(&self.config.plan);
+        self.watch_sources();
+        Ok(taken)
     }
 
     fn supervisor_lost(&mut self, why: &str) {
@@ -392,6 +416,7 @@ impl Loop {
         let now = self.ports.clock.mono();
         let blank = Facts {
             boot: self.config.boot.clone(),
+            version: 0,
             pid: 0,
             roles: vec![],
             instances: vec![],
@@ -429,7 +454,7 @@ impl Loop {
         let url = |name: &str| {
             self.supervised
                 .around()
-                .and_then(|around| around.url(&gateway_socket(name)))
+                .and_then(|around| around.gateway_url(&self.config.plan, name))
         };
         let acked = self.generation > 0 && self.ports.proxies.acked(self.generation);
         let status = SystemStatus {
@@ -445,6 +470,8 @@ impl Loop {
             problem: self.problems.first(self.supervised.unbound()),
             generation: acked.then_some(self.generation),
             watch: self.sources.is_some(),
+            configuration: self.published_running,
+            warnings: status::warnings(&self.ports.proxies.reports()),
         };
         self.published.status.send_if_modified(|old| {
             let changed = **old != status;

@@ -1,20 +1,19 @@
-//! What `--watch` knows: how to read the manifests again, the watcher, and whether the quiet after a change is over.
+//! What `--watch` knows: the watcher, and whether the quiet after a change is over.
 
 use crate::config::SystemPlan;
-use crate::service::{Reload, Wake};
-use crate::watch::{QUIET, SourceWatch};
+use crate::service::Wake;
+use crate::watch::{PATIENCE, QUIET, SourceWatch};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+#[derive(Default)]
 pub(crate) struct Sources {
-    reload: Reload,
     watch: Option<SourceWatch>,
     seen: Arc<Seen>,
-    /// The last change that no build run has seen yet.
-    changed_at: Option<Duration>,
-    manifests_changed: bool,
+    /// Changes that no build run has seen yet.
+    changed: Option<Changed>,
 }
 
 /// What the watcher saw since the loop looked.
@@ -24,6 +23,13 @@ struct Seen {
     manifests: AtomicBool,
 }
 
+/// Changes that are taken together.
+struct Changed {
+    first: Duration,
+    last: Duration,
+    manifests: bool,
+}
+
 /// What is to be done once it is quiet.
 pub(crate) struct Due {
     /// Read the manifests again before building.
@@ -31,16 +37,6 @@ pub(crate) struct Due {
 }
 
 impl Sources {
-    pub(crate) fn new(reload: Reload) -> Self {
-        Self {
-            reload,
-            watch: None,
-            seen: Arc::default(),
-            changed_at: None,
-            manifests_changed: false,
-        }
-    }
-
     /// Watches what `plan` names, instead of what was watched before; why not, for people.
     pub(crate) fn watch(&mut self, plan: &SystemPlan, wakes: SyncSender<Wake>) -> Option<String> {
         let seen = self.seen.clone();
@@ -59,29 +55,42 @@ impl Sources {
         }
     }
 
-    /// Reads the manifests again.
-    pub(crate) fn reload(&self) -> Result<SystemPlan, String> {
-        (self.reload)()
-    }
-
     /// Takes in what the watcher saw.
     pub(crate) fn look(&mut self, now: Duration) {
         if self.seen.any.swap(false, Ordering::Acquire) {
-            self.changed_at = Some(now);
-            self.manifests_changed |= self.seen.manifests.swap(false, Ordering::Acquire);
+            let manifests = self.seen.manifests.swap(false, Ordering::Acquire);
+            self.note(now, manifests);
         }
+    }
+
+    /// Takes a change of the manifests that no watcher saw.
+    pub(crate) fn manifests_changed(&mut self, now: Duration) {
+        self.note(now, true);
+    }
+
+    fn note(&mut self, now: Duration, manifests: bool) {
+        let changed = self.changed.get_or_insert(Changed {
+            first: now,
+            last: now,
+            manifests: false,
+        });
+        changed.last = now;
+        changed.manifests |= manifests;
     }
 
     /// Whether a change waits for its quiet, or for the build run before it to end.
     pub(crate) fn waits(&self) -> bool {
-        self.changed_at.is_some()
+        self.changed.is_some()
     }
 
-    /// What is to be done now, once for each change; nothing before the quiet after it is over.
+    /// What is to be done now, once for each change; nothing before the quiet after it is over, or is waited for in vain.
     pub(crate) fn due(&mut self, now: Duration) -> Option<Due> {
-        self.changed_at.take_if(|at| now.saturating_sub(*at) >= QUIET)?;
+        let is_due = |changed: &mut Changed| {
+            now.saturating_sub(changed.last) >= QUIET || now.saturating_sub(changed.first) >= PATIENCE
+        };
+        let changed = self.changed.take_if(is_due)?;
         Some(Due {
-            manifests: std::mem::take(&mut self.manifests_changed),
+            manifests: changed.manifests,
         })
     }
 }
@@ -102,7 +111,7 @@ mod tests {
         let mut plan = crate::fixtures::system(vec![]);
         plan.manifests = vec![manifest.clone()];
         let (wakes, woken) = mpsc::sync_channel(1);
-        let mut sources = Sources::new(Box::new(|| Err("not asked".into())));
+        let mut sources = Sources::default();
         assert_eq!(sources.watch(&plan, wakes.clone()), None);
         let half = system.join("half");
         std::fs::write(&half, "2").expect("write");
@@ -118,5 +127,20 @@ mod tests {
         assert!(sources.due(QUIET / 2).is_none());
         assert!(sources.due(QUIET).is_some_and(|due| due.manifests));
         assert!(sources.due(QUIET).is_none());
+    }
+    #[test]
+    fn a_change_is_due_though_something_is_written_all_the_time() {
+        let mut sources = Sources::default();
+        let mut now = Duration::from_secs(9);
+        sources.manifests_changed(now);
+        let end = now + PATIENCE;
+        while now < end {
+            assert!(sources.due(now).is_none());
+            now += QUIET / 2;
+            sources.seen.any.store(true, Ordering::Release);
+            sources.look(now);
+        }
+        assert!(sources.due(now).is_some_and(|due| due.manifests));
+        assert!(!sources.waits());
     }
 }

@@ -1,10 +1,13 @@
 //! What people are told about each service: one word, the reason, the instances. Pure.
 
 use crate::config::{ServicePlan, SystemPlan};
+use crate::configuration::Running;
 use ondol_core::clock::Timestamp;
 use ondol_core::id::ServiceName;
+use ondol_core::wire::proxy::Report;
 use ondol_core::wire::supervision::{Facts, InstanceFact, Phase};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// One word for a service.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -106,6 +109,13 @@ pub struct SystemStatus {
     /// Whether what changes is built and replaced by itself.
     #[serde(default)]
     pub watch: bool,
+    /// Of the newest snapshot.
+    #[serde(default)]
+    pub configuration: Running,
+    /// What works and will not always: certificates that end or could not be replaced, services of which nearly no
+    /// instance is well.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 impl SystemStatus {
@@ -117,6 +127,23 @@ impl SystemStatus {
             && !self.services.is_empty()
             && self.services.iter().all(settled)
     }
+}
+
+/// What proxies say of their certificates and of services in panic mode; one sentence for each, whichever proxy says it.
+pub(crate) fn warnings(reports: &[Report]) -> Vec<String> {
+    let mut all = BTreeSet::new();
+    for tls in reports.iter().flat_map(|report| &report.tls) {
+        let wrong = tls.certificates.iter().filter_map(|certificate| {
+            let problem = certificate.problem.as_ref()?;
+            Some(format!("gateway {}: {}: {problem}", tls.listener, certificate.file))
+        });
+        all.extend(wrong);
+    }
+    let panics = reports.iter().flat_map(|report| &report.panics);
+    all.extend(panics.map(|service| {
+        format!("service {service}: fewer than three in ten of its instances are well, so requests go to all of them")
+    }));
+    all.into_iter().collect()
 }
 
 /// What else is known about one service.
@@ -237,6 +264,17 @@ mod tests {
     use ServiceState::*;
     use ondol_core::id::BootId;
 
+    #[test]
+    fn a_service_in_panic_mode_is_one_warning_whichever_proxy_says_it() {
+        let report = || Report {
+            panics: vec!["bank".parse().expect("valid")],
+            ..Report::default()
+        };
+        let told = warnings(&[report(), Report::default(), report()]);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with("service bank: "), "{told:?}");
+    }
+
     /// The states of `bank`, `orders` and `shop`, of which each requires the one before and has no instance.
     fn chain(bank: BuildState, waits: bool) -> Vec<(ServiceState, Option<String>)> {
         let names = ["bank", "orders", "shop"].map(|name| name.parse::<ServiceName>().expect("valid"));
@@ -245,6 +283,7 @@ mod tests {
                 system: "s".into(),
                 boot: "b".into(),
             },
+            version: 0,
             pid: 1,
             roles: vec![],
             instances: vec![],

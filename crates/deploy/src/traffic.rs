@@ -32,10 +32,12 @@ pub fn declared(plan: &SystemPlan) -> Declared {
         protocol: service.protocol,
         health: service.health.clone(),
         unavailable: service.skipped.as_ref().map(|why| format!("skipped: {why}")),
+        concurrency: service.concurrency,
     });
     let gateways = plan.gateways.iter().map(|(name, _)| Gateway {
         name: name.clone(),
         socket: gateway_socket(name),
+        tls: plan.tls.get(name).cloned(),
     });
     Declared {
         gateways: gateways.collect(),

@@ -1,4 +1,5 @@
-//! Which source files changed: one inotify watcher over the folders of all inputs, joined over a quarter of a second.
+//! Which source files changed: one inotify watcher over the folders of all inputs, joined until a quarter of a second is
+//! quiet, a second at most.
 //!
 //! It only says *something changed*; the content hash of the inputs decides whether anything is built, so a touched file
 //! or a lost event in an overflow costs one hash and nothing else.
@@ -12,6 +13,10 @@ use std::time::Duration;
 
 /// Quiet for so long after the last change: an editor saves in several steps.
 pub const QUIET: Duration = Duration::from_millis(250);
+
+/// The quiet is waited for no longer than this: a file that is written all the time, such as a log beside the sources, must
+/// not hide a change.
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Watches until it is dropped.
 pub struct SourceWatch {

@@ -24,6 +24,8 @@ pub(crate) enum Run {
     AsRecorded,
     /// Some file changed. Builds whose inputs nobody knows stay as they are: what they write would start them again.
     Changed,
+    /// Another configuration was taken: only what has no program yet, whatever else changed in the sources meanwhile.
+    Missing,
 }
 
 pub(crate) struct Workshop {
@@ -62,7 +64,11 @@ impl Workshop {
     /// Starts a run of the builds.
     pub(crate) fn start(&mut self, plan: &SystemPlan, run: Run, now: Timestamp, job: Arc<RunJob>, tell: Arc<Tell>) {
         let (mut left, as_recorded) = (Vec::new(), run == Run::AsRecorded);
-        let concerned: Vec<_> = plan.builds.values().filter(|build| self.concerns(run, build)).collect();
+        let concerned: Vec<_> = plan
+            .builds
+            .values()
+            .filter(|build| self.concerns(run, plan, build))
+            .collect();
         for build in concerned {
             match as_recorded.then(|| self.builds.recorded(&build.name)).flatten() {
                 Some(programs) => self.take(BuildEvent::Done(build.name.clone(), true, programs), now),
@@ -70,11 +76,25 @@ impl Workshop {
             }
         }
         self.runs = true;
-        build_run::start(self.builds.clone(), plan, left, as_recorded, job, tell);
+        let here = plan.services.iter().filter(|service| service.skipped.is_none());
+        let settled = |service: &&ServicePlan| {
+            run == Run::Missing && service.build.is_none() && self.programs.contains_key(&service.service)
+        };
+        let services = here.filter(|service| !settled(service)).cloned().collect();
+        build_run::start(self.builds.clone(), services, left, as_recorded, job, tell);
     }
 
-    fn concerns(&self, run: Run, build: &BuildPlan) -> bool {
-        run != Run::Changed || !build.inputs.is_empty() || self.status(&build.name).is_none()
+    fn concerns(&self, run: Run, plan: &SystemPlan, build: &BuildPlan) -> bool {
+        match run {
+            Run::All | Run::AsRecorded => true,
+            Run::Changed => !build.inputs.is_empty() || self.status(&build.name).is_none(),
+            Run::Missing => {
+                let mut services = plan.services.iter().filter(|service| service.skipped.is_none());
+                services.any(|service| {
+                    service.build.as_ref() == Some(&build.name) && !self.programs.contains_key(&service.service)
+                })
+            }
+        }
     }
 
     /// What a run tells.
@@ -184,10 +204,20 @@ mod tests {
             inputs: vec![],
             lock: None,
         };
-        assert!(workshop.concerns(Run::Changed, &build), "it never ran");
+        let mut plan = system(vec![service("a")]);
+        plan.services[0].build = Some("a".into());
+        assert!(workshop.concerns(Run::Changed, &plan, &build), "it never ran");
         workshop.take(BuildEvent::Failed("a".into(), "no luck".into()), Timestamp(0));
-        assert!(workshop.concerns(Run::All, &build) && !workshop.concerns(Run::Changed, &build));
+        assert!(workshop.concerns(Run::All, &plan, &build) && !workshop.concerns(Run::Changed, &plan, &build));
         build.inputs = vec!["/src/**".into()];
-        assert!(workshop.concerns(Run::Changed, &build));
+        assert!(workshop.concerns(Run::Changed, &plan, &build));
+        // Another configuration builds what has no program, and nothing else.
+        assert!(workshop.concerns(Run::Missing, &plan, &build));
+        let program = Program {
+            hash: "h".into(),
+            path: None,
+        };
+        workshop.programs.insert(plan.services[0].service.clone(), program);
+        assert!(!workshop.concerns(Run::Missing, &plan, &build));
     }
 }

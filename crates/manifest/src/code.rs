@@ -1,6 +1,6 @@
 //! The codes of findings. Each has a page in `docs/errors/`, which a test of `diagnostic.rs` looks for.
 //!
-//! Numbers below 30 are errors, those from 30 warnings. MF-040 is `init`'s own.
+//! Numbers below 30 are errors, those from 30 warnings. MF-040 is `init`'s own. From 50 on: certificates, each as it says.
 
 use ondol_core::error::ErrorCode;
 
@@ -75,6 +75,8 @@ codes! {
     Contract = "MF-025",
     /// Larger than is taken.
     Limit = "MF-026",
+    /// An example that does not become what it says.
+    Example = "MF-027",
     /// Warning: a service without a contract.
     NoContract = "MF-030",
     /// Warning: a service that cannot run here.
@@ -87,4 +89,10 @@ codes! {
     NotUndone = "MF-034",
     /// Warning: a value that is raised to the least that works.
     Raised = "MF-035",
+    /// A certificate, key or list of authorities that cannot be used.
+    Certificate = "MF-050",
+    /// Warning: a private key that everybody on the machine can read.
+    OpenKey = "MF-051",
+    /// Warning: a certificate that has ended, ends soon or is not valid yet.
+    Dates = "MF-052",
 }

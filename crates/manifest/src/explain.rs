@@ -1,15 +1,16 @@
 //! What holds for a route, and which line of which file says so.
 
 use crate::diagnostic::nearest;
-use crate::doc::route::{MatchDoc, RouteDoc, ValueRegexDoc};
+use crate::doc::route::{FieldChangesDoc, MatchDoc, RedirectDoc, RewriteDoc, RouteDoc, ValueRegexDoc};
+use crate::doc::traffic::CorsDoc;
 use crate::load::{Loaded, Service};
 use crate::lower::{route_name, route_policy};
 use crate::policy::Effective;
 use crate::read::Named;
 use crate::source::{At, Place, Span};
-use crate::value::{Bytes, Millis, Need, Share, Short};
+use crate::value::{Millis, Need, Share, Short};
 use ondol_core::error::ErrorCode;
-use ondol_core::unit::{Rate, show_duration};
+use ondol_core::unit::{Rate, show_duration, show_size};
 use ondol_core::wire::proxy::LimitBy;
 use serde_json::{Value as Json, json};
 use std::fmt;
@@ -37,7 +38,35 @@ pub struct Line {
     pub value: String,
     /// Which line says so; `None`: it is built in.
     pub origin: Option<Place>,
+    /// The line names a variable or a file that holds the value, which is how secrets are written.
+    pub reference: bool,
 }
+
+impl Line {
+    /// The header field or query parameter that it sets or asks for; its value may be anything, a secret too.
+    pub(crate) fn names(&self) -> Option<&str> {
+        const KEYS: [&str; 6] = [
+            "request_headers.set.",
+            "request_headers.add.",
+            "response_headers.set.",
+            "response_headers.add.",
+            "match.headers.",
+            "match.query.",
+        ];
+        KEYS.iter().find_map(|start| self.key.strip_prefix(start))
+    }
+
+    /// The value for people, without what may be secret.
+    fn shown(&self) -> &str {
+        match self.reference && self.names().is_some() {
+            true => HIDDEN,
+            false => &self.value,
+        }
+    }
+}
+
+/// Stands for a value that is not shown.
+pub(crate) const HIDDEN: &str = "…";
 
 /// There is no route of that name.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -91,6 +120,7 @@ impl Lines<'_> {
             key: key.into(),
             value: value.to_string(),
             origin,
+            reference: self.loaded.is_reference(at),
         });
     }
 
@@ -123,12 +153,119 @@ fn explain(loaded: &Loaded, service: &Service, route: &RouteDoc, name: &str) -> 
         };
         lines.add("start.key", key, start.key.at);
     }
+    if let Some(to) = &route.redirect {
+        redirect(&mut lines, to);
+    }
+    if let Some(by) = &route.rewrite {
+        rewrite(&mut lines, by);
+    }
+    traffic(&mut lines, route);
+    for (key, changes) in [
+        ("request_headers", &route.request_headers),
+        ("response_headers", &route.response_headers),
+    ] {
+        changes
+            .iter()
+            .for_each(|changes| field_changes(&mut lines, key, changes));
+    }
     policy(&mut lines, &route_policy(&loaded.system, &service.doc, route));
     Explanation {
         route: name.to_owned(),
         service: service.name.to_string(),
         skipped: service.skipped.clone(),
         lines: lines.out,
+    }
+}
+
+fn traffic(lines: &mut Lines<'_>, route: &RouteDoc) {
+    for doc in &route.backends {
+        let key = format!("backends.{}.weight", doc.service.value);
+        lines.add(key, doc.weight.value, doc.weight.at);
+    }
+    for doc in &route.mirrors {
+        lines.add(
+            format!("mirrors.{}.share", doc.service.value),
+            percent(doc.share.value),
+            doc.share.at,
+        );
+    }
+    if let Some(doc) = &route.session {
+        if let Some(cookie) = &doc.cookie {
+            lines.add("session.cookie", &cookie.value.0, cookie.at);
+        }
+        if let Some(header) = &doc.header {
+            lines.add("session.header", &header.value.0, header.at);
+        }
+        if let Some(most) = doc.absolute_timeout {
+            lines.add("session.absolute_timeout", duration(most.value), most.at);
+        }
+        lines.add("session.permanent", doc.permanent.value, doc.permanent.at);
+    }
+    if let Some(doc) = &route.cors {
+        cors(lines, doc);
+    }
+}
+
+fn cors(lines: &mut Lines<'_>, doc: &CorsDoc) {
+    for origin in &doc.allow_origins {
+        lines.add("cors.allow_origins", &origin.value.0, origin.at);
+    }
+    for method in &doc.allow_methods {
+        lines.add("cors.allow_methods", &method.value.0, method.at);
+    }
+    for (key, names) in [
+        ("cors.allow_headers", &doc.allow_headers),
+        ("cors.expose_headers", &doc.expose_headers),
+    ] {
+        names.iter().for_each(|name| lines.add(key, &name.value.0, name.at));
+    }
+    lines.add(
+        "cors.allow_credentials",
+        doc.allow_credentials.value,
+        doc.allow_credentials.at,
+    );
+    lines.add("cors.max_age", duration(doc.max_age.value), doc.max_age.at);
+}
+
+fn redirect(lines: &mut Lines<'_>, doc: &RedirectDoc) {
+    if let Some(scheme) = &doc.scheme {
+        lines.add("redirect.scheme", &scheme.value.0, scheme.at);
+    }
+    if let Some(host) = &doc.host {
+        lines.add("redirect.host", &host.value.0, host.at);
+    }
+    if let Some(port) = &doc.port {
+        lines.add("redirect.port", port.value, port.at);
+    }
+    if let Some(path) = &doc.path {
+        lines.add("redirect.path", &path.value.0, path.at);
+    }
+    if let Some(prefix) = &doc.prefix {
+        lines.add("redirect.prefix", &prefix.value.0, prefix.at);
+    }
+    lines.add("redirect.status", doc.status.value.0, doc.status.at);
+}
+
+fn rewrite(lines: &mut Lines<'_>, doc: &RewriteDoc) {
+    if let Some(host) = &doc.host {
+        lines.add("rewrite.host", &host.value.0, host.at);
+    }
+    if let Some(path) = &doc.path {
+        lines.add("rewrite.path", &path.value.0, path.at);
+    }
+    if let Some(prefix) = &doc.prefix {
+        lines.add("rewrite.prefix", &prefix.value.0, prefix.at);
+    }
+}
+
+fn field_changes(lines: &mut Lines<'_>, key: &str, doc: &FieldChangesDoc) {
+    for name in &doc.remove {
+        lines.add(format!("{key}.remove"), &name.value.0, name.at);
+    }
+    for (kind, named) in [("set", &doc.set), ("add", &doc.add)] {
+        for (name, value) in named.iter() {
+            lines.add(format!("{key}.{kind}.{}", name.value), &value.value.0, value.at);
+        }
     }
 }
 
@@ -141,6 +278,14 @@ fn matches(lines: &mut Lines<'_>, doc: &MatchDoc) {
     }
     if let Some(regex) = &doc.regex {
         lines.add("match.regex", &regex.value.0, regex.at);
+    }
+    if let Some(grpc) = &doc.grpc {
+        if let Some(service) = &grpc.value.service {
+            lines.add("match.grpc.service", &service.value.0, service.at);
+        }
+        if let Some(method) = &grpc.value.method {
+            lines.add("match.grpc.method", &method.value.0, method.at);
+        }
     }
     for method in &doc.methods {
         lines.add("match.methods", &method.value.0, method.at);
@@ -170,9 +315,7 @@ fn policy(lines: &mut Lines<'_>, effective: &Effective) {
 
 /// Keys, values as written, places.
 pub(crate) fn policy_values(effective: &Effective) -> Vec<(&'static str, String, Span)> {
-    let Share(ratio) = effective.failures.value;
-    // Shares are written with at most a few digits; the product of 0.1 and 100 should not show its rounding.
-    let failures = format!("{} %", (ratio * 1e6).round() / 1e4);
+    let failures = percent(effective.failures.value);
     let mut out = vec![
         ("timeout", duration(effective.timeout.value), effective.timeout.at),
         ("stream", effective.stream.value.to_string(), effective.stream.at),
@@ -184,8 +327,21 @@ pub(crate) fn policy_values(effective: &Effective) -> Vec<(&'static str, String,
             effective.minimum.at,
         ),
         ("breaker.open", duration(effective.open.value), effective.open.at),
-        ("body_limit", size(effective.body_limit.value), effective.body_limit.at),
+        (
+            "body_limit",
+            show_size(effective.body_limit.value.0),
+            effective.body_limit.at,
+        ),
+        (
+            "priority",
+            effective.priority.value.as_str().to_owned(),
+            effective.priority.at,
+        ),
+        ("balance", effective.balance.value.to_string(), effective.balance.at),
     ];
+    if let Some(share) = effective.hedge {
+        out.push(("hedge.share", percent(share.value), share.at));
+    }
     if let Some(limit) = &effective.limit {
         let by = match &limit.by.value {
             LimitBy::Subject => "subject".to_owned(),
@@ -206,18 +362,13 @@ pub(crate) fn policy_values(effective: &Effective) -> Vec<(&'static str, String,
     out
 }
 
-fn duration(span: Millis) -> String {
-    show_duration(Duration::from_millis(span.0))
+/// Shares are written with at most a few digits; the product of 0.1 and 100 should not show its rounding.
+fn percent(Share(ratio): Share) -> String {
+    format!("{} %", (ratio * 1e6).round() / 1e4)
 }
 
-/// A size as manifests write it: the largest unit that divides it.
-fn size(Bytes(bytes): Bytes) -> String {
-    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    let unit = units.into_iter().find(|(scale, _)| bytes > 0 && bytes % scale == 0);
-    unit.map_or_else(
-        || format!("{bytes}B"),
-        |(scale, unit)| format!("{}{unit}", bytes / scale),
-    )
+fn duration(span: Millis) -> String {
+    show_duration(Duration::from_millis(span.0))
 }
 
 impl Explanation {
@@ -228,7 +379,7 @@ impl Explanation {
                 .origin
                 .as_ref()
                 .map(|place| json!({ "file": place.file, "line": place.line, "column": place.column }));
-            json!({ "key": line.key, "value": line.value, "origin": origin })
+            json!({ "key": line.key, "value": line.shown(), "origin": origin })
         };
         json!({
             "route": self.route, "service": self.service, "skipped": self.skipped,
@@ -244,97 +395,22 @@ impl fmt::Display for Explanation {
         if let Some(reason) = &self.skipped {
             writeln!(f, "answered 503: the service is skipped: {reason}")?;
         }
-        let width = |get: fn(&Line) -> &String| {
+        let width = |get: fn(&Line) -> &str| {
             self.lines
                 .iter()
                 .map(|line| get(line).chars().count())
                 .max()
                 .unwrap_or(0)
         };
-        let (keys, values) = (width(|line| &line.key), width(|line| &line.value));
+        let (keys, values) = (width(|line| &line.key), width(Line::shown));
         for line in &self.lines {
             let origin = line.origin.as_ref().map_or("built in".to_owned(), Place::to_string);
-            writeln!(f, "  {:keys$}  {:values$}  {origin}", line.key, line.value)?;
+            writeln!(f, "  {:keys$}  {:values$}  {origin}", line.key, line.shown())?;
         }
         Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::FixedEnv;
-
-    fn loaded() -> (tempfile::TempDir, Loaded) {
-        let root = tempfile::tempdir().expect("a folder");
-        let write = |path: &str, text: &str| {
-            let path = root.path().join(path);
-            std::fs::create_dir_all(path.parent().expect("has a folder")).expect("can be made");
-            std::fs::write(path, text).expect("can be written");
-        };
-        write(
-            "ondol.yaml",
-            "system: demo\nservices: [a]\ndefaults:\n  retries: 1\n  breaker: { failures: 10.1 % }\n",
-        );
-        let service = "service: a\nrun: sh -c true\ndefaults:\n  breaker: { minimum: 7 }\nroutes:\n\
-                       \x20 - match: { prefix: /a }\n    timeout: 3s\n    limit: { rate: 30/m }\n    body_limit: 64KiB\n\
-                       \x20 - { name: begin, match: { path: /b }, start: { saga: s } }\nsagas: [s.saga.yaml]\n";
-        write("a/service.yaml", service);
-        write("a/s.saga.yaml", "saga: s\nsteps: [ { one: { call: GET a/x } } ]\n");
-        let loaded = crate::load(root.path(), &FixedEnv::default().programs(&[("sh", "1")])).expect("good");
-        (root, loaded)
-    }
-
-    fn origin(explanation: &Explanation, key: &str) -> (String, String) {
-        let line = explanation.lines.iter().find(|line| line.key == key).expect(key);
-        (
-            line.value.clone(),
-            line.origin.as_ref().map_or("built in".into(), Place::to_string),
-        )
-    }
-
-    #[test]
-    fn each_value_names_the_line_of_the_nearest_level() {
-        let (_root, loaded) = loaded();
-        let explained = explain_route(&loaded, "a-1").expect("is there");
-        for (key, value, place) in [
-            ("match.prefix", "/a", "a/service.yaml:6"),
-            ("timeout", "3s", "a/service.yaml:7"),
-            ("retries", "1", "ondol.yaml:4"),
-            ("limit.rate", "30/m", "a/service.yaml:8"),
-            ("limit.burst", "1", "built in"),
-            ("breaker.failures", "10.1 %", "ondol.yaml:5"),
-            ("breaker.minimum", "7", "a/service.yaml:4"),
-            ("breaker.open", "5s", "built in"),
-            ("body_limit", "64KiB", "a/service.yaml:9"),
-        ] {
-            assert_eq!(origin(&explained, key), (value.into(), place.into()), "{key}");
-        }
-        assert!(
-            explained
-                .to_string()
-                .contains("retries           1        ondol.yaml:4\n"),
-            "{explained}"
-        );
-        assert_eq!(explained.json()["values"][0]["origin"]["line"], 6);
-    }
-
-    #[test]
-    fn a_start_has_its_own_timeout_and_one_try() {
-        let (_root, loaded) = loaded();
-        let explained = explain_route(&loaded, "begin").expect("is there");
-        assert_eq!(origin(&explained, "timeout"), ("17s".into(), "built in".into()));
-        assert_eq!(origin(&explained, "retries"), ("0".into(), "built in".into()));
-        assert_eq!(
-            origin(&explained, "start.saga"),
-            ("s".into(), "a/service.yaml:10".into())
-        );
-    }
-
-    #[test]
-    fn an_unknown_route_names_the_nearest() {
-        let (_root, loaded) = loaded();
-        let error = explain_route(&loaded, "begn").expect_err("is not there");
-        assert_eq!(error.to_string(), "there is no route `begn`; did you mean `begin`?");
-    }
-}
+#[path = "explain_tests.rs"]
+mod tests;

@@ -1,8 +1,9 @@
-//! The four files that users write: read with places, checked whole, explained, and lowered to the rooms' configs.
+//! The five files that users write: read with places, checked whole, explained, and lowered to the rooms' configs.
 //!
-//! A line through: [`load`] reads `ondol.yaml`, each `service.yaml`, the saga and reconciliation files and the contracts into trees
+//! A line through: [`load`] reads `ondol.yaml`, each `service.yaml`, the files of sagas, reconciliations and examples, and the contracts into trees
 //! (`tree.rs`), decodes them (`read.rs`, `doc/`), checks them against each other (`check/`) and gives a [`Loaded`];
-//! [`Loaded::lower`] turns that into what `ondol-deploy`, `ondol-saga` and `ondol-events` run. Every error is a [`Diagnostic`] with a place,
+//! [`Loaded::lower`] turns that into what `ondol-deploy`, `ondol-saga` and `ondol-events` run; [`facts`] says it as keys and values with
+//! their places, and [`diff`] what two of those do not share. Every error is a [`Diagnostic`] with a place,
 //! and all of them come at once.
 //!
 //! Invariants
@@ -16,10 +17,13 @@ mod check;
 mod code;
 mod command;
 pub mod diagnostic;
+pub mod diff;
 pub mod doc;
 mod document;
 mod env;
+pub mod examples;
 mod explain;
+pub mod facts;
 mod files;
 mod graph;
 pub mod init;
@@ -36,11 +40,14 @@ mod schema;
 pub mod source;
 mod tree;
 pub mod value;
+pub mod value_balance;
 pub mod value_event;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use diff::Diff;
 pub use env::{Env, OsEnv};
 pub use explain::{Explanation, Line, NoSuchRoute, explain_route};
+pub use facts::Facts;
 pub use load::{Loaded, Reconcile, Saga, Service, load};
 pub use lower::Lowered;
 pub use schema::{FileKind, reference_page, schema};

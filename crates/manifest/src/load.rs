@@ -4,11 +4,13 @@ mod schemas;
 
 use crate::check;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
+use crate::doc::examples::ExamplesDoc;
 use crate::doc::reconcile::ReconcileDoc;
 use crate::doc::saga::SagaDoc;
 use crate::doc::service::ServiceDoc;
 use crate::doc::system::SystemDoc;
 use crate::env::Env;
+use crate::examples::{self, Examples};
 use crate::files::{MAX_SERVICES, expand, read_text};
 use crate::openapi::Contract;
 use crate::parse::{self, Limits};
@@ -33,11 +35,21 @@ pub struct Loaded {
     pub sagas: Vec<Saga>,
     /// By name.
     pub reconciliations: Vec<Reconcile>,
+    /// In the order of their services.
+    pub examples: Vec<Examples>,
     /// What is odd, but taken.
     pub warnings: Diagnostics,
     /// Every file that a change of would change this: manifests, contracts, files named by `${file:…}`.
     pub files: Vec<PathBuf>,
     pub(crate) sources: Arc<Sources>,
+}
+
+impl Loaded {
+    /// Whether what stands there names a variable of the environment or a file, so that the value may be a secret.
+    pub(crate) fn is_reference(&self, at: Span) -> bool {
+        let text = self.sources.slice(at);
+        text.contains("${env:") || text.contains("${file:")
+    }
 }
 
 /// A service and what belongs to it.
@@ -109,6 +121,7 @@ pub(crate) struct Parts {
     pub services: Vec<Service>,
     pub sagas: Vec<Saga>,
     pub reconciliations: Vec<Reconcile>,
+    pub examples: Vec<Examples>,
     /// Names of services whose file is there but could not be read: not unknown, but nothing more is known.
     pub broken_services: BTreeSet<String>,
     /// The same of sagas.
@@ -263,6 +276,14 @@ impl<'a> Loader<'a> {
                 read.reconciliations.push(Reconcile { owner, doc });
             }
         }
+        for named in &doc.examples {
+            let path = join(folder, &named.value);
+            let file = self.named_document::<ExamplesDoc>(&path, false, Some(named.at));
+            if let Some((_, _, Some(doc))) = file {
+                let owner = name.clone();
+                read.examples.push(Examples { owner, doc });
+            }
+        }
         let api = doc
             .api
             .as_ref()
@@ -375,20 +396,26 @@ impl<'a> Loader<'a> {
         };
         self.found.extend(check::all(&world));
         let failed = self.found.iter().any(|item| item.severity == Severity::Error);
-        let found = Diagnostics::new(self.found, sources.clone());
-        match (failed, read.system) {
-            (false, Some(system)) => Ok(Loaded {
-                root: self.root,
-                system,
-                services: read.services,
-                sagas: read.sagas,
-                reconciliations: read.reconciliations,
-                warnings: found,
-                files: self.files,
-                sources,
-            }),
-            _ => Err(found),
-        }
+        let Some(system) = read.system.filter(|_| !failed) else {
+            return Err(Diagnostics::new(self.found, sources));
+        };
+        let mut loaded = Loaded {
+            root: self.root,
+            system,
+            services: read.services,
+            sagas: read.sagas,
+            reconciliations: read.reconciliations,
+            examples: read.examples,
+            warnings: Diagnostics::new(Vec::new(), sources.clone()),
+            files: self.files,
+            sources: sources.clone(),
+        };
+        // Only what has no other error has a gateway.
+        let failing = examples::run(&loaded);
+        let failed = !failing.is_empty();
+        self.found.extend(failing);
+        loaded.warnings = Diagnostics::new(self.found, sources);
+        if failed { Err(loaded.warnings) } else { Ok(loaded) }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Policies of several levels as one, key by key, with the place that each value came from.
 
-use crate::doc::policy::{BreakerDoc, Layer, LimitDoc};
+use crate::doc::policy::{BalanceDoc, BreakerDoc, HashDoc, Layer, LimitDoc};
 use crate::source::{At, Span};
-use crate::value::{Bytes, Millis, PerSecond, Share};
-use ondol_core::wire::proxy::{self, LimitBy};
+use crate::value::{Bytes, Millis, PerSecond, Share, Short};
+use crate::value_balance::{Algorithm, Hashed};
+use ondol_core::wire::proxy::{self, HashBy, LimitBy, Priority};
 
 /// What holds in the end. Places of [`Span::BUILT_IN`] are built in.
 #[derive(Clone, PartialEq, Debug)]
@@ -16,6 +17,10 @@ pub struct Effective {
     pub minimum: At<u32>,
     pub open: At<Millis>,
     pub body_limit: At<Bytes>,
+    pub priority: At<Priority>,
+    /// `None`: no request is sent twice.
+    pub hedge: Option<At<Share>>,
+    pub balance: At<proxy::Balance>,
 }
 
 /// A limit that has a rate.
@@ -54,6 +59,40 @@ pub fn merge(layers: &[Layer<'_>]) -> Effective {
             .and_then(|b| b.open)
             .unwrap_or(built_in(Millis(5_000))),
         body_limit: last(layers, |l| l.body_limit, built_in(Bytes(10 << 20))),
+        priority: last(layers, |l| l.priority, built_in(Priority::Default)),
+        hedge: layers.iter().rev().find_map(|l| l.hedge).map(|hedge| hedge.share),
+        balance: last(layers, |l| l.balance.map(balance), built_in(proxy::Balance::default())),
+    }
+}
+
+/// A hash by nothing, which a check refuses, hashes nothing.
+fn balance(written: &Short<At<Algorithm>, BalanceDoc>) -> At<proxy::Balance> {
+    let (algorithm, hash, at) = match written {
+        Short::Short(algorithm) => (algorithm.value, None, algorithm.at),
+        Short::Long(doc) => (doc.algorithm.value, doc.hash.as_ref().and_then(hash_by), doc.at),
+    };
+    let value = match (algorithm, hash) {
+        (Algorithm::LeastRequest, _) => proxy::Balance::LeastRequest,
+        (Algorithm::RoundRobin, _) => proxy::Balance::RoundRobin,
+        (Algorithm::RingHash, Some(hash)) => proxy::Balance::RingHash(hash),
+        (Algorithm::Maglev, Some(hash)) => proxy::Balance::Maglev(hash),
+        (Algorithm::PeakEwma | Algorithm::RingHash | Algorithm::Maglev, _) => proxy::Balance::PeakEwma,
+    };
+    At { value, at }
+}
+
+fn hash_by(written: &Short<At<Hashed>, HashDoc>) -> Option<HashBy> {
+    match written {
+        Short::Short(word) => Some(match word.value {
+            Hashed::SourceIp => HashBy::SourceIp,
+            Hashed::Path => HashBy::Path,
+        }),
+        Short::Long(doc) => {
+            let header = doc.header.as_ref().map(|name| HashBy::Header(name.value.0.clone()));
+            let cookie = || doc.cookie.as_ref().map(|name| HashBy::Cookie(name.value.0.clone()));
+            let query = || doc.query.as_ref().map(|name| HashBy::Query(name.value.clone()));
+            header.or_else(cookie).or_else(query)
+        }
     }
 }
 
@@ -82,6 +121,9 @@ impl Effective {
                 open_ms: self.open.value.0,
             },
             body_limit: self.body_limit.value.0,
+            priority: self.priority.value,
+            hedge_share: self.hedge.map_or(0.0, |share| share.value.0),
+            balance: self.balance.value.clone(),
         }
     }
 

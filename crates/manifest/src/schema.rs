@@ -1,5 +1,6 @@
 //! The JSON Schema of each file, for editors, and the reference page, for people. Both come from the documents' types.
 
+use crate::doc::examples::ExamplesDoc;
 use crate::doc::reconcile::ReconcileDoc;
 use crate::doc::saga::SagaDoc;
 use crate::doc::service::ServiceDoc;
@@ -8,7 +9,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 use std::fmt::Write;
 
-/// One of the four files.
+/// One of the five files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FileKind {
     /// `ondol.yaml`.
@@ -19,11 +20,13 @@ pub enum FileKind {
     Saga,
     /// `NAME.reconcile.yaml`.
     Reconcile,
+    /// `NAME.examples.yaml`.
+    Examples,
 }
 
 impl FileKind {
-    /// All four.
-    pub const ALL: [Self; 4] = [Self::System, Self::Service, Self::Saga, Self::Reconcile];
+    /// All five.
+    pub const ALL: [Self; 5] = [Self::System, Self::Service, Self::Saga, Self::Reconcile, Self::Examples];
 
     /// The word for it on the command line.
     pub const fn word(self) -> &'static str {
@@ -32,6 +35,7 @@ impl FileKind {
             Self::Service => "service",
             Self::Saga => "saga",
             Self::Reconcile => "reconcile",
+            Self::Examples => "examples",
         }
     }
 
@@ -42,6 +46,7 @@ impl FileKind {
             Self::Service => "service.yaml",
             Self::Saga => "NAME.saga.yaml",
             Self::Reconcile => "NAME.reconcile.yaml",
+            Self::Examples => "NAME.examples.yaml",
         }
     }
 }
@@ -54,6 +59,7 @@ pub fn schema(kind: FileKind) -> Json {
         FileKind::Service => generator.into_root_schema_for::<ServiceDoc>(),
         FileKind::Saga => generator.into_root_schema_for::<SagaDoc>(),
         FileKind::Reconcile => generator.into_root_schema_for::<ReconcileDoc>(),
+        FileKind::Examples => generator.into_root_schema_for::<ExamplesDoc>(),
     };
     schema.to_value()
 }

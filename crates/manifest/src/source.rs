@@ -3,6 +3,7 @@
 //! A [`Span`] is a file number and two byte offsets, so that it costs nothing to keep one beside every value; lines and
 //! columns are worked out only when somebody is told about them.
 
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -72,7 +73,7 @@ impl<T> std::ops::Deref for At<T> {
 }
 
 /// A place as people count: lines and columns from 1, columns in characters.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Place {
     /// As [`show_path`] shows it.
     pub file: String,

@@ -10,6 +10,7 @@ use ondol_events::subscription::Subscription;
 use ondol_manifest::{Diagnostics, Env, Loaded, Severity, load};
 use serde_json::json;
 use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The world that cases live in.
@@ -63,7 +64,9 @@ fn unpack(text: &str, root: &Path) {
     for (path, body) in split(text).0 {
         let path = root.join(path);
         std::fs::create_dir_all(path.parent().expect("has a folder")).expect("can be made");
-        std::fs::write(path, body).expect("can be written");
+        std::fs::write(&path, body).expect("can be written");
+        // Whatever the umask: that everybody can read a key is told.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).expect("can be set");
     }
 }
 

@@ -1,10 +1,11 @@
 //! The answers that the proxy makes itself. Each says so: `Proxy-Status` (RFC 9209) with an error word, and a problem
-//! document (RFC 9457) with a code whose page tells what to do. gRPC clients get a status instead of a document.
+//! document (RFC 9457) with a code whose page tells what to do. Clients of gRPC and gRPC-Web get a status instead of a document.
 //!
 //! The three words for which [`Word::is_not_sent`] holds promise that no instance saw the request; sagas rest on it.
 
 use crate::exchange::Response;
 use crate::filter::Denied;
+use crate::grpc_web::{Dialect, GRPC};
 use crate::message::{Body, Fields, RequestHead, ResponseHead};
 use http::StatusCode;
 use ondol_core::error::ErrorCode;
@@ -116,15 +117,17 @@ impl Answer {
 
     /// As it is sent to this client.
     pub fn into_response(self, request: &RequestHead) -> Response<'static> {
-        self.render(is_grpc(request))
+        let grpc = is_grpc(request).then(|| GRPC.to_owned());
+        self.render(grpc.or_else(|| Some(Dialect::of(request)?.content_type(""))))
     }
 
     /// As it is sent where there is no request to speak of.
     pub fn into_bare_response(self) -> Response<'static> {
-        self.render(false)
+        self.render(None)
     }
 
-    fn render(self, grpc: bool) -> Response<'static> {
+    /// `grpc`: the content type of a gRPC client.
+    fn render(self, grpc: Option<String>) -> Response<'static> {
         let mut head = ResponseHead {
             status: self.status,
             fields: self.fields,
@@ -133,10 +136,10 @@ impl Answer {
             "proxy-status",
             format!("ondol; error={}; details=\"{}\"", self.word.as_str(), self.code),
         );
-        if grpc {
+        if let Some(kind) = grpc {
             // A trailers-only answer: gRPC clients read nothing else.
             head.status = StatusCode::OK;
-            head.fields.push("content-type", "application/grpc");
+            head.fields.push("content-type", kind);
             head.fields.push("grpc-status", grpc_status(self.status).to_string());
             head.fields.push("grpc-message", percent_encode(&self.detail));
             return Response {
@@ -161,7 +164,7 @@ impl Answer {
     }
 }
 
-/// Whether this is a gRPC call (not gRPC-Web).
+/// Whether this is a gRPC call (not gRPC-Web: [`Dialect`]).
 pub fn is_grpc(request: &RequestHead) -> bool {
     let kind = request.fields.get("content-type").unwrap_or_default();
     kind == b"application/grpc" || kind.starts_with(b"application/grpc+") || kind.starts_with(b"application/grpc;")
@@ -238,6 +241,20 @@ mod tests {
             (StatusCode::OK, Some("14"))
         );
         assert_eq!(field("grpc-message"), Some("no instance of pay %E2%80%93 try 100%25"));
+        assert!(response.body.is_empty());
+    }
+
+    #[test]
+    fn a_grpc_web_client_gets_it_as_its_own_kind() {
+        let mut request = RequestHead::new(Method::POST, "a", "/p.S/M").expect("valid");
+        request.fields.push("content-type", "application/grpc-web-text+proto");
+        let response = unavailable().into_response(&request);
+        let field = |name| response.head.fields.get_str(name);
+        assert_eq!(field("content-type"), Some("application/grpc-web-text+proto"));
+        assert_eq!(
+            (response.head.status, field("grpc-status")),
+            (StatusCode::OK, Some("14"))
+        );
         assert!(response.body.is_empty());
     }
 }

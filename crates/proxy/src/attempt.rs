@@ -1,6 +1,7 @@
 //! From a request that may go to its answer: attempts at instances, again only where that is certain to do no harm.
 //!
 //! Invariants
+//! - Nothing is sent without a place at the service (`cluster/gate.rs`), but for what lasts as its client wishes.
 //! - A permit is held for as long as its instance works on the request, its answer's body included.
 //! - A body that was read and not kept is never sent again; one that fits [`REPLAY`] is kept where another try may help.
 //! - Callers that retry by themselves (`ondol`), starts and waits get one try.
@@ -8,26 +9,30 @@
 //! The controller is not a cluster: `controller.rs`.
 
 mod controller;
+mod hedged;
 mod outgoing;
 
 pub use controller::to_controller;
 
 use crate::answer::{Answer, is_grpc};
-use crate::cluster::{Endpoint, Outcome, Permit, Unavailable, Way};
+use crate::cluster::{Admission, Endpoint, Outcome, Overloaded, Permit, Unavailable, Way, Wish};
 use crate::exchange::{Reply, Response};
 use crate::limits::Activity;
 use crate::message::{Body, BodyError, Frame, RequestHead, ResponseHead};
 use crate::pool::Pool;
 use crate::race::{Raced, race, race_idle};
 use crate::refusal;
-use crate::upstream::{self, Failure, Place};
+use crate::upstream::{self, Failure, Place, Use};
 use bytes::BytesMut;
 use ondol_core::clock::SharedClock;
 use ondol_core::entropy::SharedEntropy;
+use ondol_core::http_date;
+use ondol_resilience::bulkhead::Priority;
 use ondol_resilience::deadline::{self, Deadline};
 use ondol_resilience::retry::{self, Attempt, Ended, Repeat};
 use outgoing::Outgoing;
 use smallvec::SmallVec;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +42,7 @@ pub const REPLAY: u64 = 64 << 10;
 pub const IDLE: Duration = Duration::from_secs(60);
 
 /// What is decided of a request before its first attempt.
+#[derive(Default)]
 pub struct Plan {
     /// When its answer is due; `None`: a stream.
     pub deadline: Option<Deadline>,
@@ -48,6 +54,12 @@ pub struct Plan {
     pub lasts: bool,
     /// The client asks for a WebSocket.
     pub websocket: bool,
+    /// What it wishes of its instance.
+    pub wish: Wish,
+    /// How much it matters.
+    pub priority: Priority,
+    /// The share of its like that may be sent to a second instance too, 0 to 1.
+    pub hedge_share: f64,
 }
 
 /// Means that one worker lends to each request.
@@ -88,6 +100,15 @@ pub struct Tried<'b> {
 }
 
 impl Tried<'_> {
+    /// Nothing was tried: there is an answer without.
+    pub fn answered(response: Response<'static>) -> Self {
+        Self {
+            result: Ok(Answered { response, permit: None }),
+            made: 0,
+            endpoint: None,
+        }
+    }
+
     /// Nothing was tried.
     pub fn refused(answer: Answer) -> Self {
         Self {
@@ -125,6 +146,7 @@ pub async fn to_service<'b, R: Reply>(
         last: None,
         made: 0,
         looks: 0,
+        admission: None,
     };
     let result = tries.run(body, reply).await;
     Tried {
@@ -146,14 +168,20 @@ struct Tries<'a, 'w> {
     made: u32,
     /// Looks for one, those included that found none; the policy bounds them.
     looks: u32,
+    /// To be worked on; given back between attempts, and with the answer's head: who reads slowly keeps it from nobody.
+    admission: Option<Admission>,
 }
 
 impl Tries<'_, '_> {
     async fn run<'b, R: Reply>(&mut self, body: Body<'b>, reply: &mut R) -> Result<Answered<'b>, Lost> {
         let keyed = self.head.fields.contains("idempotency-key");
         let repeat = Repeat::of(self.head.method.as_str(), keyed);
-        let body = self.keep_if_useful(body, repeat, reply).await?;
-        let mut outgoing = Outgoing::new(body);
+        let mut outgoing = Outgoing::new(self.whole_if_small(body, reply).await?);
+        // What still comes from its client has no place: who sends slowly would keep it from others.
+        let gated = !self.plan.waits && outgoing.is_whole();
+        if gated {
+            self.admission = Some(self.enter(reply).await?);
+        }
         let mut last: Option<Result<Answered<'b>, Lost>> = None;
         loop {
             let now = self.means.clock.mono();
@@ -164,7 +192,7 @@ impl Tries<'_, '_> {
             let Some(left) = left else {
                 return last.unwrap_or_else(|| Err(Lost::Own(refusal::too_late(self.way.cluster().service()))));
             };
-            let picked = self.way.pick(now, &**self.means.entropy, &self.tried);
+            let picked = self.way.pick(now, &**self.means.entropy, &self.tried, self.plan.wish);
             self.looks += 1;
             let found = picked.is_ok();
             let ended = match picked {
@@ -179,7 +207,7 @@ impl Tries<'_, '_> {
                     }
                     self.made += 1;
                     drop(last.take()); // Gives the former instance back before the next one works.
-                    let (result, ended) = self.once(permit, &mut outgoing, repeat, reply).await;
+                    let (result, ended) = self.once(permit, &mut outgoing, repeat, now, reply).await;
                     let Some(ended) = ended else { return result };
                     last = Some(result);
                     ended
@@ -198,27 +226,48 @@ impl Tries<'_, '_> {
             let (Ok(pause), true) = (again, again.is_ok() && (!found || self.way.may_retry(now))) else {
                 return last.unwrap_or(Err(Lost::Gone));
             };
+            self.admission = None; // It may be a long pause, in which nobody works on it.
             if let Err(Raced::Gone) = race(reply, Some(pause), std::future::pending::<()>()).await {
                 return Err(Lost::Gone);
+            }
+            if gated {
+                let gate = self.way.cluster().gate();
+                self.admission = gate.try_enter(self.means.clock.mono(), self.plan.priority);
+                if self.admission.is_none() {
+                    return last.unwrap_or(Err(Lost::Gone)); // Others wait for their first attempt.
+                }
             }
         }
     }
 
-    /// Reads a small body whole where another try may need it.
-    async fn keep_if_useful<'b, R: Reply>(
-        &mut self,
-        body: Body<'b>,
-        repeat: Repeat,
-        reply: &mut R,
-    ) -> Result<Body<'b>, Lost> {
-        if !is_small(&body) || self.plan.extra == 0 || repeat == Repeat::Harmful {
+    /// Takes a place at the service, or waits for one.
+    async fn enter<R: Reply>(&self, reply: &mut R) -> Result<Admission, Lost> {
+        let (gate, priority) = (self.way.cluster().gate(), self.plan.priority);
+        let now = self.means.clock.mono();
+        if let Some(admission) = gate.try_enter(now, priority) {
+            return Ok(admission);
+        }
+        let overloaded = |_: Overloaded| Lost::Own(refusal::overloaded(self.way.cluster().service()));
+        let deadline = self.plan.deadline.map(|deadline| deadline.0);
+        let in_line = gate.line_up(now, priority, deadline.unwrap_or(Duration::MAX));
+        let left = deadline.map(|deadline| deadline.saturating_sub(now));
+        match race(reply, left, pin!(in_line.map_err(overloaded)?)).await {
+            Ok(called) => called.map_err(overloaded),
+            Err(Raced::TimedOut) => Err(overloaded(Overloaded)),
+            Err(Raced::Gone) => Err(Lost::Gone),
+        }
+    }
+
+    /// Reads a small body whole: another try may need it, and no instance waits for a slow client.
+    async fn whole_if_small<'b, R: Reply>(&self, body: Body<'b>, reply: &mut R) -> Result<Body<'b>, Lost> {
+        if !is_small(&body) || self.plan.deadline.is_none() {
             return Ok(body);
         }
         let limit = self
             .plan
             .deadline
             .and_then(|deadline| deadline.left(self.means.clock.mono()));
-        match race(reply, limit, whole(body)).await {
+        match race(reply, limit, pin!(whole(body))).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(error)) => Err(refusal::request_body(&error).map_or(Lost::Gone, Lost::Own)),
             Err(Raced::Gone) => Err(Lost::Gone),
@@ -226,15 +275,15 @@ impl Tries<'_, '_> {
         }
     }
 
-    /// One attempt; `None` for an end after which there is no other.
+    /// One attempt, begun now; `None` for an end after which there is no other.
     async fn once<'b, R: Reply>(
         &mut self,
         mut permit: Permit,
         outgoing: &mut Outgoing<'b>,
         repeat: Repeat,
+        begun: Duration,
         reply: &mut R,
     ) -> (Result<Answered<'b>, Lost>, Option<Ended>) {
-        let (clock, begun) = (self.means.clock, self.means.clock.mono());
         let endpoint = permit.endpoint().clone();
         self.last = Some(endpoint.clone());
         if !self.tried.iter().any(|other| Arc::ptr_eq(other, &endpoint)) {
@@ -246,13 +295,37 @@ impl Tries<'_, '_> {
         let protocol = self.way.cluster().view().protocol;
         let place = Place::Instance(endpoint.address, endpoint.id, protocol);
         let may_refresh = repeat != Repeat::Harmful && self.plan.extra > 0;
-        let result = self.exchange(&place, outgoing, limit, may_refresh, reply).await;
-        let now = clock.mono();
-        let took = now.saturating_sub(begun);
+        let after = self.hedges_after(repeat, outgoing, begun);
+        let (result, of_answer) = match after {
+            None => {
+                let result = self.exchange(&place, outgoing, limit, may_refresh, reply).await;
+                (result, begun)
+            }
+            Some(after) => {
+                // Boxed: it is large and rare, and every request would have room for it.
+                let ended = Box::pin(self.hedged(after, permit, outgoing, limit, reply)).await;
+                permit = ended.permit;
+                (ended.result, ended.begun)
+            }
+        };
+        let (now, endpoint) = (self.means.clock.mono(), permit.endpoint().clone());
+        let took = now.saturating_sub(of_answer);
+        if self.may_hedge(repeat) && result.is_ok() {
+            let hedges = self.way.cluster().hedges();
+            hedges.observe(now, now.saturating_sub(begun)); // From its first attempt on, whichever answered.
+        }
+        self.last = Some(endpoint.clone());
         match result {
             Ok(response) => {
-                let (status, retry_after) = (effective_status(&response.head), retry_after(&response.head));
+                let (status, retry_after) = (
+                    effective_status(&response.head),
+                    retry_after(&response.head, self.means.clock),
+                );
                 let slow = !self.plan.waits && limit.is_some_and(|limit| took > limit.mul_f64(0.9));
+                // A quick error is no sign of room.
+                if let Some(admission) = self.admission.as_ref().filter(|_| status < 500) {
+                    admission.observe(now, took);
+                }
                 let took = (!self.plan.waits).then_some(took);
                 let asked = retry_after.filter(|_| matches!(status, 429 | 503));
                 permit.report(
@@ -282,6 +355,7 @@ impl Tries<'_, '_> {
             }
             Err(Ending::Gone) => (Err(Lost::Gone), None),
             Err(Ending::TimedOut) => {
+                self.admission.iter().for_each(|admission| admission.observe(now, took));
                 permit.report(Outcome::Broken, now, &**self.means.entropy);
                 (Err(Lost::Own(refusal::no_answer(&endpoint))), Some(Ended::Unknown))
             }
@@ -299,7 +373,7 @@ impl Tries<'_, '_> {
         }
     }
 
-    /// Connects and exchanges; a kept connection that had just been closed is replaced by a new one, once.
+    /// Sends it to one instance.
     async fn exchange<'b, R: Reply>(
         &mut self,
         place: &Place<'_>,
@@ -309,16 +383,7 @@ impl Tries<'_, '_> {
         reply: &mut R,
     ) -> Result<Response<'b>, Ending> {
         let (head, websocket, pool) = (&*self.head, self.plan.websocket, self.means.pool);
-        let whole = async {
-            let mut fresh = false;
-            loop {
-                let ready = upstream::connect(pool, place, fresh).await?;
-                match ready.exchange(head, outgoing.take(), websocket).await {
-                    Err(failure) if failure.is_stale() && may_refresh && outgoing.is_replayable() => fresh = true,
-                    result => return result,
-                }
-            }
-        };
+        let whole = pin!(send(pool, place, head, outgoing, websocket, may_refresh));
         let raced = match limit {
             Some(_) => race(reply, limit, whole).await,
             None => race_idle(reply, self.activity, whole).await,
@@ -331,15 +396,28 @@ impl Tries<'_, '_> {
     }
 }
 
+/// Connects and exchanges; a kept connection that had just been closed is replaced by a new one, once.
+async fn send<'b>(
+    pool: &Pool,
+    place: &Place<'_>,
+    head: &RequestHead,
+    outgoing: &mut Outgoing<'b>,
+    websocket: bool,
+    may_refresh: bool,
+) -> Result<Response<'b>, Failure> {
+    let mut purpose = if websocket { Use::Tunnel } else { Use::Exchange };
+    loop {
+        let ready = upstream::connect(pool, place, purpose).await?;
+        match ready.exchange(head, outgoing.take(), websocket).await {
+            Err(failure) if failure.is_stale() && may_refresh && outgoing.is_replayable() => purpose = Use::First,
+            result => return result,
+        }
+    }
+}
+
 /// Whether a body that comes in pieces is small enough to be kept for another try.
 fn is_small(body: &Body<'_>) -> bool {
-    matches!(
-        body,
-        Body::Stream {
-            length: Some(1..=REPLAY),
-            ..
-        }
-    )
+    matches!(body, Body::Stream { .. }) && matches!(body.most(), Some(1..=REPLAY))
 }
 
 /// Reads all of it.
@@ -372,10 +450,6 @@ fn effective_status(head: &ResponseHead) -> u16 {
     }
 }
 
-fn retry_after(head: &ResponseHead) -> Option<Duration> {
-    head.fields
-        .get_str("retry-after")?
-        .parse()
-        .ok()
-        .map(Duration::from_secs)
+fn retry_after(head: &ResponseHead, clock: &SharedClock) -> Option<Duration> {
+    http_date::retry_after(head.fields.get_str("retry-after")?, clock.wall())
 }

@@ -87,6 +87,9 @@ pub enum HeadError {
     /// Not whole in time.
     #[error("the head did not come in time")]
     TooSlow,
+    /// HTTP in the clear at a listener with TLS.
+    #[error("this port speaks TLS: use https")]
+    PlainToTls,
     /// The path.
     #[error("{0}")]
     Path(#[from] BadPath),
@@ -127,18 +130,23 @@ impl HeadError {
             Self::Trace | Self::Connect => ErrorCode::new("GW-006"),
             Self::Spoofed => ErrorCode::new("GW-007"),
             Self::TooSlow => ErrorCode::new("GW-008"),
+            Self::PlainToTls => ErrorCode::new("GW-064"),
         }
     }
 }
 
+/// Longest method, bytes.
+const MAX_METHOD: usize = 32;
+
 /// Refuses the methods that a gateway must not serve.
 ///
 /// # Errors
-/// [`HeadError::Trace`], [`HeadError::Connect`].
+/// [`HeadError::Trace`], [`HeadError::Connect`], [`HeadError::RequestLine`] for one that is too long.
 pub fn method(method: &Method) -> Result<(), HeadError> {
     match *method {
         Method::TRACE => Err(HeadError::Trace),
         Method::CONNECT => Err(HeadError::Connect),
+        _ if method.as_str().len() > MAX_METHOD => Err(HeadError::RequestLine),
         _ => Ok(()),
     }
 }
@@ -213,14 +221,14 @@ pub fn not_spoofed(name: &[u8]) -> Result<(), HeadError> {
 /// Takes away what belongs to this connection alone: `Connection` and all it names, and the known hop-by-hop fields.
 /// `TE` stays as `trailers` if it says so. Call before anything of ours is set.
 pub fn strip_hop_by_hop(fields: &mut Fields) {
-    if !fields.iter().any(|(name, _)| is_hop_by_hop(name)) {
+    if !fields.iter_bytes().any(|(name, _)| is_hop_by_hop(name)) {
         return;
     }
-    let named: Vec<String> = fields
+    let named: Vec<Vec<u8>> = fields
         .all("connection")
         .flat_map(list_items)
         .filter(|item| !item.eq_ignore_ascii_case(b"close") && !item.eq_ignore_ascii_case(b"keep-alive"))
-        .map(|item| String::from_utf8_lossy(item).to_ascii_lowercase())
+        .map(<[u8]>::to_ascii_lowercase)
         .collect();
     let trailers = fields.lists("te", "trailers");
     fields.retain(|name, _| !is_hop_by_hop(name) && !named.iter().any(|other| other == name));
@@ -229,19 +237,19 @@ pub fn strip_hop_by_hop(fields: &mut Fields) {
     }
 }
 
-fn is_hop_by_hop(name: &str) -> bool {
+fn is_hop_by_hop(name: &[u8]) -> bool {
     matches!(
         name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "http2-settings"
+        b"connection"
+            | b"keep-alive"
+            | b"proxy-connection"
+            | b"proxy-authenticate"
+            | b"proxy-authorization"
+            | b"te"
+            | b"trailer"
+            | b"transfer-encoding"
+            | b"upgrade"
+            | b"http2-settings"
     )
 }
 
@@ -251,7 +259,7 @@ pub fn may_be_trailer(name: &[u8]) -> bool {
     let Ok(name) = std::str::from_utf8(&lower) else {
         return false;
     };
-    !is_hop_by_hop(name)
+    !is_hop_by_hop(name.as_bytes())
         && !MANAGED.contains(&name)
         && !MANAGED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         && !name.starts_with("content-")

@@ -12,22 +12,31 @@
 //! State is shared by all workers: atomics for what each pick reads, short locks for histories, none over an await.
 //! Decisions are `ondol-resilience`'s; this holds their state. Not here: connections (`pool`), the controller as a target.
 
+mod balance;
 mod endpoint;
+mod gate;
 pub mod health;
+mod hedges;
 mod permit;
 mod pick;
 mod probe;
 
+pub use balance::{By, Wish};
 pub use endpoint::Endpoint;
+pub use gate::{Admission, Gate, Overloaded};
+pub use hedges::Hedges;
 pub use permit::{Outcome, Permit};
 pub use pick::{Unavailable, Way};
 
+use crate::filter::session::Sticky;
 use arc_swap::ArcSwap;
+use balance::{Needs, Shares};
 use endpoint::lock;
 use ondol_core::id::{InstanceId, ServiceName};
 use ondol_core::wire::proxy::{self as wire, HealthCheck, Protocol, Snapshot};
 use ondol_resilience::breaker::{self, Breaker};
 use ondol_resilience::budget::Budget;
+use ondol_resilience::outlier;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -43,6 +52,7 @@ pub struct View {
     pub health: Option<HealthCheck>,
     unavailable: Option<String>,
     endpoints: Vec<Arc<Endpoint>>,
+    shares: Arc<Shares>,
 }
 
 /// A service as a target.
@@ -54,6 +64,10 @@ pub struct Cluster {
     breakers: Mutex<Vec<(pick::Judge, Arc<Mutex<Breaker>>)>>,
     /// One per caller; the gateway has no name.
     budgets: Mutex<HashMap<Option<ServiceName>, Arc<Mutex<Budget>>>>,
+    /// Shared by all routes and edges.
+    gate: Arc<Gate>,
+    /// Of routes that hedge.
+    hedges: Hedges,
     /// So few instances are well that all are used.
     panic: AtomicBool,
     shared: Arc<Shared>,
@@ -97,12 +111,12 @@ impl Clusters {
     /// Takes what a snapshot says of services and instances. Call it when all else of the snapshot is known to be good.
     pub fn apply(&self, snapshot: &Snapshot, now: Duration) {
         let mut by_name = lock(&self.by_name);
-        let mut gone = Vec::new();
+        let (mut gone, needs) = (Vec::new(), Needs::of(snapshot));
         for spec in &snapshot.clusters {
             let cluster = by_name
                 .entry(spec.service.clone())
                 .or_insert_with(|| Arc::new(Cluster::new(spec, self.shared.clone())));
-            gone.extend(cluster.apply(spec, now));
+            gone.extend(cluster.apply(spec, needs.get(&spec.service).copied().unwrap_or_default(), now));
         }
         by_name.retain(|service, cluster| {
             let stays = snapshot.clusters.iter().any(|spec| spec.service == *service);
@@ -164,6 +178,30 @@ impl Clusters {
             .collect()
     }
 
+    /// Services of which so few instances are well that all are used.
+    pub fn panics(&self, now: Duration) -> Vec<ServiceName> {
+        let by_name = lock(&self.by_name);
+        let panicking = by_name.values().filter(|cluster| cluster.is_in_panic(now));
+        panicking.map(|cluster| cluster.service.clone()).collect()
+    }
+
+    /// How many requests each service has at once, and how many had to go.
+    pub fn bulkheads(&self) -> Vec<wire::Bulkhead> {
+        let by_name = lock(&self.by_name);
+        let report = |cluster: &Arc<Cluster>| {
+            let (limit, in_flight, waiting, shed) = cluster.gate.report();
+            wire::Bulkhead {
+                service: cluster.service.clone(),
+                limit: limit as u64,
+                in_flight: in_flight as u64,
+                waiting: waiting as u64,
+                shed,
+                hedges: cluster.hedges.counts(),
+            }
+        };
+        by_name.values().map(report).collect()
+    }
+
     fn endpoints(&self) -> Vec<Arc<Endpoint>> {
         lock(&self.by_name)
             .values()
@@ -179,19 +217,22 @@ impl Cluster {
             health: None,
             unavailable: None,
             endpoints: vec![],
+            shares: Arc::default(),
         };
         Self {
             service: spec.service.clone(),
             view: ArcSwap::from_pointee(view),
             breakers: Mutex::default(),
             budgets: Mutex::default(),
+            gate: Gate::new(spec.concurrency),
+            hedges: Hedges::default(),
             panic: AtomicBool::new(false),
             shared,
         }
     }
 
     /// Gives the endpoints that are gone.
-    fn apply(&self, spec: &wire::Cluster, now: Duration) -> Vec<Arc<Endpoint>> {
+    fn apply(&self, spec: &wire::Cluster, needs: Needs, now: Duration) -> Vec<Arc<Endpoint>> {
         let before = self.view.load_full();
         // The first instances of a service have nobody to leave the traffic to while they warm up.
         let served = before.endpoints.iter().any(|endpoint| !endpoint.is_draining());
@@ -224,11 +265,14 @@ impl Cluster {
             .zip(spec.endpoints.iter().map(|wanted| wanted.draining))
             .collect();
         let (health, unavailable) = (spec.health.clone(), spec.unavailable.clone());
+        let open = flags.iter().filter(|(_, draining)| !draining);
+        let shares = Shares::of(&before.shares, needs, open.map(|(endpoint, _)| endpoint));
         self.view.store(Arc::new(View {
             protocol: spec.protocol,
             health,
             unavailable,
             endpoints,
+            shares,
         }));
         // Only now: whoever finds all endpoints of the older list draining looks into the newer one.
         flags
@@ -236,6 +280,7 @@ impl Cluster {
             .for_each(|(endpoint, draining)| endpoint.set_draining(*draining));
         gone.iter().for_each(|endpoint| endpoint.set_draining(true));
         self.forget_unused();
+        self.gate.apply(spec.concurrency);
         if new {
             lock(&self.breakers)
                 .iter()
@@ -252,6 +297,7 @@ impl Cluster {
             health: None,
             unavailable,
             endpoints: vec![],
+            shares: Arc::default(),
         }));
         before.endpoints.iter().for_each(|endpoint| endpoint.set_draining(true));
         before.endpoints.clone()
@@ -271,9 +317,37 @@ impl Cluster {
             .min_by_key(|state| *state != breaker::State::Open)
     }
 
+    /// As it is, whoever calls: the next request may be long in coming.
+    fn is_in_panic(&self, now: Duration) -> bool {
+        let view = self.view.load();
+        let open = view.endpoints.iter().filter(|endpoint| !endpoint.is_draining());
+        let (all, well) = open.fold((0, 0), |(all, well), endpoint| {
+            (all + 1, well + usize::from(endpoint.is_well(now)))
+        });
+        outlier::is_panic(all, well)
+    }
+
     /// What it offers now.
     pub fn view(&self) -> Arc<View> {
         self.view.load_full()
+    }
+
+    /// Whether it has this instance, for new requests too.
+    pub fn has(&self, instance: Sticky) -> bool {
+        let view = self.view.load();
+        view.endpoints
+            .iter()
+            .any(|endpoint| endpoint.sticky == instance && !endpoint.is_draining())
+    }
+
+    /// Requests at once.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// Second attempts beside slow first ones.
+    pub fn hedges(&self) -> &Hedges {
+        &self.hedges
     }
 
     /// Its name.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// Between two tries to reach the controller.
 const RETRY: Duration = Duration::from_millis(100);
@@ -108,6 +109,7 @@ impl Control {
         let mut due = tokio::time::interval(REPORT);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let shared = self.shared.clone();
+        let mut told_at = None;
         loop {
             let ending = self.ends.told.is_stopping();
             let mut newest = tokio::select! {
@@ -117,10 +119,12 @@ impl Control {
                 }
                 snapshot = snapshots.recv(), if !ending => snapshot,
                 _ = due.tick() => None,
-                () = shared.clusters.news() => {
-                    tokio::time::sleep(NEWS).await; // News come in crowds.
-                    None
+                // News come in crowds; a snapshot does not wait for them.
+                () = shared.clusters.news(), if told_at.is_none() => {
+                    told_at = Some(Instant::now() + NEWS);
+                    continue;
                 }
+                () = tokio::time::sleep_until(told_at.unwrap_or_else(Instant::now)), if told_at.is_some() => None,
             };
             while let Ok(newer) = snapshots.try_recv() {
                 newest = Some(newer);
@@ -128,10 +132,7 @@ impl Control {
             if let Some(snapshot) = newest {
                 let generation = snapshot.generation;
                 let word = match self.take(&snapshot).await {
-                    Ok(()) => {
-                        self.keep(&snapshot);
-                        FromProxy::Ack { generation }
-                    }
+                    Ok(()) => FromProxy::Ack { generation },
                     // Workers that end take no orders, which says nothing of the snapshot.
                     Err(_) if self.ends.told.is_stopping() => continue,
                     Err(error) => {
@@ -144,8 +145,14 @@ impl Control {
                         FromProxy::Refused { generation, error }
                     }
                 };
-                write_frame(&mut to, &word).await?;
+                let told = write_frame(&mut to, &word).await;
+                if matches!(word, FromProxy::Ack { .. }) {
+                    // For the next proxy, also where nobody hears of it; whoever waits for this one waits no longer.
+                    self.keep(&snapshot);
+                }
+                told?;
             } else {
+                told_at = None;
                 write_frame(&mut to, &FromProxy::Report(Box::new(self.report()))).await?;
             }
         }
@@ -217,9 +224,13 @@ impl Control {
             clusters,
             counters,
             log,
+            tls,
             ..
         } = &*self.shared;
-        counters.report(clusters, clock.wall(), clock.mono(), log.dropped())
+        Report {
+            tls: tls.all().iter().map(|listener| listener.report()).collect(),
+            ..counters.report(clusters, clock.wall(), clock.mono(), log.dropped())
+        }
     }
 
     /// Writes the snapshot beside the socket; without it the next proxy waits for the controller.

@@ -1,13 +1,13 @@
 //! Key sets for token issuers, fetched from their services as the built-in caller `ondol`.
 
-use crate::cluster::{Outcome, Way};
+use crate::cluster::{Outcome, Way, Wish};
 use crate::exchange::Response;
 use crate::filter::auth::KeySource;
 use crate::filter::keys;
 use crate::message::{Body, Frame, RequestHead};
 use crate::state::Worker;
 use crate::tables::Target;
-use crate::upstream::{self, Failure, Place};
+use crate::upstream::{self, Failure, Place, Use};
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 use ondol_core::id::ServiceName;
@@ -57,7 +57,7 @@ impl KeySource for Fetch {
         let clock = &self.0.shared().clock;
         let begun = clock.mono();
         let mut permit = way
-            .pick(begun, self.0.entropy(), &[])
+            .pick(begun, self.0.entropy(), &[], Wish::default())
             .map_err(|error| error.to_string())?;
         let mut head = RequestHead::new(Method::GET, service.as_str(), path).map_err(|error| error.to_string())?;
         head.fields.push("accept", "application/jwk-set+json, application/json");
@@ -68,7 +68,7 @@ impl KeySource for Fetch {
             way.cluster().view().protocol,
         );
         let asking = async {
-            let ready = upstream::connect(&self.0.pool, &place, true).await?;
+            let ready = upstream::connect(&self.0.pool, &place, Use::First).await?;
             ready.exchange(&head, Body::Empty, false).await
         };
         let answer = tokio::time::timeout(HEAD_LIMIT, asking).await;

@@ -1,18 +1,24 @@
 //! What is decided of a request between its route and its cluster: who sends it, whether they may, how often.
 //!
 //! Each filter is a function over a head; one that refuses gives a [`Denied`], which the proxy turns into an answer of
-//! its own. Their order at the gateway: [`client`], [`identity`]'s strip, [`trace`], the route, [`auth`], [`limit`].
-//! On edges only [`trace`] applies: what a service says of its caller's identity is passed on as it is.
+//! its own. Their order at the gateway: [`client`], [`identity`]'s strip, [`trace`], the route, [`cors`], [`auth`], [`limit`],
+//! [`change`], [`session`], [`affinity`].
+//! On edges only [`trace`] and [`affinity`] apply: what a service says of its caller's identity is passed on as it is.
 //!
 //! Not here: what is legal in a head (`check`), how an answer looks (`answer`).
 
+pub mod affinity;
 pub mod auth;
+pub mod change;
 pub mod client;
+pub mod cors;
 pub mod identity;
 mod issuer;
 pub mod keys;
 pub mod limit;
-mod token;
+pub mod priority;
+pub mod session;
+pub(crate) mod token;
 pub mod trace;
 
 use crate::answer::Word;

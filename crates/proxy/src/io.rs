@@ -1,10 +1,14 @@
-//! A connection, TCP or Unix, read and written through a shared reference.
+//! A connection, TCP, TLS or Unix, read and written through a shared reference.
 //!
 //! One task owns a connection; its request body reads while its response is written, so both go through `&Io`.
 //!
-//! Invariant: runs on a current-thread runtime. There, no readiness event is taken in between a read and the clearing of
-//! readiness after it, so a short read can clear it and spare the read that would only say `WouldBlock`.
+//! Invariants
+//! - Runs on a current-thread runtime. There, no readiness event is taken in between a read and the clearing of readiness
+//!   after it, so a short read can clear it and spare the read that would only say `WouldBlock`.
+//! - What was written over TLS may not be with the system yet: behind the last write of something, flush.
 
+use crate::spare;
+use crate::tls::stream::Tls;
 use bytes::{BufMut, BytesMut};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -20,13 +24,80 @@ pub enum Io {
     Tcp(TcpStream),
     /// Over a Unix socket.
     Unix(UnixStream),
+    /// Over TLS. Boxed, so that the others stay small.
+    Tls(Box<Tls>),
 }
 
 macro_rules! either {
-    ($self:expr, $stream:ident => $body:expr) => {
+    ($self:expr, $stream:ident => $body:expr, $tls:ident => $over_tls:expr) => {
         match $self {
             Io::Tcp($stream) => $body,
             Io::Unix($stream) => $body,
+            Io::Tls($tls) => $over_tls,
+        }
+    };
+}
+
+/// Forgets that there was something to read; see the module's invariant.
+macro_rules! clear_read_readiness {
+    ($stream:expr) => {{
+        let clear = || -> io::Result<()> { Err(io::ErrorKind::WouldBlock.into()) };
+        let _ = $stream.try_io(Interest::READABLE, clear);
+    }};
+}
+pub(crate) use clear_read_readiness;
+
+/// Reads into `buf` what a socket has.
+macro_rules! poll_fill {
+    ($stream:expr, $cx:expr, $buf:expr, $max:expr) => {
+        loop {
+            ready!($stream.poll_read_ready($cx))?;
+            if $buf.capacity() == 0 {
+                *$buf = spare::take(); // Not before: who waits needs no memory.
+            }
+            $buf.reserve($max);
+            let mut room = (&mut *$buf).limit($max);
+            match $stream.try_read_buf(&mut room) {
+                Ok(n) => {
+                    if n > 0 && n < $max {
+                        clear_read_readiness!($stream);
+                    }
+                    break Poll::Ready(Ok(n));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => break Poll::Ready(Err(error)),
+            }
+        }
+    };
+}
+
+/// Writes what a socket takes.
+macro_rules! poll_write {
+    ($stream:expr, $cx:expr, $slices:expr) => {
+        loop {
+            // Almost always there is room: try first, ask for readiness only when there is none.
+            match $stream.try_write_vectored($slices) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => break Poll::Ready(result),
+            }
+            ready!($stream.poll_write_ready($cx))?;
+        }
+    };
+}
+
+/// See [`Io::poll_peer_moved`].
+macro_rules! poll_peer_moved {
+    ($stream:expr, $cx:expr) => {
+        loop {
+            if ready!($stream.poll_read_ready($cx)).is_err() {
+                break Poll::Ready(true);
+            }
+            let mut byte = [std::mem::MaybeUninit::uninit()];
+            match socket2::SockRef::from($stream).peek(&mut byte) {
+                Ok(n) => break Poll::Ready(n == 0),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => clear_read_readiness!($stream),
+                Err(_) => break Poll::Ready(true),
+            }
         }
     };
 }
@@ -36,56 +107,38 @@ impl Io {
     pub fn peer(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(stream) => stream.peer_addr().ok(),
+            Self::Tls(tls) => tls.socket().peer_addr().ok(),
             Self::Unix(_) => None,
         }
     }
 
     /// Reads at most `max` bytes behind those in `buf`; 0 at the end.
     pub fn poll_fill(&self, cx: &mut Context<'_>, buf: &mut BytesMut, max: usize) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(either!(self, s => s.poll_read_ready(cx)))?;
-            buf.reserve(max);
-            let mut room = (&mut *buf).limit(max);
-            match either!(self, s => s.try_read_buf(&mut room)) {
-                Ok(n) => {
-                    if n > 0 && n < max {
-                        self.clear_read_readiness();
-                    }
-                    return Poll::Ready(Ok(n));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-
-    /// See the module's invariant.
-    fn clear_read_readiness(&self) {
-        let clear = || -> io::Result<()> { Err(io::ErrorKind::WouldBlock.into()) };
-        let _ = either!(self, s => s.try_io(Interest::READABLE, clear));
+        either!(self, s => poll_fill!(s, cx, buf, max), tls => tls.poll_take(cx, max, |text| buf.extend_from_slice(text)))
     }
 
     /// Reads at most `max` bytes behind those in `buf`; 0 at the end.
     ///
     /// # Cancellation
     /// Loses nothing.
-    pub async fn fill(&self, buf: &mut BytesMut, max: usize) -> io::Result<usize> {
-        std::future::poll_fn(|cx| self.poll_fill(cx, buf, max)).await
+    pub fn fill(&self, buf: &mut BytesMut, max: usize) -> impl Future<Output = io::Result<usize>> + Unpin {
+        std::future::poll_fn(move |cx| self.poll_fill(cx, buf, max))
     }
 
     /// Writes some of the slices' bytes.
     pub fn poll_write_slices(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        loop {
-            // Almost always there is room: try first, ask for readiness only when there is none.
-            match either!(self, s => s.try_write_vectored(slices)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-            ready!(either!(self, s => s.poll_write_ready(cx)))?;
+        either!(self, s => poll_write!(s, cx, slices), tls => tls.poll_write_slices(cx, slices))
+    }
+
+    /// Ready once the system has all that was written.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(tls) => tls.poll_flush(cx),
         }
     }
 
-    /// Writes all bytes.
+    /// Writes all bytes, and flushes.
     ///
     /// # Cancellation
     /// Some of the bytes may have been written.
@@ -96,54 +149,55 @@ impl Io {
                 n => bytes = &bytes[n..],
             }
         }
-        Ok(())
+        std::future::poll_fn(|cx| self.poll_flush(cx)).await
     }
 
     /// Ready with true once the other end has closed its sending side or reset, with false when bytes wait to be read.
     pub fn poll_peer_moved(&self, cx: &mut Context<'_>) -> Poll<bool> {
-        loop {
-            if ready!(either!(self, s => s.poll_read_ready(cx))).is_err() {
-                return Poll::Ready(true);
-            }
-            match self.peek() {
-                Ok(n) => return Poll::Ready(n == 0),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear_read_readiness(),
-                Err(_) => return Poll::Ready(true),
-            }
-        }
+        either!(self, s => poll_peer_moved!(s, cx), tls => tls.poll_peer_moved(cx))
     }
 
-    fn peek(&self) -> io::Result<usize> {
-        let mut byte = [std::mem::MaybeUninit::uninit()];
-        either!(self, s => socket2::SockRef::from(s).peek(&mut byte))
-    }
-
-    /// Whether nothing has arrived and the other end has not closed, as far as the last poll of the runtime knows.
+    /// Whether nothing waits to be read and the other end has not closed, as far as the last poll of the runtime knows. Where
+    /// that has seen something since the last short read, which may be read already, the system is asked. Not over TLS.
     pub fn is_quiet(&self) -> bool {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        either!(self, s => s.poll_read_ready(&mut cx)).is_pending()
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        let looked = either!(self, s => s.try_io(Interest::READABLE, || socket2::SockRef::from(s).peek(&mut byte)),
+            _tls => Ok(0));
+        looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Makes the end of this connection a reset, so that nobody takes it for the end of a body.
     pub fn reset_on_drop(&self) {
-        let _ = either!(self, s => socket2::SockRef::from(s).set_linger(Some(std::time::Duration::ZERO)));
+        let soon = Some(std::time::Duration::ZERO);
+        let _ = either!(self, s => socket2::SockRef::from(s).set_linger(soon),
+            tls => socket2::SockRef::from(tls.socket()).set_linger(soon));
     }
 
-    /// Ends the sending side; what was written still arrives.
+    /// Ends the sending side; what was written still arrives, over TLS once it is flushed.
     pub fn finish_sending(&self) {
-        let _ = either!(self, s => socket2::SockRef::from(s).shutdown(std::net::Shutdown::Write));
+        either!(self, s => { let _ = socket2::SockRef::from(s).shutdown(std::net::Shutdown::Write); },
+            tls => tls.finish_sending());
+    }
+
+    /// Before a connection on which nothing is owed is dropped: TLS has a word for it.
+    pub fn part(&self) {
+        if let Self::Tls(tls) = self {
+            tls.finish_sending();
+        }
     }
 }
 
 impl AsyncRead for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), s => Pin::new(s).poll_read(cx, buf))
+        either!(self.get_mut(), s => Pin::new(s).poll_read(cx, buf),
+            tls => tls.poll_take(cx, buf.remaining(), |text| buf.put_slice(text)).map_ok(|_| ()))
     }
 }
 
 impl AsyncWrite for Io {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), s => Pin::new(s).poll_write(cx, bytes))
+        either!(self.get_mut(), s => Pin::new(s).poll_write(cx, bytes),
+            tls => tls.poll_write_slices(cx, &[IoSlice::new(bytes)]))
     }
 
     fn poll_write_vectored(
@@ -151,7 +205,7 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), s => Pin::new(s).poll_write_vectored(cx, slices))
+        either!(self.get_mut(), s => Pin::new(s).poll_write_vectored(cx, slices), tls => tls.poll_write_slices(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -159,10 +213,11 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), s => Pin::new(s).poll_flush(cx))
+        Self::poll_flush(&self, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), s => Pin::new(s).poll_shutdown(cx))
+        self.finish_sending();
+        Self::poll_flush(&self, cx)
     }
 }

@@ -1,12 +1,18 @@
-//! Bodies with a bound: in bytes for a request, in time for an answer. Streams have an idle time in place of a deadline.
+//! Bodies with a bound: in bytes and pace for a request, in time for an answer. Streams have an idle time in place of both.
 
 use crate::message::{Body, BodyError, Frame, Source};
+use crate::pace::Pace;
 use crate::timer::Timer;
 use ondol_core::clock::SharedClock;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+/// In which a body's sender need not send anything.
+pub const BODY_GRACE: Duration = Duration::from_secs(10);
+/// The longest silence of a sender that was fast before.
+pub const BODY_SILENCE: Duration = Duration::from_secs(30);
 
 /// Counts the pieces that have gone in either direction of one request.
 #[derive(Clone, Default)]
@@ -23,19 +29,32 @@ impl Activity {
     }
 }
 
-/// A request's body that may not be larger than the route allows.
+/// A request's body that may not be larger than the route allows, nor slower than its pace.
 struct Capped<'b> {
     body: Body<'b>,
     left: u64,
     limit: u64,
     activity: Activity,
+    paced: Option<Paced>,
 }
 
-/// Bounds a request's body to `limit` bytes.
+/// The sender's budget of waiting, and the timer for it.
+struct Paced {
+    pace: Pace,
+    clock: SharedClock,
+    timer: Timer,
+}
+
+/// Bounds a request's body to `limit` bytes, and to the least [pace](crate::pace) where there is a clock for it.
 ///
 /// # Errors
 /// [`BodyError::TooLarge`] at once when its length says so; else as soon as it is.
-pub fn cap<'b>(body: Body<'b>, limit: u64, activity: &Activity) -> Result<Body<'b>, BodyError> {
+pub fn cap<'b>(
+    body: Body<'b>,
+    limit: u64,
+    activity: &Activity,
+    paced: Option<&SharedClock>,
+) -> Result<Body<'b>, BodyError> {
     match body.length() {
         Some(length) if length > limit => Err(BodyError::TooLarge(limit)),
         length => match body {
@@ -45,6 +64,11 @@ pub fn cap<'b>(body: Body<'b>, limit: u64, activity: &Activity) -> Result<Body<'
                     left: limit,
                     limit,
                     activity: activity.clone(),
+                    paced: paced.map(|clock| Paced {
+                        pace: Pace::new(BODY_GRACE, BODY_SILENCE),
+                        clock: clock.clone(),
+                        timer: Timer::new(clock.clone()),
+                    }),
                 },
                 length,
             )),
@@ -56,6 +80,12 @@ pub fn cap<'b>(body: Body<'b>, limit: u64, activity: &Activity) -> Result<Body<'
 impl Source for Capped<'_> {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         let frame = self.body.poll_frame(cx);
+        if let Some(paced) = &mut self.paced
+            && paced.is_over(cx, &frame)
+        {
+            self.body = Body::Empty;
+            return Poll::Ready(Some(Err(BodyError::TimedOut)));
+        }
         if let Poll::Ready(Some(Ok(Frame::Data(data)))) = &frame {
             self.activity.note();
             match self.left.checked_sub(data.len() as u64) {
@@ -67,6 +97,24 @@ impl Source for Capped<'_> {
             }
         }
         frame
+    }
+}
+
+impl Paced {
+    /// Whether its sender has been waited for too long.
+    fn is_over(&mut self, cx: &mut Context<'_>, frame: &Poll<Option<Result<Frame, BodyError>>>) -> bool {
+        let now = self.clock.mono();
+        match frame {
+            Poll::Pending => {
+                self.timer.arm_at(self.pace.wait(now));
+                self.timer.poll(cx).is_ready()
+            }
+            Poll::Ready(Some(Ok(Frame::Data(data)))) => {
+                self.pace.moved(now, data.len() as u64);
+                false
+            }
+            Poll::Ready(_) => false,
+        }
     }
 }
 
@@ -161,7 +209,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_without_a_length_is_cut_at_the_limit() {
-        let mut body = cap(Body::stream(Pieces(vec![1, 4, 6]), None), 10, &Activity::default()).expect("unknown yet");
+        let mut body = cap(
+            Body::stream(Pieces(vec![1, 4, 6]), None),
+            10,
+            &Activity::default(),
+            None,
+        )
+        .expect("unknown yet");
         assert!(matches!(body.frame().await, Some(Ok(Frame::Data(data))) if data.len() == 6));
         assert!(matches!(body.frame().await, Some(Ok(Frame::Data(data))) if data.len() == 4));
         assert!(matches!(body.frame().await, Some(Err(BodyError::TooLarge(10)))));
@@ -171,7 +225,10 @@ mod tests {
     #[test]
     fn a_body_with_a_length_is_refused_before_it_is_read() {
         let body = Body::stream(Never, Some(11));
-        assert_eq!(cap(body, 10, &Activity::default()).err(), Some(BodyError::TooLarge(10)));
+        assert_eq!(
+            cap(body, 10, &Activity::default(), None).err(),
+            Some(BodyError::TooLarge(10))
+        );
     }
 
     #[tokio::test]

@@ -3,11 +3,11 @@
 //! Every worker accepts on its own copy of every socket. A connection that begins with HTTP/2's preface is HTTP/2 with
 //! prior knowledge; anything else is HTTP/1. One task serves one connection, and a panic ends that connection alone.
 
+use crate::addresses::Place;
 use crate::io::Io;
 use bytes::BytesMut;
 use ondol_core::task::Tasks;
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -17,8 +17,6 @@ use tokio::sync::Notify;
 
 /// Client connections of one worker.
 pub const MAX_CONNECTIONS: usize = 16_384;
-/// Client connections from one address to a gateway listener, per worker; loopback and trusted proxies are exempt.
-pub const MAX_PER_ADDRESS: u32 = 256;
 
 /// Once the proxy ends: for a request that was on its way already over a connection without one.
 pub const LAST_CALL: Duration = Duration::from_millis(100);
@@ -108,9 +106,22 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Reads until it is certain whether the client speaks HTTP/2; what was read is in `buf`. `None` when it says nothing
-/// in time, or within [`LAST_CALL`] of the end that `ending` tells.
-pub async fn speaks_http2(io: &Io, buf: &mut BytesMut, timeout: Duration, ending: &Tasks) -> Option<bool> {
+/// What a new connection comes to; `None` when it comes to nothing within `limit`, or within [`LAST_CALL`] of the end that
+/// `ending` tells.
+pub async fn in_time<T>(limit: Duration, ending: &Tasks, comes: impl Future<Output = T>) -> Option<T> {
+    let last_call = async {
+        ending.stopping().await;
+        tokio::time::sleep(LAST_CALL).await;
+    };
+    tokio::select! {
+        came = tokio::time::timeout(limit, comes) => came.ok(),
+        () = last_call => None,
+    }
+}
+
+/// Reads until it is certain whether the client speaks HTTP/2; what was read is in `buf`. `None` when it ends the
+/// connection or is too late for [`in_time`].
+pub async fn speaks_http2(io: &Io, buf: &mut BytesMut, limit: Duration, ending: &Tasks) -> Option<bool> {
     let sniff = async {
         loop {
             let n = buf.len().min(PREFACE.len());
@@ -126,21 +137,13 @@ pub async fn speaks_http2(io: &Io, buf: &mut BytesMut, timeout: Duration, ending
             }
         }
     };
-    let last_call = async {
-        ending.stopping().await;
-        tokio::time::sleep(LAST_CALL).await;
-    };
-    tokio::select! {
-        sniffed = tokio::time::timeout(timeout, sniff) => sniffed.ok().flatten(),
-        () = last_call => None,
-    }
+    in_time(limit, ending, sniff).await.flatten()
 }
 
-/// How many connections a worker has, in all and by address.
+/// How many connections a worker has.
 #[derive(Default)]
 pub struct Census {
     all: Cell<usize>,
-    by_address: RefCell<HashMap<IpAddr, u32>>,
     /// Rung when the last one is gone.
     gone: Notify,
 }
@@ -148,7 +151,7 @@ pub struct Census {
 /// One connection among those counted.
 pub struct Counted {
     census: Rc<Census>,
-    address: Option<IpAddr>,
+    _place: Option<Place>,
 }
 
 impl Census {
@@ -164,21 +167,13 @@ impl Census {
         }
     }
 
-    /// Counts a connection; `None` when `address`, if it is to be limited, has too many.
-    pub fn enter(self: &Rc<Self>, address: Option<IpAddr>) -> Option<Counted> {
-        if let Some(address) = address {
-            let mut by_address = self.by_address.borrow_mut();
-            let count = by_address.entry(address).or_default();
-            if *count >= MAX_PER_ADDRESS {
-                return None;
-            }
-            *count += 1;
-        }
+    /// Counts a connection, which gives its address' place back at its end.
+    pub fn enter(self: &Rc<Self>, place: Option<Place>) -> Counted {
         self.all.set(self.all.get() + 1);
-        Some(Counted {
+        Counted {
             census: self.clone(),
-            address,
-        })
+            _place: place,
+        }
     }
 }
 
@@ -188,32 +183,5 @@ impl Drop for Counted {
         if self.census.all.get() == 0 {
             self.census.gone.notify_one();
         }
-        if let Some(address) = self.address {
-            let mut by_address = self.census.by_address.borrow_mut();
-            if let Some(count) = by_address.get_mut(&address) {
-                *count -= 1;
-                if *count == 0 {
-                    by_address.remove(&address);
-                }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_has_its_bound_and_gives_its_places_back() {
-        let census = Rc::new(Census::default());
-        let address = Some(IpAddr::from([192, 0, 2, 1]));
-        let held: Vec<_> = (0..MAX_PER_ADDRESS)
-            .map(|_| census.enter(address).expect("room"))
-            .collect();
-        assert!(census.enter(address).is_none() && census.enter(None).is_some());
-        drop(held);
-        assert!(census.enter(address).is_some());
-        assert_eq!((census.all.get(), census.by_address.borrow().len()), (0, 0));
     }
 }

@@ -75,6 +75,11 @@ impl RequestHead {
         &self.authority
     }
 
+    /// Adds the authority as a field.
+    pub fn push_authority(&mut self, name: &str) {
+        self.fields.push(name, &self.authority);
+    }
+
     /// The authority without its port.
     pub fn host(&self) -> &str {
         match self.authority.rfind(':') {

@@ -8,6 +8,7 @@
 use crate::h1::client::Conn;
 use crate::h2::client;
 use crate::io::Io;
+use crate::upstream::Use;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use ondol_core::clock::SharedClock;
@@ -15,6 +16,7 @@ use ondol_core::task::{Kind, Tasks};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -87,9 +89,11 @@ impl Shelf {
         }
     }
 
-    /// Leave to open another connection; `None` when there are [`MAX_OPEN`].
-    pub fn slot(&self) -> Option<Slot> {
-        if self.open.get() >= MAX_OPEN {
+    /// Leave to open another connection; `None` when there are [`MAX_OPEN`], or half as many for a tunnel: what clients
+    /// keep open leaves room for what they ask.
+    pub fn slot(&self, purpose: Use) -> Option<Slot> {
+        let most = if purpose == Use::Tunnel { MAX_OPEN / 2 } else { MAX_OPEN };
+        if self.open.get() >= most {
             return None;
         }
         self.open.set(self.open.get() + 1);
@@ -133,10 +137,10 @@ impl Pool {
     ///
     /// # Errors
     /// Those of `dial` and of the handshake.
-    pub async fn http2<E: From<h2::Error>>(
+    pub async fn http2<E: From<h2::Error>, F: Future<Output = Result<Io, E>>>(
         &self,
         key: &Key,
-        dial: impl Future<Output = Result<Io, E>>,
+        dial: impl FnOnce() -> Pin<Box<F>>,
     ) -> Result<SendRequest<Bytes>, E> {
         let shared = self.shared.borrow_mut().entry(key.clone()).or_default().clone();
         shared.used.set(self.clock.mono());
@@ -148,7 +152,7 @@ impl Pool {
             }
         }
         *sender = None;
-        let (new, connection) = client::handshake(dial.await?).await?;
+        let (new, connection) = Box::pin(client::handshake(dial().await?)).await?;
         self.tasks.spawn_local(Kind::Upstream, async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "an HTTP/2 connection to an instance ended");

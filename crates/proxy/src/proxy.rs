@@ -1,43 +1,38 @@
 //! One request, as a straight line: who it is for, whether it may, where it goes, what comes back, one record.
 //!
 //! The gateway's line and an edge's line differ in their first half only: the gateway trusts nobody and finds a route,
-//! an edge knows caller and target by its socket. From the plan on they are the same.
+//! an edge knows caller and target by its socket. From the plan on they are the same. The halves are `proxy/gateway.rs` and
+//! `proxy/plan.rs`, what they have in common `proxy/going.rs`.
 //!
 //! Not here: bytes (`h1`, `h2`), which instance and how often (`attempt`), what is legal (`check`).
 
-use crate::answer::{Answer, Word, is_grpc};
-use crate::attempt::{self, Lost, Plan, Tried};
+mod gateway;
+mod going;
+mod plan;
+
+use crate::answer::{Answer, Word};
+use crate::attempt::{Lost, Plan, Tried};
 use crate::check::HeadError;
 use crate::cluster::{Endpoint, Permit};
 use crate::exchange::{End, Reply, Request, Response, Sent, Service};
-use crate::filter::identity;
-use crate::filter::limit::Who;
+use crate::filter::session::{self, Token};
 use crate::filter::trace::Trace;
-use crate::limits::{self, Activity, Span};
-use crate::message::{BodyError, RequestHead, Version};
+use crate::filter::{Denied, change, cors, identity};
+use crate::message::{Body, BodyError, Fields, RequestHead, ResponseHead, Version};
+use crate::mirror::Mirror;
 use crate::refusal;
 use crate::report::access::Entry;
 use crate::report::{Line, Served};
 use crate::state::Worker;
-use crate::tables::{Door, Edge, Entrance, Tables, Target};
+use crate::tables::{Edge, Entrance, Tables, Target};
+use crate::tls::handshake::Session;
 use http::Method;
 use ondol_core::id::ServiceName;
-use ondol_core::unit::parse_duration;
-use ondol_core::wire::proxy::{Action, Policy};
+use ondol_core::wire::proxy::Policy;
 use ondol_core::wire::supervision::SocketName;
-use ondol_resilience::deadline::{self, Deadline};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What a start may take beyond its wait: the controller's ten seconds for `visible_after`, and two for the way.
-const START_GRACE: Duration = Duration::from_secs(12);
-/// What a call with `wait` may take beyond it.
-const WAIT_GRACE: Duration = Duration::from_secs(5);
-/// The longest `wait` that is believed.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
-/// The longest wait of a pull; it stands in the request's body, which is not read here.
-const PULL_WAIT: Duration = Duration::from_secs(30);
 
 /// How a request is recorded whose client went away before its answer, as nginx does.
 const CLIENT_GONE: u16 = 499;
@@ -48,6 +43,8 @@ pub struct Front<'w> {
     pub worker: &'w Worker,
     /// The socket's name.
     pub socket: &'w SocketName,
+    /// What was agreed over TLS; `None`: HTTP in the clear.
+    pub tls: Option<Session>,
 }
 
 /// What is known of a request once it may go.
@@ -55,6 +52,39 @@ struct Going<'t> {
     plan: Plan,
     target: &'t Target,
     policy: &'t Policy,
+    mirrors: &'t [Mirror],
+}
+
+/// Why a request does not go.
+enum Stop {
+    Refused(Answer),
+    /// By a filter: a redirect, a preflight.
+    Answered(ResponseHead),
+}
+
+impl From<Answer> for Stop {
+    fn from(answer: Answer) -> Self {
+        Self::Refused(answer)
+    }
+}
+
+impl From<Denied> for Stop {
+    fn from(denied: Denied) -> Self {
+        Self::Refused(denied.into())
+    }
+}
+
+impl From<Stop> for Tried<'_> {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Refused(answer) => Self::refused(answer),
+            Stop::Answered(head) => Self::answered(Response {
+                head,
+                body: Body::Empty,
+                tunnel: None,
+            }),
+        }
+    }
 }
 
 /// What the record of a request says, gathered along the line.
@@ -67,6 +97,14 @@ struct Seen {
     method: Method,
     host: Box<str>,
     path: Box<str>,
+    /// The version of TLS.
+    tls: Option<&'static str>,
+    /// The position of its route, once that is found.
+    route: Option<usize>,
+    /// What the answer says of the origin of the page that asks.
+    origin: Option<String>,
+    /// The session that it belongs to.
+    session: Option<Token>,
     /// See [`Served::waited`].
     waited: bool,
 }
@@ -92,28 +130,20 @@ impl Service for Front<'_> {
         let going = match (entrance, edge) {
             (_, Some((index, edge))) => {
                 seen.line = tables.lines.edges[index].clone();
-                self.edge_half(edge, head, websocket, &seen.trace)
+                Ok(plan::edge_half(edge, head, websocket, &seen))
             }
             (Some(_), None) => self.gateway_half(&tables, head, websocket, &mut seen).await,
-            (None, None) => Err(refusal::no_such_socket()),
+            (None, None) => Err(refusal::no_such_socket().into()),
         };
         seen.waited = going.as_ref().is_ok_and(|going| going.plan.lasts);
-        let activity = Activity::default();
-        let capped = going.and_then(|going| match limits::cap(body, going.policy.body_limit, &activity) {
-            Ok(body) => Ok((going, body)),
-            Err(error) => {
-                Err(refusal::request_body(&error).unwrap_or_else(|| refusal::internal("a body without a length")))
-            }
-        });
-        let tried = match capped {
-            Err(answer) => Tried::refused(answer),
-            Ok((going, body)) => {
-                let tried = self.attempts(&tables, &going, head, body, &activity, reply).await;
-                self.bounded(tried, &going.plan, &activity)
-            }
+        let tried = match going {
+            Err(stop) => stop.into(),
+            Ok(going) => self.go(&tables, &going, head, body, &seen.line, reply).await,
         };
         let (made, endpoint) = (tried.made, tried.endpoint.clone());
-        let Some((response, permit, own)) = self.finish(tried, edge.map(|(_, edge)| edge), head) else {
+        let answered_by = endpoint.clone().filter(|_| tried.result.is_ok());
+        let Some((mut response, permit, own)) = self.finish(tried, edge.map(|(_, edge)| edge), (head, websocket))
+        else {
             return self.record(
                 seen,
                 (CLIENT_GONE, None),
@@ -125,6 +155,16 @@ impl Service for Front<'_> {
                 },
             );
         };
+        if let Some(route) = seen.route {
+            self.filter_answer(
+                &tables,
+                route,
+                &seen,
+                head,
+                answered_by.as_deref(),
+                &mut response.head.fields,
+            );
+        }
         let status = response.head.status.as_u16();
         let sent = reply.send(response).await;
         drop(permit); // Its instance has done its part.
@@ -158,8 +198,34 @@ impl Front<'_> {
             method: head.method.clone(),
             host: head.authority().into(),
             path: head.path().into(),
+            tls: self.tls.as_ref().map(|session| session.version),
+            route: None,
+            origin: None,
+            session: None,
             waited: false,
         }
+    }
+
+    /// What a route's filters write into an answer, whoever made it.
+    fn filter_answer(
+        &self,
+        tables: &Tables,
+        route: usize,
+        seen: &Seen,
+        head: &RequestHead,
+        endpoint: Option<&Endpoint>,
+        fields: &mut Fields,
+    ) {
+        let spec = &tables.routes.routes()[route].spec;
+        if let (Some(session), Some(endpoint)) = (&spec.session, endpoint) {
+            let secure = head.fields.get_str("x-forwarded-proto") == Some("https");
+            let now = self.worker.shared().clock.wall();
+            session::write(session, seen.session, endpoint.sticky, secure, now, fields);
+        }
+        if let Some(cors) = spec.cors.as_ref().filter(|_| cors::preflight(head).is_none()) {
+            cors::write(cors, seen.origin.as_deref(), fields);
+        }
+        change::fields(&spec.response_fields, fields);
     }
 
     /// The answer as this listener gives it, the permit that goes with it, and our own word if it is ours; `None`:
@@ -168,7 +234,7 @@ impl Front<'_> {
         &self,
         tried: Tried<'b>,
         edge: Option<&Edge>,
-        head: &RequestHead,
+        (head, websocket): (&RequestHead, bool),
     ) -> Option<(Response<'b>, Option<Permit>, Option<Word>)> {
         let (mut response, permit, own) = match tried.result {
             Ok(answered) => {
@@ -180,7 +246,12 @@ impl Front<'_> {
             }
             Err(Lost::Own(answer)) => {
                 let word = answer.word;
-                (answer.into_response(head), None, Some(word))
+                // Whoever asks for a WebSocket is told by status: gRPC's 200 would open one over HTTP/2.
+                let response = match websocket {
+                    true => answer.into_bare_response(),
+                    false => answer.into_response(head),
+                };
+                (response, None, Some(word))
             }
             Err(Lost::Gone) => return None,
         };
@@ -231,205 +302,10 @@ impl Front<'_> {
             method: seen.method,
             host: seen.host,
             path: seen.path,
+            tls: seen.tls,
             served,
             bytes: sent.bytes,
             cut,
         });
     }
-
-    /// The gateway's half: nobody is believed before a route's filters have passed.
-    async fn gateway_half<'t>(
-        &self,
-        tables: &'t Tables,
-        head: &mut RequestHead,
-        websocket: bool,
-        seen: &mut Seen,
-    ) -> Result<Going<'t>, Answer> {
-        let peer = seen.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let client = tables.trusted.resolve(head, peer);
-        seen.client = Some(client);
-        identity::strip(&mut head.fields);
-        seen.trace.write(&mut head.fields);
-        let route = tables.routes.find(head).ok_or_else(|| refusal::no_route(head))?;
-        seen.line = tables.lines.routes[route.index].clone();
-        let identity = match &tables.guards[route.index] {
-            Door::Open => None,
-            Door::Guarded(guard) => Some(guard.admit(head).await?),
-            Door::Shut => return Err(refusal::no_issuer(route)),
-        };
-        if let Some(limiter) = &tables.limiters[route.index] {
-            let subject = identity.as_ref().map(|identity| identity.subject.as_str());
-            limiter.check(
-                Who {
-                    subject,
-                    address: client,
-                    fields: &head.fields,
-                },
-                self.worker.shared().clock.mono(),
-            )?;
-        }
-        let (policy, target) = (&route.spec.policy, &tables.targets[route.index]);
-        let plan = match &route.spec.action {
-            Action::Forward(_) => self.plan(policy, target, head, websocket, None),
-            Action::Start {
-                wait_ms, key_required, ..
-            } => {
-                if *key_required && !head.fields.contains("idempotency-key") {
-                    return Err(refusal::no_key());
-                }
-                let name = format!("/v1/starts/{}", route.spec.name);
-                head.method = Method::POST;
-                head.set_target(name.as_bytes())
-                    .map_err(|error| refusal::internal(&error.to_string()))?;
-                let span = Duration::from_millis(*wait_ms).saturating_add(START_GRACE);
-                let deadline = Some(Deadline::new(self.worker.shared().clock.mono(), span, None));
-                Plan {
-                    deadline,
-                    extra: 0,
-                    waits: true,
-                    lasts: false,
-                    websocket: false,
-                }
-            }
-        };
-        Ok(Going { plan, target, policy })
-    }
-
-    /// An edge's half: caller and target are known, what the caller says of its user goes on.
-    fn edge_half<'t>(
-        &self,
-        edge: &'t Edge,
-        head: &mut RequestHead,
-        websocket: bool,
-        trace: &Trace,
-    ) -> Result<Going<'t>, Answer> {
-        head.fields.set("ondol-caller", edge.spec.caller.as_str());
-        trace.write(&mut head.fields);
-        let policy = &edge.spec.policy;
-        let announced = announced(head);
-        let mut plan = self.plan(policy, &edge.target, head, websocket, announced);
-        if edge.spec.caller == ServiceName::ondol() {
-            plan.extra = 0; // Sagas and pushes try again on their own.
-            // How long a step or a push may take, its manifest says; the edge's policy knows nothing of it.
-            let now = self.worker.shared().clock.mono();
-            plan.deadline = announced.map(|span| Deadline::new(now, span, None)).or(plan.deadline);
-        }
-        Ok(Going {
-            plan,
-            target: &edge.target,
-            policy,
-        })
-    }
-
-    fn plan(
-        &self,
-        policy: &Policy,
-        target: &Target,
-        head: &RequestHead,
-        websocket: bool,
-        announced: Option<Duration>,
-    ) -> Plan {
-        let now = self.worker.shared().clock.mono();
-        let asked = matches!(target, Target::Controller).then(|| Asked::of(head));
-        let wait = asked.as_ref().and_then(|asked| asked.wait);
-        let span = match wait {
-            Some(wait) => wait.saturating_add(WAIT_GRACE),
-            None => Duration::from_millis(policy.timeout_ms),
-        };
-        let follows = asked.is_some_and(|asked| asked.follows);
-        let stream = follows || ((policy.stream || websocket) && wait.is_none());
-        let deadline = (!stream).then(|| Deadline::new(now, span, announced));
-        let extra = if wait.is_some() || websocket { 0 } else { policy.retries };
-        let lasts = stream || wait.is_some();
-        Plan {
-            deadline,
-            extra,
-            waits: lasts,
-            lasts,
-            websocket,
-        }
-    }
-
-    async fn attempts<'b, R: Reply>(
-        &self,
-        tables: &Tables,
-        going: &Going<'_>,
-        head: &mut RequestHead,
-        body: crate::message::Body<'b>,
-        activity: &Activity,
-        reply: &mut R,
-    ) -> Tried<'b> {
-        let (means, plan) = (self.worker.means(), &going.plan);
-        match going.target {
-            Target::Service(way) => attempt::to_service(&means, way, plan, head, body, activity, reply).await,
-            Target::Controller => {
-                attempt::to_controller(&means, &tables.controller, plan, head, body, activity, reply).await
-            }
-            Target::Nowhere => Tried::refused(refusal::nowhere()),
-        }
-    }
-
-    /// Bounds the answer's body in time.
-    fn bounded<'b>(&self, mut tried: Tried<'b>, plan: &Plan, activity: &Activity) -> Tried<'b> {
-        if let Ok(answered) = &mut tried.result {
-            let span = plan
-                .deadline
-                .map_or(Span::Idle(attempt::IDLE), |deadline| Span::Until(deadline.0));
-            let body = std::mem::take(&mut answered.response.body);
-            answered.response.body = limits::within(body, span, &self.worker.shared().clock, activity);
-        }
-        tried
-    }
-}
-
-/// What is left of the caller's own deadline.
-fn announced(head: &RequestHead) -> Option<Duration> {
-    let own = head
-        .fields
-        .get_str("ondol-deadline-ms")
-        .and_then(deadline::parse_millis);
-    let grpc = head
-        .fields
-        .get_str("grpc-timeout")
-        .filter(|_| is_grpc(head))
-        .and_then(deadline::parse_grpc);
-    own.into_iter().chain(grpc).min()
-}
-
-/// What a request wants of the controller that lasts.
-struct Asked {
-    /// Server-sent events, without an end.
-    follows: bool,
-    /// An answer that may come so late.
-    wait: Option<Duration>,
-}
-
-impl Asked {
-    fn of(head: &RequestHead) -> Self {
-        let accepts = head
-            .fields
-            .all("accept")
-            .filter_map(|value| std::str::from_utf8(value).ok());
-        let mut kinds = accepts
-            .flat_map(|value| value.split(','))
-            .map(|part| part.split(';').next().unwrap_or_default().trim());
-        let events = kinds.any(|kind| kind.eq_ignore_ascii_case("text/event-stream"));
-        let path = head.path().strip_prefix("/v1/subscriptions/").unwrap_or_default();
-        let pull = path.ends_with("/pull").then_some(PULL_WAIT);
-        Self {
-            follows: events || path.ends_with("/stream"),
-            wait: wait_of(head).or(pull),
-        }
-    }
-}
-
-/// The query parameter `wait`: `5s`, `500ms`, or whole seconds.
-fn wait_of(head: &RequestHead) -> Option<Duration> {
-    let value = head.query()?.split('&').find_map(|pair| pair.strip_prefix("wait="))?;
-    let span = value
-        .parse()
-        .map(Duration::from_secs)
-        .ok()
-        .or_else(|| parse_duration(value).ok())?;
-    Some(span.min(LONGEST_WAIT))
 }

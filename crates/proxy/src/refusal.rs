@@ -1,6 +1,6 @@
 //! The refusals of the proxy itself, one function each: what happened in, the answer to give out.
 //!
-//! The codes are GW-008 to GW-031; those of heads are `check`'s, those of filters and clusters their own.
+//! The codes are GW-008 to GW-031 and GW-075; those of heads are `check`'s, those of filters and clusters their own.
 
 use crate::answer::{Answer, Word};
 use crate::cluster::{Endpoint, Unavailable};
@@ -40,6 +40,20 @@ pub fn no_route(head: &RequestHead) -> Answer {
     )
 }
 
+/// It came over a connection with the certificate of another host.
+pub fn misdirected(head: &RequestHead) -> Answer {
+    let detail = format!(
+        "this connection was made for another host than {}; open one of its own",
+        head.host()
+    );
+    Answer::new(
+        StatusCode::MISDIRECTED_REQUEST,
+        ErrorCode::new("GW-063"),
+        Word::HttpRequestError,
+        detail,
+    )
+}
+
 /// Its tokens cannot be checked, ever.
 pub fn no_issuer(route: &Route) -> Answer {
     internal(&format!("the token issuer of route {} is not known", route.spec.name))
@@ -64,6 +78,17 @@ pub fn nowhere() -> Answer {
         StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::new("GW-021"),
         Word::DestinationUnavailable,
+        detail,
+    )
+}
+
+/// Nobody may have it.
+pub fn no_weight(route: &Route) -> Answer {
+    let detail = format!("all backends of route {} have the weight 0", route.spec.name);
+    Answer::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::new("GW-080"),
+        Word::ProxyInternalError,
         detail,
     )
 }
@@ -114,6 +139,17 @@ pub fn failed(endpoint: &Endpoint, failure: &Failure) -> Answer {
     Answer::new(status, code, word, detail)
 }
 
+/// A WebSocket was asked for over HTTP/2, and what came back opens none.
+pub fn not_a_websocket(why: &str) -> Answer {
+    let detail = format!("no WebSocket was opened: {why}");
+    Answer::new(
+        StatusCode::BAD_GATEWAY,
+        ErrorCode::new("GW-071"),
+        Word::HttpProtocolError,
+        detail,
+    )
+}
+
 /// The controller is away.
 pub fn controller_away(failure: &Failure) -> Answer {
     let word = if failure.is_not_sent() {
@@ -133,6 +169,13 @@ pub fn unavailable(why: &Unavailable) -> Answer {
         Some(span) => answer.retry_after(u64::try_from(span.as_millis().div_ceil(1_000)).unwrap_or(60).max(1)),
         None => answer,
     }
+}
+
+/// The service has as many requests as it can take, and this one cannot wait.
+pub fn overloaded(service: &ServiceName) -> Answer {
+    let detail = format!("{service} has as many requests under way as it can take; this one was not sent");
+    let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("GW-075"));
+    Answer::new(status, code, Word::ConnectionLimitReached, detail).retry_after(1)
 }
 
 /// What a client is told whose body broke off; `None`: it is gone.

@@ -11,7 +11,7 @@ use crate::answer::Word;
 use crate::cluster::Clusters;
 use ondol_core::clock::Timestamp;
 use ondol_core::id::{RouteName, ServiceName};
-use ondol_core::wire::proxy::{Report, Snapshot, Traffic, bucket_of};
+use ondol_core::wire::proxy::{Action, Report, Snapshot, Traffic, bucket_of};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -44,6 +44,8 @@ pub struct Line {
     pub name: Name,
     by_class: [AtomicU64; 5],
     retries: AtomicU64,
+    /// Copies that got their answer, and those that did not.
+    copies: [AtomicU64; 2],
     sum_us: AtomicU64,
     /// Only once there was a request: thousands of routes may never see one.
     buckets: OnceLock<Box<[AtomicU64; BUCKETS]>>,
@@ -68,11 +70,12 @@ pub struct Served {
 
 impl Line {
     fn new(name: Name) -> Self {
-        let (by_class, own_answers) = Default::default();
+        let (by_class, copies, own_answers) = Default::default();
         Self {
             name,
             by_class,
             retries: AtomicU64::new(0),
+            copies,
             sum_us: AtomicU64::new(0),
             buckets: OnceLock::new(),
             own_answers,
@@ -100,6 +103,11 @@ impl Line {
         }
     }
 
+    /// Counts a copy of a request for another service: whether an answer to it came.
+    pub fn count_copy(&self, whole: bool) {
+        self.copies[usize::from(!whole)].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// `None` when it has seen no request.
     fn traffic(&self) -> Option<Traffic> {
         let buckets = self.buckets.get()?;
@@ -116,6 +124,8 @@ impl Line {
             by_class: std::array::from_fn(|class| count(&self.by_class[class])),
             own_answers,
             retries: count(&self.retries),
+            mirrored: count(&self.copies[0]),
+            mirrors_failed: count(&self.copies[1]),
             buckets: counts.map(|(bucket, count)| (bucket as u16, count)).collect(),
             sum_us: count(&self.sum_us),
         })
@@ -129,13 +139,23 @@ pub struct Counters {
     lines: Mutex<HashMap<Name, Arc<Line>>>,
     unmatched: Arc<Line>,
     connections: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// The lines of one route.
+#[derive(Clone, Debug)]
+pub struct RouteLines {
+    /// Of requests that go to no backend; its target is the route's owner.
+    pub route: Arc<Line>,
+    /// By a backend's position; the owner's is the line above.
+    pub backends: Vec<Arc<Line>>,
 }
 
 /// The lines of one snapshot.
 #[derive(Clone, Debug)]
 pub struct Lines {
     /// By a route's position.
-    pub routes: Vec<Arc<Line>>,
+    pub routes: Vec<RouteLines>,
     /// By an edge's position.
     pub edges: Vec<Arc<Line>>,
     /// Of requests that reach no route.
@@ -155,6 +175,7 @@ impl Counters {
             lines: Mutex::default(),
             unmatched: Arc::new(Line::new(name)),
             connections: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         }
     }
 
@@ -168,12 +189,21 @@ impl Counters {
                 .clone()
         };
         let routes = snapshot.routes.iter().map(|route| {
-            let (name, target) = (Some(route.name.clone()), route.service.clone());
-            line(Name {
-                route: name,
-                caller: None,
-                target,
-            })
+            let mut line = |target: &ServiceName| {
+                line(Name {
+                    route: Some(route.name.clone()),
+                    caller: None,
+                    target: target.clone(),
+                })
+            };
+            let backends = match &route.action {
+                Action::Forward(backends) => backends.iter().map(|backend| line(&backend.service)).collect(),
+                Action::Start { .. } | Action::Redirect(_) => vec![],
+            };
+            RouteLines {
+                route: line(&route.service),
+                backends,
+            }
         });
         let routes = routes.collect();
         let edges = snapshot.edges.iter().map(|edge| {
@@ -189,7 +219,8 @@ impl Counters {
             edges: edges.collect(),
             unmatched: self.unmatched.clone(),
         };
-        if known.len() > lines.routes.len() + lines.edges.len() + MOST_FORMER {
+        let in_use = lines.routes.iter().map(|route| 1 + route.backends.len()).sum::<usize>() + lines.edges.len();
+        if known.len() > in_use + MOST_FORMER {
             known.retain(|_, line| Arc::strong_count(line) > 1);
         }
         lines
@@ -201,7 +232,12 @@ impl Counters {
         Connection(self.clone())
     }
 
-    /// Everything there is to tell. Costs by the number of routes with traffic; not for the request path.
+    /// Counts a connection that was closed at once.
+    pub fn refuse_connection(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Everything there is to tell of requests and targets. Costs by the number of routes with traffic; not for the request path.
     pub fn report(&self, clusters: &Clusters, at: Timestamp, now: Duration, access_log_dropped: u64) -> Report {
         let lines: Vec<_> = lock(&self.lines)
             .values()
@@ -215,8 +251,12 @@ impl Counters {
             in_flight: clusters.in_flight(),
             healthy: clusters.healthy(now),
             breakers: clusters.breakers(),
+            panics: clusters.panics(now),
+            bulkheads: clusters.bulkheads(),
             access_log_dropped,
             connections: self.connections.load(Ordering::Relaxed),
+            connections_refused: self.refused.load(Ordering::Relaxed),
+            tls: Vec::new(),
         }
     }
 }
@@ -250,6 +290,9 @@ mod tests {
             retries: 2,
             breaker,
             body_limit: 1,
+            priority: Default::default(),
+            hedge_share: 0.0,
+            balance: Default::default(),
         };
         let edge = |caller: &&str| Edge {
             caller: caller.parse().expect("a name"),

@@ -13,7 +13,9 @@
 //! comparison per route with the same path. Expressions are tried one by one: they cost by their number.
 //! Tests: conformance/gateway/routes.json as data; a plain reference that sorts all matching routes, by `proptest`.
 
-mod condition;
+pub(crate) mod condition;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod paths;
 
 use crate::message::RequestHead;
@@ -108,7 +110,10 @@ impl Table {
 
     fn add(&mut self, index: usize, spec: &wire::Route) -> Result<(), BadPattern> {
         let pattern = paths::Pattern::new(&spec.matches.path)?;
-        let conditions = Conditions::new(&spec.matches)?;
+        let conditions = Conditions::new(&spec.matches, spec.cors.is_some())?;
+        if let Some(wire::PathChange::Full(path) | wire::PathChange::Prefix(path)) = spec.path_change() {
+            canonical_pattern(path)?;
+        }
         for host in &spec.matches.hosts {
             let (name, key, map) = match host.strip_prefix("*.") {
                 Some(name) => (name, &host[1..], &mut self.wildcards),

@@ -100,6 +100,8 @@ pub fn run(mut config: Config, tasks: &Tasks) -> io::Result<()> {
         let (authority, clusters) = (shared.authority.clone(), shared.clusters.clone());
         own.spawn(Kind::Health, health::run(clusters, own.clone(), config.entropy.clone()));
         own.spawn_local(Kind::Control, async move { authority.keep_keys(fetch).await });
+        let certificates = shared.clone();
+        own.spawn_local(Kind::Control, async move { certificates.tls.watch().await });
         let (told, served) = (own, Tasks::new());
         let control = Control::new(
             config,

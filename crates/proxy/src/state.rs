@@ -1,19 +1,23 @@
 //! What a proxy has beyond one request: what all workers share, and what one worker has for itself.
 
+use crate::addresses::Addresses;
 use crate::attempt::Means;
 use crate::cluster::Clusters;
 use crate::filter::auth::Authority;
 use crate::filter::limit::Limiters;
+use crate::mirror::Copies;
 use crate::pool::Pool;
 use crate::report::Counters;
 use crate::report::access::AccessLog;
 use crate::tables::Tables;
+use crate::tls::listener::Listeners;
 use arc_swap::ArcSwapOption;
 use ondol_core::clock::SharedClock;
 use ondol_core::entropy::{Entropy, SharedEntropy};
 use ondol_core::task::Tasks;
 use ondol_core::wire::proxy::Snapshot;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What all workers share.
@@ -32,6 +36,10 @@ pub struct Shared {
     pub log: AccessLog,
     /// Rate limits.
     pub limiters: Limiters,
+    /// Listeners with TLS.
+    pub tls: Listeners,
+    /// Strangers' connections.
+    pub addresses: Arc<Addresses>,
     run_dir: PathBuf,
 }
 
@@ -48,6 +56,8 @@ impl Shared {
             counters,
             log,
             limiters: Limiters::default(),
+            tls: Listeners::default(),
+            addresses: Arc::default(),
             run_dir,
         }
     }
@@ -68,15 +78,24 @@ impl Shared {
 pub struct Worker {
     shared: Arc<Shared>,
     entropy: SharedEntropy,
+    tasks: Tasks,
     /// Kept upstream connections.
-    pub pool: Pool,
+    pub pool: Rc<Pool>,
+    /// Copies of requests under way.
+    pub copies: Copies,
 }
 
 impl Worker {
     /// A worker without connections. `entropy` is for jitter and balancing, not for secrets.
     pub fn new(shared: Arc<Shared>, entropy: SharedEntropy, tasks: Tasks) -> Self {
-        let pool = Pool::new(shared.clock.clone(), tasks);
-        Self { shared, entropy, pool }
+        let pool = Pool::new(shared.clock.clone(), tasks.clone());
+        Self {
+            shared,
+            entropy,
+            tasks,
+            pool: Rc::new(pool),
+            copies: Copies::default(),
+        }
     }
 
     /// What all workers share.
@@ -87,6 +106,16 @@ impl Worker {
     /// Its randomness.
     pub fn entropy(&self) -> &dyn Entropy {
         &*self.entropy
+    }
+
+    /// Its randomness, for a task that outlives the request.
+    pub fn shared_entropy(&self) -> SharedEntropy {
+        self.entropy.clone()
+    }
+
+    /// The family of what it begins beside connections.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
     /// What it lends to each request.

@@ -4,9 +4,12 @@ use crate::cluster::Way;
 use crate::filter::auth::Guard;
 use crate::filter::client::Trusted;
 use crate::filter::limit::Limiter;
-use crate::report::Lines;
+use crate::filter::session::Sticky;
+use crate::mirror::Mirror;
+use crate::report::{Line, Lines, RouteLines};
 use crate::route;
 use crate::state::Shared;
+use crate::tls::listener as tls;
 use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy::{self as wire, Snapshot};
 use ondol_core::wire::supervision::SocketName;
@@ -45,6 +48,47 @@ pub enum Door {
     Shut,
 }
 
+/// A service that takes a share of a route's requests.
+#[derive(Debug)]
+pub struct Backend {
+    /// Where it leads.
+    pub target: Target,
+    /// Counters of the route and this service.
+    pub line: Arc<Line>,
+    /// The sum of the weights up to its own.
+    until: u64,
+}
+
+/// A route with every name looked up. Its matches are in [`route::Table`].
+pub struct Rule {
+    /// Who may.
+    pub door: Door,
+    /// How often.
+    pub limiter: Option<Arc<Limiter>>,
+    /// Who gets copies.
+    pub mirrors: Vec<Mirror>,
+    /// Counters of requests that go to no backend.
+    pub line: Arc<Line>,
+    backends: Vec<Backend>,
+}
+
+impl Rule {
+    /// The backend that the weights give for 64 random bits; `None`: there is none with a weight.
+    pub fn backend(&self, random: u64) -> Option<&Backend> {
+        let sum = self.backends.last()?.until;
+        let at = ((u128::from(random) * u128::from(sum)) >> 64) as u64;
+        self.backends.iter().find(|backend| at < backend.until)
+    }
+
+    /// The backend that has this instance.
+    pub fn backend_of(&self, instance: Sticky) -> Option<&Backend> {
+        self.backends.iter().find(|backend| match &backend.target {
+            Target::Service(way) => way.cluster().has(instance),
+            Target::Controller | Target::Nowhere => false,
+        })
+    }
+}
+
 /// What stands behind a listening socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Entrance {
@@ -60,12 +104,8 @@ pub struct Tables {
     pub generation: u64,
     /// Gateway routes.
     pub routes: route::Table,
-    /// Where each route leads, by its position.
-    pub targets: Vec<Target>,
-    /// Who may use each route, by its position.
-    pub guards: Vec<Door>,
-    /// Each route's limit, by its position.
-    pub limiters: Vec<Option<Arc<Limiter>>>,
+    /// What holds for each route, by its position.
+    pub rules: Vec<Rule>,
     /// Counters of routes and edges.
     pub lines: Lines,
     /// Edges, in the snapshot's order.
@@ -75,6 +115,7 @@ pub struct Tables {
     /// The controller's socket.
     pub controller: PathBuf,
     entrances: HashMap<SocketName, Entrance>,
+    secured: HashMap<SocketName, Arc<tls::Listener>>,
 }
 
 impl Tables {
@@ -98,10 +139,6 @@ impl Tables {
         }
         clusters.apply(snapshot, now);
         authority.apply(&snapshot.issuers);
-        let guards = snapshot.routes.iter().map(|route| match &route.auth {
-            None => Door::Open,
-            Some(auth) => authority.guard(auth).map_or(Door::Shut, Door::Guarded),
-        });
         let target = |caller: Option<&ServiceName>, service: &ServiceName, policy: &wire::Policy| {
             if *service == ServiceName::controller() {
                 return Target::Controller;
@@ -110,26 +147,68 @@ impl Tables {
                 .way(caller, service, &policy.breaker)
                 .map_or(Target::Nowhere, Target::Service)
         };
-        let targets = snapshot.routes.iter().map(|route| match &route.action {
-            wire::Action::Forward(service) => target(None, service, &route.policy),
-            wire::Action::Start { .. } => Target::Controller,
-        });
+        let (lines, limiters) = (shared.counters.apply(snapshot), shared.limiters.apply(&snapshot.routes));
+        let rule = |((route, limiter), lines): ((&wire::Route, _), &RouteLines)| {
+            let to = |target, line: &Arc<Line>, until| Backend {
+                target,
+                line: line.clone(),
+                until,
+            };
+            let backends = match &route.action {
+                wire::Action::Forward(backends) => {
+                    let mut until = 0;
+                    let backends = backends.iter().zip(&lines.backends).map(|(backend, line)| {
+                        until += u64::from(backend.weight);
+                        to(target(None, &backend.service, &route.policy), line, until)
+                    });
+                    backends.collect()
+                }
+                wire::Action::Start { .. } => vec![to(Target::Controller, &lines.route, 1)],
+                wire::Action::Redirect(_) => vec![],
+            };
+            let mirrors = route.mirrors.iter().filter_map(|mirror| {
+                let way = clusters.way(None, &mirror.service, &route.policy.breaker)?;
+                let share = (mirror.share.clamp(0.0, 1.0) * (1_u64 << 32) as f64) as u64;
+                Some(Mirror { way, share })
+            });
+            Rule {
+                door: match &route.auth {
+                    None => Door::Open,
+                    Some(auth) => authority.guard(auth).map_or(Door::Shut, Door::Guarded),
+                },
+                limiter,
+                mirrors: mirrors.collect(),
+                line: lines.route.clone(),
+                backends,
+            }
+        };
+        let rules = snapshot
+            .routes
+            .iter()
+            .zip(limiters)
+            .zip(&lines.routes)
+            .map(rule)
+            .collect();
         let edges = snapshot.edges.iter().map(|edge| Edge {
             spec: edge.clone(),
             target: target(Some(&edge.caller), &edge.target, &edge.policy),
         });
         Ok(Self {
             generation: snapshot.generation,
-            targets: targets.collect(),
-            guards: guards.collect(),
-            limiters: shared.limiters.apply(&snapshot.routes),
-            lines: shared.counters.apply(snapshot),
             edges: edges.collect(),
+            rules,
+            lines,
             routes,
             trusted,
             controller: controller.to_owned(),
             entrances,
+            secured: shared.tls.apply(&snapshot.gateways, &shared.clock),
         })
+    }
+
+    /// How a gateway's listener speaks TLS; `None`: it does not.
+    pub fn secured(&self, socket: &SocketName) -> Option<Arc<tls::Listener>> {
+        self.secured.get(socket).cloned()
     }
 
     /// What stands behind a socket; `None`: it is being closed.

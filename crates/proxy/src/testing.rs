@@ -1,36 +1,35 @@
 //! What the tests of several files share.
 
-/// Bytes from a conformance table: `\r`, `\n`, `\t`, `\\`, `\xNN`, and `{N*x}` for N times the byte x.
-pub(crate) fn unescape(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let (mut out, mut at) = (Vec::new(), 0);
-    while at < bytes.len() {
-        match (bytes[at], bytes.get(at + 1)) {
-            (b'\\', Some(b'x')) => {
-                out.push(u8::from_str_radix(&text[at + 2..at + 4], 16).expect("two hexadecimal digits"));
-                at += 4;
-            }
-            (b'\\', Some(escaped)) => {
-                out.push(match escaped {
-                    b'r' => b'\r',
-                    b'n' => b'\n',
-                    b't' => b'\t',
-                    other => *other,
-                });
-                at += 2;
-            }
-            (b'{', Some(b'0'..=b'9')) => {
-                let end = at + text[at..].find('}').expect("a closing brace");
-                let (count, unit) = text[at + 1..end].split_once('*').expect("N*text");
-                let unit = unescape(unit);
-                (0..count.parse().expect("a count")).for_each(|_: usize| out.extend_from_slice(&unit));
-                at = end + 1;
-            }
-            (byte, _) => {
-                out.push(byte);
-                at += 1;
-            }
-        }
+mod escape;
+
+pub(crate) use escape::unescape;
+
+use ondol_core::clock::{Clock, Timestamp};
+use std::time::Duration;
+
+/// A clock that goes with tokio's: in a test whose time is paused it jumps to the next timer whenever nothing else is to do.
+pub(crate) struct TokioClock(tokio::time::Instant);
+
+impl TokioClock {
+    pub(crate) fn new() -> Self {
+        Self(tokio::time::Instant::now())
     }
-    out
+}
+
+impl Clock for TokioClock {
+    fn wall(&self) -> Timestamp {
+        Timestamp(0)
+    }
+
+    fn mono(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Lets everybody else do what there is to do. Paused time jumps as soon as all tasks wait, though bytes may be on their way
+/// between them (of Unix sockets: TCP's may be longer); whoever writes and then sleeps calls this in between.
+pub(crate) async fn settle() {
+    for _ in 0..300 {
+        tokio::task::yield_now().await;
+    }
 }

@@ -1,7 +1,8 @@
 //! A timer that is cheap to move: a connection moves it several times per request and hardly ever waits for it.
 //!
 //! Moving it later only writes a number; the runtime's own timer stays where it is and, when it fires too early, is set
-//! again. Moving it earlier sets a new one.
+//! again. Moving it earlier sets a new one. What it is armed for is mostly there at once: the clock is not asked before
+//! somebody has to wait.
 
 use ondol_core::clock::SharedClock;
 use std::pin::Pin;
@@ -12,6 +13,8 @@ use tokio::time::{Sleep, sleep};
 /// A movable timer. Not armed at first.
 pub struct Timer {
     clock: SharedClock,
+    /// From the first time that somebody waits.
+    span: Option<Duration>,
     at: Option<Duration>,
     sleep: Option<(Duration, Pin<Box<Sleep>>)>,
 }
@@ -21,19 +24,20 @@ impl Timer {
     pub fn new(clock: SharedClock) -> Self {
         Self {
             clock,
+            span: None,
             at: None,
             sleep: None,
         }
     }
 
-    /// Fires `span` from now.
+    /// Fires `span` after the next poll.
     pub fn arm(&mut self, span: Duration) {
-        self.arm_at(self.clock.mono().saturating_add(span));
+        (self.span, self.at) = (Some(span), None);
     }
 
     /// Fires at this reading of the clock's monotonic time.
     pub fn arm_at(&mut self, at: Duration) {
-        self.at = Some(at);
+        (self.span, self.at) = (None, Some(at));
         if self.sleep.as_ref().is_some_and(|(until, _)| *until > at) {
             self.sleep = None;
         }
@@ -41,11 +45,14 @@ impl Timer {
 
     /// Does not fire.
     pub fn disarm(&mut self) {
-        self.at = None;
+        (self.span, self.at) = (None, None);
     }
 
     /// Ready once, when it fires.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(span) = self.span {
+            self.arm_at(self.clock.mono().saturating_add(span));
+        }
         let Some(at) = self.at else { return Poll::Pending };
         loop {
             if let Some((_, sleep)) = &mut self.sleep {
@@ -66,10 +73,9 @@ impl Timer {
         std::future::poll_fn(|cx| self.poll(cx)).await;
     }
 
-    /// Runs `future`; `None` when this fires first.
-    pub async fn limit<F: Future>(&mut self, future: F) -> Option<F::Output> {
-        let mut future = std::pin::pin!(future);
-        std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+    /// Runs `future`, which its caller pins; `None` when this fires first.
+    pub async fn limit<F: Future + Unpin>(&mut self, mut future: F) -> Option<F::Output> {
+        std::future::poll_fn(|cx| match Pin::new(&mut future).poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending => self.poll(cx).map(|()| None),
         })

@@ -105,18 +105,32 @@ enum Way {
     Http2(SendRequest<Bytes>),
 }
 
-/// Gets a connection, kept or, with `fresh`, always new. Nothing of a request is sent by this.
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Use {
+    /// An exchange, after others or not.
+    Exchange,
+    /// An exchange that a connection which was closed just now would spoil: a new one.
+    First,
+    /// A WebSocket, which keeps it: a new one, and none of the last half of those that may be open.
+    Tunnel,
+}
+
+/// Gets a connection, kept or new. Nothing of a request is sent by this.
 ///
 /// # Errors
 /// [`Failure::Refused`], [`Failure::ConnectTimeout`], [`Failure::TooMany`].
-pub async fn connect(pool: &Pool, place: &Place<'_>, fresh: bool) -> Result<Ready, Failure> {
+pub async fn connect(pool: &Pool, place: &Place<'_>, purpose: Use) -> Result<Ready, Failure> {
     let (key, address) = match place {
         Place::Instance(address, life, _) => (Key::Instance(*address, *life), Some(*address)),
         Place::Controller(_) => (Key::Controller, None),
     };
-    let dialled = async {
-        let dialling = tokio::time::timeout(CONNECT_TIMEOUT, dial(place));
-        dialling.await.unwrap_or(Err(Failure::ConnectTimeout))
+    // Boxed: most requests find a connection, and every one would have room for this.
+    let dialled = || {
+        Box::pin(async {
+            let dialling = tokio::time::timeout(CONNECT_TIMEOUT, dial(place));
+            dialling.await.unwrap_or(Err(Failure::ConnectTimeout))
+        })
     };
     if matches!(place, Place::Instance(_, _, Protocol::H2c)) {
         return Ok(Ready {
@@ -125,15 +139,15 @@ pub async fn connect(pool: &Pool, place: &Place<'_>, fresh: bool) -> Result<Read
         });
     }
     let shelf = pool.shelf(&key);
-    if let Some(conn) = (!fresh).then(|| shelf.take()).flatten() {
+    if let Some(conn) = (purpose == Use::Exchange).then(|| shelf.take()).flatten() {
         return Ok(Ready {
             way: Way::Http1(conn, shelf),
             address,
         });
     }
-    let slot = shelf.slot().ok_or(Failure::TooMany)?;
+    let slot = shelf.slot(purpose).ok_or(Failure::TooMany)?;
     Ok(Ready {
-        way: Way::Http1(Conn::new(dialled.await?, slot), shelf),
+        way: Way::Http1(Conn::new(dialled().await?, slot), shelf),
         address,
     })
 }

@@ -4,6 +4,7 @@
 //! each connection ends after the request that it serves, or within [`listener::LAST_CALL`] if it serves none. What has
 //! not ended within the limit given is cut. Tests: `tests/ending.rs`.
 
+use crate::check::HeadError;
 use crate::h1;
 use crate::h2;
 use crate::io::Io;
@@ -11,6 +12,7 @@ use crate::listener::{self, Census, Counted, Listener, Socket};
 use crate::proxy::Front;
 use crate::state::Worker;
 use crate::tables::Entrance;
+use crate::tls::handshake::{self, Accepted};
 use bytes::BytesMut;
 use futures_util::FutureExt;
 use ondol_core::task::{Kind, Tasks};
@@ -105,11 +107,18 @@ async fn accept(room: Rc<Room>, listener: Listener, name: SocketName) {
             tokio::time::sleep(FULL).await;
         }
         let (io, peer) = listener.accept().await;
-        let limited = peer.filter(|peer| is_limited(&room.worker, &name, *peer));
-        // Too many from one address: closed at once, which costs less than any answer.
-        let Some(counted) = room.census.enter(limited) else {
-            continue;
+        let shared = room.worker.shared();
+        let place = match peer.filter(|peer| is_limited(&room.worker, &name, *peer)) {
+            None => None,
+            Some(stranger) => match shared.addresses.enter(stranger, shared.clock.mono()) {
+                None => {
+                    shared.counters.refuse_connection();
+                    continue; // Too many from one address: closed at once.
+                }
+                place => place,
+            },
         };
+        let counted = room.census.enter(place);
         room.lasting
             .spawn_local(Kind::Connection, connection(room.clone(), io, name.clone(), counted));
     }
@@ -137,13 +146,39 @@ async fn connection(room: Rc<Room>, io: Io, name: SocketName, _counted: Counted)
     }
 }
 
+/// What is boxed here is what an idle connection over HTTP/1 would only have room for.
 async fn speak(room: &Room, io: Io, name: &SocketName) {
     let Room { worker, ending, .. } = room;
-    let mut buf = BytesMut::new();
-    let (front, clock) = (Front { worker, socket: name }, worker.shared().clock.clone());
-    match listener::speaks_http2(&io, &mut buf, h1::server::HEAD_TIMEOUT, ending).await {
+    let (mut buf, clock) = (BytesMut::new(), worker.shared().clock.clone());
+    let secured = worker
+        .shared()
+        .tables
+        .load()
+        .as_ref()
+        .and_then(|tables| tables.secured(name));
+    let front = |tls| Front {
+        worker,
+        socket: name,
+        tls,
+    };
+    let (io, front) = match secured {
+        None => (io, front(None)),
+        Some(listener) => match Box::pin(handshake::accept(io, &listener, ending)).await {
+            Accepted::Secured(io, session) => (io, front(Some(session))),
+            Accepted::Plain(io) => {
+                let front = front(None);
+                return Box::pin(h1::server::refuse(&io, HeadError::PlainToTls, clock, &front, ending)).await;
+            }
+            Accepted::Nothing => return,
+        },
+    };
+    let http2 = match front.tls.as_ref().and_then(|session| session.http2) {
+        Some(agreed) => Some(agreed),
+        None => listener::speaks_http2(&io, &mut buf, h1::server::HEAD_TIMEOUT, ending).await,
+    };
+    match http2 {
         None => {}
-        Some(true) => h2::server::serve(io, buf, clock, &front, ending).await,
+        Some(true) => Box::pin(h2::server::serve(io, buf, clock, &front, ending)).await,
         Some(false) => h1::server::serve(&io, buf, clock, &front, ending).await,
     }
 }

@@ -1,73 +1,20 @@
 //! HTTP/2 with prior knowledge through the whole proxy, downstream and upstream: gRPC's shape of traffic.
 
 mod common;
+#[path = "common/rpc.rs"]
+mod rpc;
 
 use bytes::Bytes;
 use common::*;
-use h2::client::SendRequest;
-use h2::server::SendResponse;
-use h2::{Reason, RecvStream};
+use h2::Reason;
 use http::{HeaderMap, Request, Response};
 use ondol_core::task::{Kind, Tasks};
-use ondol_core::wire::proxy::{Protocol, Snapshot};
+use ondol_core::wire::proxy::Protocol;
+use rpc::{client, instance, next, on_runtime, serving};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
-
-/// Runs a test on a runtime of its own, with an end.
-fn on_runtime(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
-        let local = tokio::task::LocalSet::new();
-        let limited = tokio::time::timeout(Duration::from_secs(30), local.run_until(test));
-        limited.await.expect("an end within 30 s");
-    });
-}
-
-/// An h2c instance; each stream is given to `answer`.
-async fn instance<F: Future<Output = ()> + 'static>(
-    tasks: &Tasks,
-    answer: impl Fn(Request<RecvStream>, SendResponse<Bytes>) -> F + 'static,
-) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let address = listener.local_addr().expect("address");
-    let (own, answer) = (tasks.clone(), Rc::new(answer));
-    tasks.spawn_local(Kind::Other, async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (tasks, answer) = (own.clone(), answer.clone());
-            own.spawn_local(Kind::Other, async move {
-                let mut connection = h2::server::handshake(stream).await.expect("handshake");
-                while let Some(Ok((request, respond))) = connection.accept().await {
-                    tasks.spawn_local(Kind::Other, answer(request, respond));
-                }
-            });
-        }
-    });
-    address
-}
-
-async fn client(tasks: &Tasks, address: SocketAddr) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(address).await.expect("connect");
-    let (sender, connection) = h2::client::handshake(stream).await.expect("handshake");
-    tasks.spawn_local(Kind::Other, async move {
-        let _ = connection.await;
-    });
-    sender.ready().await.expect("ready")
-}
-
-/// The proxy's start waits for the controller: not on the runtime that the instance runs on.
-async fn serving(dir: &Path, snapshot: Snapshot) -> (Running, Controller) {
-    let dir = dir.to_owned();
-    tokio::task::spawn_blocking(move || common::serving(&dir, &snapshot))
-        .await
-        .expect("started")
-}
 
 fn grpc(path: &str) -> Request<()> {
     let request = Request::post(format!("http://shop{path}")).header("content-type", "application/grpc");
@@ -80,12 +27,6 @@ fn grpc(path: &str) -> Request<()> {
 
 fn routes(service: &str) -> Vec<ondol_core::wire::proxy::Route> {
     vec![route("/", service)]
-}
-
-async fn next(body: &mut RecvStream) -> Bytes {
-    let data = body.data().await.expect("more").expect("data");
-    body.flow_control().release_capacity(data.len()).expect("capacity");
-    data
 }
 
 #[test]
@@ -185,6 +126,39 @@ fn an_http_1_client_reaches_an_http_2_instance() {
         assert!(
             all.contains("x-a: b\r\n") && all.ends_with("5\r\nhello\r\n0\r\n\r\n"),
             "{all}"
+        );
+    });
+}
+
+#[test]
+fn an_answer_that_ends_with_its_head_leaves_as_one_while_the_request_goes_on() {
+    on_runtime(async {
+        let (dir, tasks) = (tempfile::tempdir().expect("a folder"), Tasks::new());
+        let (told, broken_off) = tokio::sync::oneshot::channel();
+        let told = Rc::new(std::cell::RefCell::new(Some(told)));
+        let refusing = instance(&tasks, move |request, mut respond| {
+            let told = told.borrow_mut().take().expect("one request");
+            async move {
+                // gRPC calls it Trailers-Only: clients take a status from a head that ends the stream, and from no other.
+                let response = Response::builder()
+                    .header("grpc-status", "12")
+                    .body(())
+                    .expect("a response");
+                respond.send_response(response, true).expect("sent");
+                let rest = request.into_body().data().await;
+                told.send(matches!(rest, Some(Err(_)))).expect("told");
+            }
+        });
+        let clusters = vec![cluster("echo", Protocol::H2c, &[refusing.await])];
+        let (running, _controller) = serving(dir.path(), snapshot(routes("echo"), vec![], clusters)).await;
+        let mut sender = client(&tasks, running.gateway).await;
+        let (response, _up) = sender.send_request(grpc("/shop.Echo/Talk"), false).expect("sent");
+        let response = response.await.expect("a head");
+        assert_eq!(response.headers()["grpc-status"], "12");
+        assert!(response.body().is_end_stream(), "the end came apart from the head");
+        assert!(
+            broken_off.await.expect("told"),
+            "the rest of the request has nobody to carry it"
         );
     });
 }

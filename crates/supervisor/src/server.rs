@@ -158,8 +158,8 @@ impl Server {
         loop {
             changed.clear();
             if let Some(look) = self.board.look() {
-                if look.version != seen {
-                    seen = look.version;
+                if look.facts.version != seen {
+                    seen = look.facts.version;
                     due = due.max(self.clock.mono()) + PACE;
                     write_frame(stream, &Reply::Facts(Box::new((*look.facts).clone())))?;
                 }

@@ -116,6 +116,7 @@ impl Service {
     fn facts(&self) -> Facts {
         Facts {
             boot: self.tools.boot.clone(),
+            version: 0, // The board counts.
             pid: std::process::id(),
             roles: self.roles.iter().map(Instance::fact).collect(),
             instances: self.instances.values().map(Instance::fact).collect(),

@@ -38,6 +38,8 @@ pub(crate) enum Kind {
     Config,
     /// The whole does not work, or works again.
     Problem,
+    /// Something works and will not always, or that is over.
+    Warning,
     /// The controller began.
     Controller,
     /// A person acted.
@@ -118,6 +120,12 @@ impl Watcher {
         if new.problem != problem {
             out.push(Change::new(now, Kind::Problem, "").why(new.problem.clone()));
         }
+        let before = old.as_ref().map_or(&[][..], |old| &old.warnings);
+        let warning = |text: &String| Change::new(now, Kind::Warning, "").why(Some(text.clone()));
+        let come = new.warnings.iter().filter(|text| !before.contains(text));
+        out.extend(come.map(warning));
+        let over = before.iter().filter(|text| !new.warnings.contains(text));
+        out.extend(over.map(|text| warning(text).to("over")));
         out
     }
 
@@ -311,6 +319,25 @@ mod tests {
         assert_eq!(kinds(status(Starting, Some("a"), vec![fact(2, 1)])), []);
         assert_eq!(kinds(status(Ready, Some("a"), vec![fact(2, 1)])), [Kind::Recovered]);
         assert_eq!(kinds(status(Replacing, Some("b"), vec![fact(2, 1)])), [Kind::Release]);
+    }
+
+    #[test]
+    fn a_warning_is_told_when_it_comes_and_when_it_is_over() {
+        let mut watcher = Watcher::default();
+        let mut told = |warnings: &[&str]| {
+            let warnings = warnings.iter().map(|text| (*text).to_owned()).collect();
+            let status = SystemStatus {
+                warnings,
+                ..SystemStatus::default()
+            };
+            let changes = watcher.look(&Arc::new(status), Timestamp(9)).into_iter();
+            let told = changes.map(|change| (change.kind, change.to, change.why.unwrap_or_default()));
+            told.collect::<Vec<_>>()
+        };
+        let warning = |over: Option<&str>, text: &str| (Kind::Warning, over.map(str::to_owned), text.to_owned());
+        assert_eq!(told(&["a"]), [warning(None, "a")]);
+        assert_eq!(told(&["a", "b"]), [warning(None, "b")]);
+        assert_eq!(told(&["b"]), [warning(Some("over"), "a")]);
     }
 
     #[test]

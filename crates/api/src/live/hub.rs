@@ -25,6 +25,7 @@ use ondol_events::relay::Relays;
 use ondol_saga::Sagas;
 use ondol_telemetry::Red;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -49,6 +50,8 @@ pub struct Ports {
     pub red: Arc<Mutex<Red>>,
     /// Log lines.
     pub supervisor: SupervisorClient,
+    /// The folder of the proxy's access log.
+    pub access: PathBuf,
     /// Time.
     pub clock: SharedClock,
     /// The family that the loop belongs to.

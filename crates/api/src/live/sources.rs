@@ -75,6 +75,7 @@ impl Sources {
             ("root", json!(self.ports.deploy.plan().root)),
             ("gateways", json!(status.gateways)),
             ("problem", json!(status.problem)),
+            ("warnings", json!(status.warnings)),
             ("generation", json!(status.generation)),
         ];
         whole(members.into_iter().map(|(name, value)| (name.to_owned(), value)))

@@ -6,7 +6,7 @@
 use super::Topic;
 use super::frame::Frame;
 use super::hub::{Live, Reader, encode};
-use super::logs::Follower;
+use super::logs::{Follower, Wanted};
 use crate::problem::{Answer, Problem};
 use crate::state::Api;
 use axum::body::Body;
@@ -36,7 +36,8 @@ const MAX_TAIL: u32 = 5_000;
 pub(crate) struct Asked {
     /// Names of topics, parted by commas.
     topics: Option<String>,
-    /// A source of log lines: a service, an instance, a build, `proxy` or `controller`.
+    /// A source of log lines: a service, an instance, a build, `proxy` or `controller`; `access/SERVICE` for
+    /// the requests that a service answered.
     logs: Option<String>,
     /// So many kept lines first.
     tail: Option<u32>,
@@ -67,7 +68,7 @@ impl Asked {
 /// Server-sent events: snapshots of the topics, then what changes; with `logs` also the lines of one source.
 #[utoipa::path(get, path = "/v1/live", tag = "live",
     params(("topics" = Option<String>, Query, description = "system, services, traffic, sagas, events, changes"),
-        ("logs" = Option<String>, Query, description = "A source of log lines."), ("tail" = Option<u32>, Query, description = "So many kept lines first, at most 5,000 (= 500, with `after` 5,000)."),
+        ("logs" = Option<String>, Query, description = "A source of log lines: a service, an instance, a build, `proxy` or `controller`; `access/SERVICE` for the requests that a service answered."), ("tail" = Option<u32>, Query, description = "So many kept lines first, at most 5,000 (= 500, with `after` 5,000)."),
         ("after" = Option<u64>, Query, description = "Only kept lines after this number."),
         ("last-event-id" = Option<String>, Header, description = "Goes on after this event, while it is kept.")),
     responses((status = 200, description = "A stream of `text/event-stream`."),
@@ -88,7 +89,12 @@ pub(crate) async fn live(State(api): State<Api>, Query(asked): Query<Asked>, hea
         None => None,
         Some(source) => {
             let usual = if asked.after.is_some() { MAX_TAIL } else { TAIL };
-            Some(follow(&live, source, asked.tail.unwrap_or(usual).min(MAX_TAIL), asked.after).await?)
+            let wanted = Wanted {
+                source,
+                tail: asked.tail.unwrap_or(usual).min(MAX_TAIL),
+                after: asked.after,
+            };
+            Some(follow(&live, wanted).await?)
         }
     };
     // A store that is away must not keep the rest from being told.
@@ -125,9 +131,9 @@ pub(crate) async fn live(State(api): State<Api>, Query(asked): Query<Asked>, hea
     Ok((fields, Body::from_stream(chunks)).into_response())
 }
 
-async fn follow(live: &Live, source: String, tail: u32, after: Option<u64>) -> Answer<Follower> {
-    let supervisor = live.ports().supervisor.clone();
-    let started = tokio::task::spawn_blocking(move || Follower::start(&supervisor, source, tail, after)).await;
+async fn follow(live: &Live, wanted: Wanted) -> Answer<Follower> {
+    let (supervisor, access) = (live.ports().supervisor.clone(), live.ports().access.clone());
+    let started = tokio::task::spawn_blocking(move || Follower::start(&supervisor, access, wanted)).await;
     let away = |why: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("AP-007"), why);
     started
         .map_err(|error| away(error.to_string()))?

@@ -6,8 +6,15 @@
 //!
 //! All spans are milliseconds. Every type refuses unknown fields, since both ends are the same program.
 
+mod policy;
+mod report;
+mod tls;
+
+pub use policy::{Balance, Breaker, HashBy, Limit, LimitBy, Policy, Priority};
+pub use report::{Bulkhead, Report, Traffic, bucket_end, bucket_of};
+pub use tls::{CertificateFiles, CertificateReport, ClientCertificates, Tls, TlsReport, TlsVersion};
+
 use super::supervision::SocketName;
-use crate::clock::Timestamp;
 use crate::id::{BootId, InstanceId, RouteName, SagaName, ServiceName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -45,6 +52,9 @@ pub struct Gateway {
     pub name: String,
     /// Its listening socket.
     pub socket: SocketName,
+    /// `None`: it speaks HTTP in the clear.
+    #[serde(default)]
+    pub tls: Option<Tls>,
 }
 
 /// How a path is matched. Paths are canonical before they are compared.
@@ -103,8 +113,8 @@ pub struct Auth {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Action {
-    /// Passes the request to the service.
-    Forward(ServiceName),
+    /// Passes the request to one of these services, by weight. All weights zero: 500.
+    Forward(Vec<Backend>),
     /// Starts a saga: `POST /v1/starts/ROUTE` at the controller.
     Start {
         /// Which.
@@ -114,58 +124,132 @@ pub enum Action {
         /// Whether `Idempotency-Key` must be there.
         key_required: bool,
     },
+    /// Sends the client elsewhere.
+    Redirect(Redirect),
 }
 
-/// By what a limit counts.
+/// A service that takes a share of a route's requests. Gateway API HTTPBackendRef.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backend {
+    /// Which.
+    pub service: ServiceName,
+    /// Its share is this by the sum of all weights.
+    pub weight: u32,
+}
+
+impl Action {
+    /// All requests to one service.
+    pub fn forward(service: ServiceName) -> Self {
+        Self::Forward(vec![Backend { service, weight: 1 }])
+    }
+}
+
+/// A service that gets copies of a route's requests; its answers are thrown away. Gateway API HTTPRequestMirrorFilter.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mirror {
+    /// Which.
+    pub service: ServiceName,
+    /// Share of the requests, 0 to 1.
+    pub share: f64,
+}
+
+/// Which pages of other origins may use a route. Gateway API HTTPCORSFilter; the protocol is the Fetch standard's.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cors {
+    /// `https://shop.example`, `https://*.shop.example` (one or more labels), or `*`.
+    pub allow_origins: Vec<String>,
+    /// Methods, or `*`.
+    pub allow_methods: Vec<String>,
+    /// Request fields in lower case, or `*`.
+    pub allow_headers: Vec<String>,
+    /// Answer fields in lower case, or `*`.
+    pub expose_headers: Vec<String>,
+    /// Whether requests may carry cookies and the like.
+    pub allow_credentials: bool,
+    /// How long a browser may keep what a preflight said.
+    pub max_age_s: u64,
+}
+
+/// Where a session's token stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionKind {
+    /// In a cookie of this name.
+    Cookie,
+    /// In a header field of this name, in both directions.
+    Header,
+}
+
+/// Requests of one session go to the same instance while it is there. Gateway API SessionPersistence.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    /// Where its token stands.
+    pub kind: SessionKind,
+    /// The cookie's or, in lower case, the field's name.
+    pub name: String,
+    /// After this a session begins anew. `None`: never.
+    pub absolute_timeout_ms: Option<u64>,
+    /// The cookie outlives the browser, for as long as the session.
+    pub permanent: bool,
+}
+
+/// Changes to header fields: what is removed, then what is set, then what is added. Names are lower case.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldChanges {
+    /// Names.
+    pub remove: Vec<String>,
+    /// Replaces every field of the name.
+    pub set: Vec<(String, String)>,
+    /// Beside those that are there.
+    pub add: Vec<(String, String)>,
+}
+
+impl FieldChanges {
+    /// Whether nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
+}
+
+/// Another path than the client's. The query stays.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum LimitBy {
-    /// The verified subject; the client's address where there is none.
-    Subject,
-    /// The client's address.
-    Ip,
-    /// A header's value.
-    Header(String),
+pub enum PathChange {
+    /// This one.
+    Full(String),
+    /// This one in place of the prefix that the route matched.
+    Prefix(String),
 }
 
-/// A token bucket.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// Another host or path than the client's, for the service.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Limit {
-    /// Refill.
-    pub per_second: f64,
-    /// Size.
-    pub burst: u32,
-    /// Of whom.
-    pub by: LimitBy,
+pub struct Rewrite {
+    /// The host, without a port.
+    pub host: Option<String>,
+    /// The path.
+    pub path: Option<PathChange>,
 }
 
-/// A circuit breaker: a window of 10 s in 10 buckets.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// Where a client is sent instead; what is `None` stays as it asked.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Breaker {
-    /// Share of failed or slow calls that opens it, 0 to 1.
-    pub failure_ratio: f64,
-    /// Calls in the window before it may open.
-    pub minimum: u32,
-    /// How long it stays open first; doubles up to 60 s.
-    pub open_ms: u64,
-}
-
-/// Policies of a route or an edge, already merged from system, service and route.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Policy {
-    /// Deadline of the whole request; with `stream` the idle limit holds instead.
-    pub timeout_ms: u64,
-    /// For SSE, WebSocket and gRPC streams: no deadline, idle 60 s.
-    pub stream: bool,
-    /// Extra attempts, of safe or keyed requests only.
-    pub retries: u32,
-    /// Per cluster.
-    pub breaker: Breaker,
-    /// Largest request body, bytes.
-    pub body_limit: u64,
+pub struct Redirect {
+    /// `http` or `https`.
+    pub scheme: Option<String>,
+    /// The host, without a port.
+    pub host: Option<String>,
+    /// The port. `None`: the usual one of `scheme`, if that is given.
+    pub port: Option<u16>,
+    /// The path.
+    pub path: Option<PathChange>,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
 }
 
 /// A gateway route.
@@ -182,10 +266,39 @@ pub struct Route {
     pub auth: Option<Auth>,
     /// What to do.
     pub action: Action,
+    /// Pages of other origins; `None`: the service's own affair.
+    #[serde(default)]
+    pub cors: Option<Cors>,
+    /// Who gets copies of what is forwarded.
+    #[serde(default)]
+    pub mirrors: Vec<Mirror>,
+    /// `None`: any instance gets any request.
+    #[serde(default)]
+    pub session: Option<Session>,
+    /// Before the request is sent on.
+    #[serde(default)]
+    pub rewrite: Rewrite,
+    /// Of the request's fields, before it is sent on.
+    #[serde(default)]
+    pub request_fields: FieldChanges,
+    /// Of the answer's fields, whoever made it.
+    #[serde(default)]
+    pub response_fields: FieldChanges,
     /// How.
     pub policy: Policy,
     /// `None`: no limit.
     pub limit: Option<Limit>,
+}
+
+impl Route {
+    /// What becomes of the path.
+    pub fn path_change(&self) -> Option<&PathChange> {
+        match &self.action {
+            Action::Redirect(redirect) => redirect.path.as_ref(),
+            Action::Forward(_) => self.rewrite.path.as_ref(),
+            Action::Start { .. } => None,
+        }
+    }
 }
 
 /// A way from a caller to a target. The caller `ondol` has Unix sockets, services loopback ones.
@@ -224,6 +337,22 @@ pub struct HealthCheck {
     pub timeout_ms: u64,
 }
 
+/// Between what the number of requests at once to a service moves, as their latency says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Concurrency {
+    /// At least.
+    pub min: u32,
+    /// At most.
+    pub max: u32,
+}
+
+impl Default for Concurrency {
+    fn default() -> Self {
+        Self { min: 10, max: 1_000 }
+    }
+}
+
 /// A service as a target.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -238,6 +367,9 @@ pub struct Cluster {
     pub health: Option<HealthCheck>,
     /// Why it can have no endpoint, such as `skipped: node is not installed`; the 503 says it.
     pub unavailable: Option<String>,
+    /// Requests at once.
+    #[serde(default)]
+    pub concurrency: Concurrency,
 }
 
 /// One instance as a target.
@@ -304,78 +436,4 @@ pub enum FromProxy {
     /// Counts since the proxy's start and exact numbers in flight; once a second, and at once when the number in flight
     /// of a draining instance becomes zero.
     Report(Box<Report>),
-}
-
-/// What a proxy counted. Counters only rise within one `life`.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct Report {
-    /// Which life of a proxy: drawn at its start, since a process id comes again.
-    pub life: u64,
-    /// When.
-    pub at: Timestamp,
-    /// By route or edge.
-    pub traffic: Vec<Traffic>,
-    /// Exact requests in flight by instance.
-    pub in_flight: Vec<(InstanceId, u64)>,
-    /// Health by instance, as the proxy sees it: false is out of rotation.
-    pub healthy: Vec<(InstanceId, bool)>,
-    /// Clusters whose breaker is not closed: `open` or `half-open`.
-    pub breakers: Vec<(ServiceName, String)>,
-    /// Log lines that were dropped because the log could not keep up.
-    pub access_log_dropped: u64,
-    /// Open client connections.
-    pub connections: u64,
-}
-
-/// RED counters of one route (`route` set) or edge (`caller` set).
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Traffic {
-    /// The gateway route.
-    pub route: Option<RouteName>,
-    /// The edge's caller.
-    pub caller: Option<ServiceName>,
-    /// The target.
-    pub target: ServiceName,
-    /// By status class, 1xx to 5xx, as answered to the client.
-    pub by_class: [u64; 5],
-    /// Of those, answers that the proxy made itself, by `Proxy-Status` error word.
-    pub own_answers: BTreeMap<String, u64>,
-    /// Attempts beyond the first.
-    pub retries: u64,
-    /// Durations in log-linear buckets; see [`bucket_of`].
-    pub buckets: Vec<(u16, u64)>,
-    /// Sum of durations, microseconds.
-    pub sum_us: u64,
-}
-
-/// The bucket of a duration in microseconds: eight per power of two, so at most 12.5 % wide. Bounded: 0 to 503.
-pub const fn bucket_of(us: u64) -> u16 {
-    if us < 8 {
-        return us as u16;
-    }
-    let power = 63 - us.leading_zeros() as u64;
-    ((power - 2) * 8 + ((us >> (power - 3)) & 7)) as u16
-}
-
-/// The smallest duration, microseconds, that is beyond the bucket.
-pub const fn bucket_end(bucket: u16) -> u64 {
-    if bucket < 8 {
-        return bucket as u64 + 1;
-    }
-    let (power, part) = ((bucket / 8) as u32 + 2, (bucket % 8) as u64);
-    (8 + part + 1).saturating_mul(1 << (power - 3))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_duration_lies_in_its_bucket_and_buckets_touch() {
-        for us in (0..10_000).chain([1 << 20, (1 << 40) + 12_345, u64::MAX >> 4]) {
-            let bucket = bucket_of(us);
-            assert!(us < bucket_end(bucket), "{us}");
-            assert!(bucket == 0 || us >= bucket_end(bucket - 1), "{us}");
-        }
-    }
 }

@@ -194,12 +194,12 @@ pub struct InstanceFact {
 /// A line that a child wrote.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LogLine {
-    /// Rises by one with every line of the supervisor's life; resumes a follow. 0 for the proxy's access lines, which the
-    /// supervisor does not see.
+    /// Rises by one with every line of the supervisor's life; resumes a follow. The proxy's access lines, which the
+    /// supervisor does not see, have rising numbers of their own.
     pub seq: u64,
     /// When it was read.
     pub at: Timestamp,
-    /// `orders.1`, `proxy`, `controller` or a job's name.
+    /// `orders.1`, `proxy`, `controller` or a job's name; of an access line the instance that answered, or the service.
     pub source: String,
     /// `out` or `err`; `sup` for the supervisor's own word about this source, `access` for the proxy's access lines.
     pub stream: String,
@@ -287,6 +287,9 @@ pub enum Reply {
 pub struct Facts {
     /// This life.
     pub boot: BootId,
+    /// Rises with every change in this life.
+    #[serde(default)]
+    pub version: u64,
     /// The supervisor's process.
     pub pid: u32,
     /// The roles it keeps running: `controller` and `proxy`, as service-like facts named `controller.1`, `proxy.1`.
@@ -303,5 +306,10 @@ impl Facts {
     /// Instances of one service.
     pub fn of<'a>(&'a self, service: &'a ServiceName) -> impl Iterator<Item = &'a InstanceFact> {
         self.instances.iter().filter(move |fact| &fact.id.service == service)
+    }
+
+    /// Whether `other` is of the same life and later: an answer can overtake what is streamed.
+    pub fn is_before(&self, other: &Self) -> bool {
+        self.boot == other.boot && self.version < other.version
     }
 }

@@ -3,6 +3,7 @@
 //! Each file here checks one noun and only reports; nothing is changed. Something that is there but could not be read is
 //! *unknown*: nobody is told that it is missing.
 
+mod balance;
 mod events;
 mod names;
 mod needs;
@@ -13,6 +14,8 @@ mod schema;
 mod services;
 mod system;
 mod template;
+mod tls;
+mod traffic;
 
 pub(crate) use needs::skipped;
 

@@ -1,24 +1,32 @@
 //! Gateway routes: that each can be reached, and that no two take the same requests.
 
-use super::World;
 use super::system::layer;
+use super::{World, traffic};
 use crate::diagnostic::{Code, Diagnostic, suggest};
-use crate::doc::route::{MatchDoc, RouteDoc};
+use crate::doc::route::{FieldChangesDoc, MatchDoc, RouteDoc};
 use crate::load::Service;
 use crate::lower::{matches, route_policy};
 use crate::openapi::Contract;
-use crate::source::Span;
+use crate::source::{At, Span};
+use crate::value::{Host, UrlPath, field_name, is_token};
 use ondol_core::wire::proxy::{PathMatch, RouteMatch};
 
 pub(super) fn check(world: &World<'_>, found: &mut Vec<Diagnostic>) {
     for service in &world.parts.services {
         for route in &service.doc.routes {
             path(world, &route.r#match.value, found);
+            calls(world, &route.r#match.value, found);
             headers(&route.r#match.value, found);
             names(world, route, found);
             start(world, route, found);
+            redirect(world, route, found);
+            changed_urls(route, found);
+            traffic::check(world, route, found);
+            for changes in [&route.request_headers, &route.response_headers].into_iter().flatten() {
+                field_changes(changes, found);
+            }
             limit(world, service, route, found);
-            layer(&route.layer(), found);
+            layer(world, &route.layer(), found);
             in_contract(service, route, found);
         }
     }
@@ -30,6 +38,7 @@ fn path(world: &World<'_>, doc: &MatchDoc, found: &mut Vec<Diagnostic>) {
         doc.path.as_ref().map(|p| p.at),
         doc.prefix.as_ref().map(|p| p.at),
         doc.regex.as_ref().map(|p| p.at),
+        doc.grpc.as_ref().map(|p| p.at),
     ];
     let ways: Vec<Span> = ways.into_iter().flatten().collect();
     match ways.as_slice() {
@@ -37,27 +46,36 @@ fn path(world: &World<'_>, doc: &MatchDoc, found: &mut Vec<Diagnostic>) {
         [] => found.push(Diagnostic::error(
             Code::MissingKey,
             doc.at,
-            "a match needs one of `path`, `prefix` and `regex`",
+            "a match needs one of `path`, `prefix`, `regex` and `grpc`",
         )),
         [_] => {}
         [first, second, ..] => {
             let here = Diagnostic::error(
                 Code::Conflict,
                 *second,
-                "a match has one of `path`, `prefix` and `regex`",
+                "a match has one of `path`, `prefix`, `regex` and `grpc`",
             );
             found.push(here.note(*first, "first here"));
         }
     }
 }
 
+/// A gRPC match names something, and says nothing that calls have no choice in.
+fn calls(world: &World<'_>, doc: &MatchDoc, found: &mut Vec<Diagnostic>) {
+    let Some(grpc) = &doc.grpc else { return };
+    if grpc.value.service.is_none() && grpc.value.method.is_none() && !world.broken_within(grpc.at) {
+        let message = "a gRPC match needs a `service`, a `method`, or both";
+        let hint = "for every call, write `prefix: /` instead of `grpc`";
+        found.push(Diagnostic::error(Code::MissingKey, grpc.at, message).hint(hint));
+    }
+    if let Some(method) = doc.methods.first() {
+        let message = "calls of gRPC are always `POST`: a match with `grpc` has no `methods`";
+        found.push(Diagnostic::error(Code::Conflict, method.at, message).note(grpc.at, "the gRPC match"));
+    }
+}
+
 fn headers(doc: &MatchDoc, found: &mut Vec<Diagnostic>) {
-    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    for (name, _) in doc
-        .headers
-        .iter()
-        .filter(|(name, _)| name.is_empty() || !name.chars().all(token))
-    {
+    for (name, _) in doc.headers.iter().filter(|(name, _)| !is_token(name)) {
         found.push(Diagnostic::error(
             Code::Value,
             name.at,
@@ -127,6 +145,98 @@ fn start(world: &World<'_>, route: &RouteDoc, found: &mut Vec<Diagnostic>) {
     }
 }
 
+/// A redirect is answered at once, so what speaks of a service beside it has no meaning.
+fn redirect(world: &World<'_>, route: &RouteDoc, found: &mut Vec<Diagnostic>) {
+    let Some(redirect) = &route.redirect else { return };
+    let beside = [
+        ("start", route.start.as_ref().map(|doc| doc.at)),
+        ("rewrite", route.rewrite.as_ref().map(|doc| doc.at)),
+        ("request_headers", route.request_headers.as_ref().map(|doc| doc.at)),
+        ("stream", route.stream.map(|value| value.at)),
+        ("timeout", route.timeout.map(|value| value.at)),
+        ("retries", route.retries.map(|value| value.at)),
+        ("breaker", route.breaker.as_ref().map(|doc| doc.at)),
+        ("priority", route.priority.map(|value| value.at)),
+        ("hedge", route.hedge.as_ref().map(|doc| doc.at)),
+        (
+            "balance",
+            route.balance.as_ref().map(|balance| balance.at(|doc| doc.at)),
+        ),
+    ];
+    for (key, at) in beside.into_iter().filter_map(|(key, at)| Some((key, at?))) {
+        let here = Diagnostic::error(Code::Conflict, at, format!("a route with `redirect` takes no `{key}`"));
+        found.push(here.note(redirect.at, "the request goes no further"));
+    }
+    let changes = redirect.scheme.is_some()
+        || redirect.host.is_some()
+        || redirect.port.is_some()
+        || redirect.path.is_some()
+        || redirect.prefix.is_some();
+    if !changes && !world.broken_within(redirect.at) {
+        let message = "a redirect changes at least one of `scheme`, `host`, `port`, `path` and `prefix`";
+        found.push(
+            Diagnostic::error(Code::MissingKey, redirect.at, message).hint("else the client comes back for ever"),
+        );
+    }
+}
+
+/// Hosts and paths that requests are changed to.
+fn changed_urls(route: &RouteDoc, found: &mut Vec<Diagnostic>) {
+    let redirect = route.redirect.as_ref().map(|doc| (&doc.host, &doc.path, &doc.prefix));
+    let rewrite = route.rewrite.as_ref().map(|doc| (&doc.host, &doc.path, &doc.prefix));
+    for (host, path, prefix) in [redirect, rewrite].into_iter().flatten() {
+        changed_host(host.as_ref(), found);
+        changed_path(route, path.as_ref(), prefix.as_ref(), found);
+    }
+    if let (Some(rewrite), Some(start)) = (&route.rewrite, &route.start) {
+        let here = Diagnostic::error(Code::Conflict, rewrite.at, "a route with `start` takes no `rewrite`");
+        found.push(here.note(start.at, "the request goes to no service"));
+    }
+}
+
+fn changed_host(host: Option<&At<Host>>, found: &mut Vec<Diagnostic>) {
+    if let Some(host) = host.filter(|host| host.value.0.starts_with("*.")) {
+        found.push(Diagnostic::error(
+            Code::Value,
+            host.at,
+            "a request goes to one host, not to a pattern",
+        ));
+    }
+}
+
+fn changed_path(
+    route: &RouteDoc,
+    path: Option<&At<UrlPath>>,
+    prefix: Option<&At<UrlPath>>,
+    found: &mut Vec<Diagnostic>,
+) {
+    let Some(prefix) = prefix else { return };
+    if let Some(path) = path {
+        let here = Diagnostic::error(
+            Code::Conflict,
+            prefix.at,
+            "one of `path` and `prefix` says what the path becomes",
+        );
+        found.push(here.note(path.at, "first here"));
+    }
+    let matches = &route.r#match.value;
+    if matches.prefix.is_none() {
+        let here = Diagnostic::error(Code::Conflict, prefix.at, "there is no prefix to replace");
+        found.push(
+            here.note(matches.at, "this match has none")
+                .hint("match by `prefix`, or give the whole `path`"),
+        );
+    }
+}
+
+fn field_changes(changes: &FieldChangesDoc, found: &mut Vec<Diagnostic>) {
+    for (name, _) in changes.set.iter().chain(changes.add.iter()) {
+        if let Err(why) = field_name(&name.value) {
+            found.push(Diagnostic::error(Code::Value, name.at, why));
+        }
+    }
+}
+
 fn limit(world: &World<'_>, service: &Service, route: &RouteDoc, found: &mut Vec<Diagnostic>) {
     let (Some(limit), Some(system)) = (&route.limit, world.system()) else {
         return;
@@ -141,9 +251,13 @@ fn limit(world: &World<'_>, service: &Service, route: &RouteDoc, found: &mut Vec
 
 /// A route that leads to nothing that the contract has.
 fn in_contract(service: &Service, route: &RouteDoc, found: &mut Vec<Diagnostic>) {
-    let (Some(api), None) = (&service.api, &route.start) else {
+    let (Some(api), None, None, None) = (&service.api, &route.start, &route.redirect, &route.rewrite) else {
         return;
     };
+    let mut backends = route.backends.iter();
+    if !route.backends.is_empty() && !backends.any(|backend| backend.service.value == service.name) {
+        return;
+    }
     let Some(wanted) = matches(&route.r#match.value) else {
         return;
     };

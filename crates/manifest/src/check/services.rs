@@ -23,6 +23,7 @@ pub(super) fn check(world: &World<'_>, found: &mut Vec<Diagnostic>) {
         run(world, service, found);
         readiness(world, service, found);
         scale(service, found);
+        concurrency(service, found);
         variables(world, service, found);
         limits(world, service, found);
         contract(service, found);
@@ -223,6 +224,25 @@ fn ways(ready: &ReadyDoc) -> Vec<(&'static str, Span)> {
     ways.into_iter().filter_map(|(way, at)| Some((way, at?))).collect()
 }
 
+/// A line as long as the limit may form; each in it is a connection and its buffers.
+const MAX_CONCURRENCY: u32 = 10_000;
+
+fn concurrency(service: &Service, found: &mut Vec<Diagnostic>) {
+    let written = [service.doc.concurrency.min, service.doc.concurrency.max];
+    for bound in written.into_iter().flatten() {
+        if !(1..=MAX_CONCURRENCY).contains(&bound.value) {
+            let message = format!("must be from 1 to {MAX_CONCURRENCY}");
+            found.push(Diagnostic::error(Code::Value, bound.at, message));
+        }
+    }
+    if let [Some(min), Some(max)] = written
+        && max.value < min.value
+    {
+        let message = format!("`max` is below `min`, {} < {}", max.value, min.value);
+        found.push(Diagnostic::error(Code::Value, max.at, message));
+    }
+}
+
 fn scale(service: &Service, found: &mut Vec<Diagnostic>) {
     let scale = &service.doc.scale;
     if scale.min.value == 0 {
@@ -320,7 +340,7 @@ fn limits(world: &World<'_>, service: &Service, found: &mut Vec<Diagnostic>) {
         database(written, found);
     }
     if let Some(defaults) = &doc.defaults {
-        policy(defaults, found);
+        policy(world, defaults, found);
     }
     let Some(system) = world.system() else { return };
     let longest = longest_timeout_ms(system, doc);

@@ -27,12 +27,15 @@ pub(super) fn check(world: &World<'_>, system: &SystemDoc, found: &mut Vec<Diagn
         );
     }
     ports(system, found);
+    for (_, listener) in system.gateway.iter().flat_map(|gateway| gateway.listeners.iter()) {
+        listener.tls.iter().for_each(|tls| super::tls::check(world, tls, found));
+    }
     for (name, issuer) in system.gateway.iter().flat_map(|gateway| gateway.issuers.iter()) {
         check_issuer(world, &name.value, issuer, found);
     }
     database(&system.store, found);
     if let Some(defaults) = &system.defaults {
-        policy(defaults, found);
+        policy(world, defaults, found);
     }
     for (name, build) in system.builds.iter() {
         no_variables(&build.run, "a build", found);
@@ -140,15 +143,18 @@ pub(super) fn database(written: &At<String>, found: &mut Vec<Diagnostic>) {
 }
 
 /// Values of a policy that cannot be meant.
-pub(super) fn policy(doc: &PolicyDoc, found: &mut Vec<Diagnostic>) {
-    layer(&doc.layer(), found);
+pub(super) fn policy(world: &World<'_>, doc: &PolicyDoc, found: &mut Vec<Diagnostic>) {
+    layer(world, &doc.layer(), found);
 }
 
 /// Extra attempts beyond this only add load where there is too much already.
 const MAX_RETRIES: u32 = 10;
 
+/// Hedging is for the slow end; beyond this it is load.
+const MAX_HEDGED: f64 = 0.2;
+
 /// The same of any level.
-pub(super) fn layer(layer: &crate::doc::policy::Layer<'_>, found: &mut Vec<Diagnostic>) {
+pub(super) fn layer(world: &World<'_>, layer: &crate::doc::policy::Layer<'_>, found: &mut Vec<Diagnostic>) {
     some_time(
         &[
             ("timeout", layer.timeout),
@@ -162,6 +168,17 @@ pub(super) fn layer(layer: &crate::doc::policy::Layer<'_>, found: &mut Vec<Diagn
             retries.at,
             format!("at most {MAX_RETRIES} extra attempts are made"),
         ));
+    }
+    if let Some(share) = layer
+        .hedge
+        .map(|hedge| hedge.share)
+        .filter(|share| share.value.0 > MAX_HEDGED)
+    {
+        let message = "at most 20 % of the requests are sent twice";
+        found.push(Diagnostic::error(Code::Value, share.at, message));
+    }
+    if let Some(balance) = layer.balance {
+        super::balance::check(world, balance, found);
     }
     for zero in [
         layer.limit.and_then(|limit| limit.burst),

@@ -2,8 +2,9 @@
 
 use crate::document::document;
 use crate::source::At;
-use crate::value::{Bytes, Millis, PerSecond, Share};
-use ondol_core::wire::proxy::LimitBy;
+use crate::value::{Bytes, CookieName, Millis, PerSecond, Share, Short};
+use crate::value_balance::{Algorithm, Hashed, HeaderName};
+use ondol_core::wire::proxy::{LimitBy, Priority};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 document! {
@@ -21,6 +22,12 @@ document! {
         breaker: Option<BreakerDoc>,
         /// The largest request body. Built in: `10MiB`.
         body_limit: Option<At<Bytes>>,
+        /// Which are shed last when there are too many: `critical`, `default`, `batch`, `best-effort`. Built in: `default`.
+        priority: Option<At<Priority>>,
+        /// A second attempt beside one that takes longer than nearly all do. Built in: none.
+        hedge: Option<HedgeDoc>,
+        /// Which instance: `peak-ewma`, `least-request`, `round-robin`, or `ring-hash` and `maglev` with a `hash`. Built in: `peak-ewma`.
+        balance: Option<Short<At<Algorithm>, BalanceDoc>>,
     }
 }
 
@@ -33,6 +40,36 @@ document! {
         burst: Option<At<u32>>,
         /// Whose requests share a bucket: `subject`, `ip` or `header NAME`. Built in: `subject`, and the address where there is none.
         by: Option<At<LimitBy>>,
+    }
+}
+
+document! {
+    /// Hedging: a safe request that is slower than 95 % of them goes to another instance too, and the first good answer counts.
+    "a hedge" struct HedgeDoc {
+        /// The largest share of requests that may be sent twice, at most `20 %`; `0 %` is none.
+        share: At<Share> = "5 %",
+    }
+}
+
+document! {
+    /// How an instance is chosen, with what is hashed.
+    "a balance" struct BalanceDoc {
+        /// `ring-hash` and `maglev` send requests of the same key to the same instance; the others take no `hash`.
+        algorithm: At<Algorithm>,
+        /// What the key is: `source_ip`, `path`, or a map. A request that has none goes by `peak-ewma`.
+        hash: Option<Short<At<Hashed>, HashDoc>>,
+    }
+}
+
+document! {
+    /// Whose value is the key: one of these.
+    "a hash" struct HashDoc {
+        /// A header of the request.
+        header: Option<At<HeaderName>>,
+        /// A cookie.
+        cookie: Option<At<CookieName>>,
+        /// A parameter of the query.
+        query: Option<At<String>>,
     }
 }
 
@@ -87,6 +124,12 @@ pub struct Layer<'a> {
     pub breaker: Option<&'a BreakerDoc>,
     /// Largest body.
     pub body_limit: Option<At<Bytes>>,
+    /// Class.
+    pub priority: Option<At<Priority>>,
+    /// Hedge.
+    pub hedge: Option<&'a HedgeDoc>,
+    /// Which instance.
+    pub balance: Option<&'a Short<At<Algorithm>, BalanceDoc>>,
 }
 
 /// Makes a [`Layer`] of a document that has the policy keys.
@@ -99,6 +142,9 @@ macro_rules! layer {
             limit: $doc.limit.as_ref(),
             breaker: $doc.breaker.as_ref(),
             body_limit: $doc.body_limit,
+            priority: $doc.priority,
+            hedge: $doc.hedge.as_ref(),
+            balance: $doc.balance.as_ref(),
         }
     };
 }

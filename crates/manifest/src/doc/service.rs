@@ -38,6 +38,8 @@ document! {
         ready: Filled<ReadyDoc>,
         /// A path that the proxy asks on each instance; out of rotation and back by it.
         health: Option<At<UrlPath>>,
+        /// How many requests it may have at once from one proxy; between these the limit follows its latency.
+        concurrency: Filled<ConcurrencyDoc>,
         /// From no new requests to SIGTERM; at least the longest route timeout.
         drain: At<Millis> = "30s",
         /// From SIGTERM to SIGKILL.
@@ -66,6 +68,8 @@ document! {
         sagas: Vec<At<String>>,
         /// Its reconciliation files, relative to this file.
         reconcile: Vec<At<String>>,
+        /// Its files of examples, relative to this file: requests, and what the gateway does with them.
+        examples: Vec<At<String>>,
     }
     later: "slo", "pipeline";
 }
@@ -99,6 +103,16 @@ document! {
         start_within: At<Millis> = "30s",
     }
     later: "grpc";
+}
+
+document! {
+    /// How many requests at once. Beyond the limit they wait in line, and are refused where that is no use. Streams do not count.
+    "concurrency" struct ConcurrencyDoc {
+        /// At least, however slow it becomes. Built in: `10`, or `max` if that is less.
+        min: Option<At<u32>>,
+        /// At most, however fast it is; the same as `min` fixes the limit. Built in: `1000`, or `min` if that is more.
+        max: Option<At<u32>>,
+    }
 }
 
 document! {

@@ -4,7 +4,7 @@ use super::policy::PolicyDoc;
 use crate::document::document;
 use crate::read::Named;
 use crate::source::At;
-use crate::value::{Algorithm, Bind, Cidr, Words};
+use crate::value::{Algorithm, Bind, Cidr, MinVersion, Words};
 
 document! {
     /// ondol.yaml: the system.
@@ -42,11 +42,53 @@ document! {
     /// The way in from outside.
     "the gateway" struct GatewayDoc {
         /// Listening addresses by name. Built in: `web` at `127.0.0.1:8080`.
-        listeners: Named<ListenerDoc>,
+        listeners: Named<GatewayListenerDoc>,
         /// Networks whose `X-Forwarded-*` headers are believed.
         trusted_proxies: Vec<At<Cidr>>,
         /// Issuers of tokens by the name that routes use.
         issuers: Named<IssuerDoc>,
+    }
+}
+
+document! {
+    /// A listening address of the gateway.
+    "a listener" struct GatewayListenerDoc {
+        /// Address and port.
+        bind: At<Bind>,
+        /// Speaks HTTPS here. Without it: HTTP in the clear.
+        tls: Option<TlsDoc>,
+    }
+}
+
+document! {
+    /// TLS at a listener. Certificates are read again when their files change, without a restart.
+    "tls" struct TlsDoc {
+        /// At least one. A client gets the one for the name it asks for (exact before `*.`), else the first.
+        certificates: At<Vec<CertificateDoc>>,
+        /// Asks clients for certificates of their own.
+        client: Option<ClientCertificatesDoc>,
+        /// The oldest version that is spoken.
+        min_version: At<MinVersion> = "1.2",
+    }
+}
+
+document! {
+    /// A certificate and its private key.
+    "a certificate" struct CertificateDoc {
+        /// A PEM file with the chain, the server's own certificate first; relative to this file.
+        cert: At<String>,
+        /// A PEM file with the private key, not encrypted; relative to this file.
+        key: At<String>,
+    }
+}
+
+document! {
+    /// What is asked of clients. A service learns who a client is from `Ondol-Client-Identity`.
+    "client" struct ClientCertificatesDoc {
+        /// A PEM file with the authorities whose certificates are taken; relative to this file.
+        ca: At<String>,
+        /// Whether a client without a certificate is turned away. One with a wrong certificate always is.
+        require: At<bool> = "true",
     }
 }
 

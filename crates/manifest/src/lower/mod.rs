@@ -8,6 +8,7 @@ mod reconcile;
 mod route;
 mod saga;
 mod service;
+mod traffic;
 
 pub use route::{longest_timeout_ms, matches, route_name, route_policy};
 pub use saga::kind as step_kind;
@@ -17,7 +18,7 @@ use crate::load::Loaded;
 use crate::policy::{Effective, merge};
 use crate::source::join;
 use ondol_core::id::ServiceName;
-use ondol_core::wire::proxy::Issuer;
+use ondol_core::wire::proxy::{CertificateFiles, ClientCertificates, Issuer, Tls};
 use ondol_deploy::config::{BuildPlan, SystemPlan};
 use ondol_events::config::PublishedType;
 use ondol_events::reconcile::config::Reconciliation;
@@ -72,6 +73,7 @@ impl Loaded {
             builds,
             services,
             gateways: gateways(&self.system),
+            tls: self.tls(),
             console: self
                 .system
                 .console
@@ -118,6 +120,29 @@ impl Loaded {
 
     fn gateway_list(&self, get: impl Fn(&crate::doc::system::GatewayDoc) -> Vec<String>) -> Vec<String> {
         self.system.gateway.as_ref().map(get).unwrap_or_default()
+    }
+
+    fn tls(&self) -> BTreeMap<String, Tls> {
+        let file = |written: &str| join(&self.root, written);
+        let listeners = self.system.gateway.iter().flat_map(|gateway| gateway.listeners.iter());
+        let secured = listeners.filter_map(|(name, doc)| Some((name, doc.tls.as_ref()?)));
+        let lowered = secured.map(|(name, doc)| {
+            let certificates = doc.certificates.value.iter().map(|pair| CertificateFiles {
+                cert: file(&pair.cert.value),
+                key: file(&pair.key.value),
+            });
+            let client = doc.client.as_ref().map(|client| ClientCertificates {
+                ca: file(&client.ca.value),
+                require: client.require.value,
+            });
+            let tls = Tls {
+                certificates: certificates.collect(),
+                client,
+                min_version: doc.min_version.value.0,
+            };
+            (name.value.clone(), tls)
+        });
+        lowered.collect()
     }
 
     fn issuers(&self) -> BTreeMap<String, Issuer> {

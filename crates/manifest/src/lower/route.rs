@@ -1,15 +1,18 @@
 //! Gateway routes with their policies merged.
 
-use crate::doc::route::{MatchDoc, RouteDoc, ValueRegexDoc};
+use super::traffic;
+use crate::doc::route::{FieldChangesDoc, GrpcMatchDoc, MatchDoc, RedirectDoc, RewriteDoc, RouteDoc, ValueRegexDoc};
 use crate::doc::service::ServiceDoc;
 use crate::doc::system::SystemDoc;
 use crate::load::Service;
 use crate::policy::{Effective, merge};
 use crate::read::Named;
 use crate::source::{At, Span};
-use crate::value::{Millis, Need, Short};
+use crate::value::{FieldValue, Millis, Need, Short, UrlPath};
 use ondol_core::id::{RouteName, ServiceName};
-use ondol_core::wire::proxy::{Action, Auth, PathMatch, Route, RouteMatch, ValueMatch};
+use ondol_core::wire::proxy::{
+    Action, Auth, FieldChanges, PathChange, PathMatch, Redirect, Rewrite, Route, RouteMatch, ValueMatch,
+};
 
 /// A route that starts a saga answers within its `wait` and this: 10 s for the step `visible_after`, 2 s for the way.
 const START_MARGIN_MS: u64 = 12_000;
@@ -47,7 +50,10 @@ pub fn route_policy(system: &SystemDoc, service: &ServiceDoc, route: &RouteDoc) 
 
 /// The longest time that a running request may take, milliseconds; starts run at the controller, streams have no end.
 pub fn longest_timeout_ms(system: &SystemDoc, service: &ServiceDoc) -> u64 {
-    let forwarding = service.routes.iter().filter(|route| route.start.is_none());
+    let forwarding = service
+        .routes
+        .iter()
+        .filter(|route| route.start.is_none() && route.redirect.is_none());
     let policies = forwarding
         .map(|route| route_policy(system, service, route))
         .filter(|policy| !policy.stream.value);
@@ -73,33 +79,93 @@ fn lower(system: &SystemDoc, service: &Service, name: RouteName, route: &RouteDo
             role: auth.role.as_ref().map(|role| role.value.clone()),
             forward: auth.forward.value,
         }),
-        action: match &route.start {
-            None => Action::Forward(service.name.clone()),
-            Some(start) => Action::Start {
+        action: match (&route.start, &route.redirect) {
+            (Some(start), _) => Action::Start {
                 saga: start.saga.value.clone(),
                 wait_ms: start.wait.value.0,
                 key_required: start.key.value == Need::Required,
             },
+            (None, Some(to)) => Action::Redirect(redirect(to)),
+            (None, None) => traffic::forward(&service.name, route),
         },
+        cors: route.cors.as_ref().map(traffic::cors),
+        mirrors: traffic::mirrors(route),
+        session: route.session.as_ref().and_then(traffic::session),
+        rewrite: route.rewrite.as_ref().map(rewrite).unwrap_or_default(),
+        request_fields: route.request_headers.as_ref().map(field_changes).unwrap_or_default(),
+        response_fields: route.response_headers.as_ref().map(field_changes).unwrap_or_default(),
         policy: effective.policy(),
         limit: effective.limit(),
     })
 }
 
+fn redirect(doc: &RedirectDoc) -> Redirect {
+    Redirect {
+        scheme: doc.scheme.as_ref().map(|scheme| scheme.value.0.clone()),
+        host: doc.host.as_ref().map(|host| host.value.0.clone()),
+        port: doc.port.map(|port| port.value),
+        path: path_change(doc.path.as_ref(), doc.prefix.as_ref()),
+        status: doc.status.value.0,
+    }
+}
+
+fn rewrite(doc: &RewriteDoc) -> Rewrite {
+    Rewrite {
+        host: doc.host.as_ref().map(|host| host.value.0.clone()),
+        path: path_change(doc.path.as_ref(), doc.prefix.as_ref()),
+    }
+}
+
+fn path_change(path: Option<&At<UrlPath>>, prefix: Option<&At<UrlPath>>) -> Option<PathChange> {
+    let full = path.map(|path| PathChange::Full(path.value.0.clone()));
+    full.or_else(|| prefix.map(|prefix| PathChange::Prefix(prefix.value.0.clone())))
+}
+
+fn field_changes(doc: &FieldChangesDoc) -> FieldChanges {
+    let pairs = |named: &Named<At<FieldValue>>| {
+        let named = named.iter();
+        named
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.value.0.clone()))
+            .collect()
+    };
+    FieldChanges {
+        remove: doc.remove.iter().map(|name| name.value.0.clone()).collect(),
+        set: pairs(&doc.set),
+        add: pairs(&doc.add),
+    }
+}
+
 /// A match as the proxy takes it; `None` where it has no path, which a check refuses.
 pub fn matches(doc: &MatchDoc) -> Option<RouteMatch> {
-    let path = match (&doc.path, &doc.prefix, &doc.regex) {
-        (Some(path), _, _) => PathMatch::Exact(path.value.0.clone()),
-        (_, Some(prefix), _) => PathMatch::Prefix(prefix.value.0.clone()),
-        (_, _, Some(regex)) => PathMatch::Regex(regex.value.0.clone()),
+    let path = match (&doc.path, &doc.prefix, &doc.regex, &doc.grpc) {
+        (Some(path), ..) => PathMatch::Exact(path.value.0.clone()),
+        (_, Some(prefix), ..) => PathMatch::Prefix(prefix.value.0.clone()),
+        (_, _, Some(regex), _) => PathMatch::Regex(regex.value.0.clone()),
+        (.., Some(grpc)) => calls(&grpc.value)?,
         _ => return None,
     };
+    let mut methods: Vec<_> = doc.methods.iter().map(|method| method.value.0.clone()).collect();
+    if doc.grpc.is_some() {
+        methods = vec!["POST".into()]; // As each call of gRPC is.
+    }
     Some(RouteMatch {
         path,
-        methods: doc.methods.iter().map(|method| method.value.0.clone()).collect(),
+        methods,
         hosts: doc.hosts.iter().map(|host| host.value.0.clone()).collect(),
         headers: values(&doc.headers, str::to_ascii_lowercase),
         query: values(&doc.query, str::to_owned),
+    })
+}
+
+/// The paths of calls: `/SERVICE/METHOD`. The table's order of paths is then GRPCRoute's order of matches: both names, the
+/// service alone, the method alone.
+fn calls(doc: &GrpcMatchDoc) -> Option<PathMatch> {
+    Some(match (&doc.service, &doc.method) {
+        (Some(service), Some(method)) => PathMatch::Exact(format!("/{}/{}", service.value.0, method.value.0)),
+        (Some(service), None) => PathMatch::Prefix(format!("/{}", service.value.0)),
+        // A name has nothing that an expression could misread.
+        (None, Some(method)) => PathMatch::Regex(format!("/[^/]+/{}", method.value.0)),
+        (None, None) => return None,
     })
 }
 
@@ -112,4 +178,37 @@ fn values(named: &Named<Short<At<String>, ValueRegexDoc>>, key: fn(&str) -> Stri
         .iter()
         .map(|(name, short)| (key(&name.value), value(short)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::FileId;
+    use crate::value::{ProtoName, ProtoWord};
+
+    #[test]
+    fn calls_are_found_by_their_path() {
+        let span = Span {
+            file: FileId(0),
+            start: 0,
+            end: 0,
+        };
+        let path = |service: Option<&str>, method: Option<&str>| {
+            calls(&GrpcMatchDoc {
+                at: span,
+                service: service.map(|name| At {
+                    value: ProtoName(name.into()),
+                    at: span,
+                }),
+                method: method.map(|name| At {
+                    value: ProtoWord(name.into()),
+                    at: span,
+                }),
+            })
+        };
+        assert_eq!(path(Some("a.B"), Some("C")), Some(PathMatch::Exact("/a.B/C".into())));
+        assert_eq!(path(Some("a.B"), None), Some(PathMatch::Prefix("/a.B".into())));
+        assert_eq!(path(None, Some("C")), Some(PathMatch::Regex("/[^/]+/C".into())));
+        assert_eq!(path(None, None), None);
+    }
 }

@@ -1,7 +1,7 @@
 //! One `service.yaml` → its plan.
 
 use super::{build, inputs, route};
-use crate::doc::service::{ReadyDoc, ServiceDoc};
+use crate::doc::service::{ConcurrencyDoc, ReadyDoc, ServiceDoc};
 use crate::load::{Loaded, Service};
 use crate::policy::merge;
 use crate::source::join;
@@ -75,6 +75,7 @@ impl Loaded {
                 interval_ms: HEALTH_MS,
                 timeout_ms: HEALTH_MS,
             }),
+            concurrency: concurrency(&doc.concurrency),
             drain_ms: doc.drain.value.0.max(route::longest_timeout_ms(&self.system, doc)),
             stop_within_ms: doc.stop_within.value.0,
             scale_min: doc.scale.min.value,
@@ -124,6 +125,16 @@ impl Loaded {
                 }
             })
             .collect()
+    }
+}
+
+/// What is written, and where nothing is the built-in bound that fits it.
+fn concurrency(doc: &ConcurrencyDoc) -> proxy::Concurrency {
+    let built_in = proxy::Concurrency::default();
+    let (min, max) = (doc.min.map(|min| min.value), doc.max.map(|max| max.value));
+    proxy::Concurrency {
+        min: min.unwrap_or(built_in.min.min(max.unwrap_or(u32::MAX))),
+        max: max.unwrap_or(built_in.max.max(min.unwrap_or(0))),
     }
 }
 

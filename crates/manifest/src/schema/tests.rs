@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::diagnostic::Code;
-use crate::doc::{events, policy, reconcile, route, saga, service, system};
+use crate::doc::{events, examples, policy, reconcile, route, saga, service, system, traffic};
 use crate::read::{Read, Reader};
 use crate::source::{At, Span};
 use crate::testing::FixedEnv;
@@ -27,22 +27,38 @@ fn readers() -> BTreeMap<&'static str, Asked> {
         ("Build", ask::<system::BuildDoc>),
         ("Gateway", ask::<system::GatewayDoc>),
         ("Listener", ask::<system::ListenerDoc>),
+        ("GatewayListener", ask::<system::GatewayListenerDoc>),
+        ("Tls", ask::<system::TlsDoc>),
+        ("Certificate", ask::<system::CertificateDoc>),
+        ("ClientCertificates", ask::<system::ClientCertificatesDoc>),
         ("Issuer", ask::<system::IssuerDoc>),
         ("Service", ask::<ServiceDoc>),
         ("Owner", ask::<service::OwnerDoc>),
         ("Ready", ask::<service::ReadyDoc>),
         ("Scale", ask::<service::ScaleDoc>),
+        ("Concurrency", ask::<service::ConcurrencyDoc>),
         ("Events", ask::<events::EventsDoc>),
         ("Publish", ask::<events::PublishDoc>),
         ("Subscribe", ask::<events::SubscribeDoc>),
         ("DeliveryRetry", ask::<events::DeliveryRetryDoc>),
         ("Policy", ask::<policy::PolicyDoc>),
+        ("Backend", ask::<traffic::BackendDoc>),
+        ("Mirror", ask::<traffic::MirrorDoc>),
+        ("Cors", ask::<traffic::CorsDoc>),
+        ("Session", ask::<traffic::SessionDoc>),
         ("Limit", ask::<policy::LimitDoc>),
+        ("Hedge", ask::<policy::HedgeDoc>),
+        ("Balance", ask::<policy::BalanceDoc>),
+        ("Hash", ask::<policy::HashDoc>),
         ("Breaker", ask::<policy::BreakerDoc>),
         ("Route", ask::<route::RouteDoc>),
         ("Match", ask::<route::MatchDoc>),
+        ("GrpcMatch", ask::<route::GrpcMatchDoc>),
         ("ValueRegex", ask::<route::ValueRegexDoc>),
         ("Auth", ask::<route::AuthDoc>),
+        ("Redirect", ask::<route::RedirectDoc>),
+        ("Rewrite", ask::<route::RewriteDoc>),
+        ("FieldChanges", ask::<route::FieldChangesDoc>),
         ("Start", ask::<route::StartDoc>),
         ("Saga", ask::<SagaDoc>),
         ("Step", ask::<saga::StepDoc>),
@@ -55,6 +71,9 @@ fn readers() -> BTreeMap<&'static str, Asked> {
         ("Sagas", ask::<reconcile::SagasDoc>),
         ("Rule", ask::<reconcile::RuleDoc>),
         ("Repair", ask::<reconcile::RepairDoc>),
+        ("Examples", ask::<ExamplesDoc>),
+        ("Example", ask::<examples::ExampleDoc>),
+        ("Expect", ask::<examples::ExpectDoc>),
     ])
 }
 
@@ -155,7 +174,7 @@ fn what_the_schema_calls_built_in_is_what_holds_where_nothing_is_written() {
             .to_owned()
     };
     let nothing = crate::explain::policy_values(&crate::policy::merge(&[]));
-    assert_eq!(nothing.len(), 7, "every policy but the limit has a value");
+    assert_eq!(nothing.len(), 9, "every policy but the limit and the hedge has a value");
     for (key, value, at) in nothing {
         let (object, key) = key
             .strip_prefix("breaker.")
@@ -172,12 +191,14 @@ fn what_the_schema_calls_built_in_is_what_holds_where_nothing_is_written() {
 fn schemas_take_the_example_and_refuse_an_unknown_key() {
     let shop = include_str!("../../../../conformance/manifests/good-shop.case");
     let compared = include_str!("../../../../conformance/manifests/good-reconcile.case");
+    let shown = include_str!("../../../../conformance/manifests/good-examples.case");
     for (kind, case, path) in [
         (FileKind::System, shop, "ondol.yaml"),
         (FileKind::Service, shop, "services/orders/service.yaml"),
         (FileKind::Saga, shop, "services/orders/place-order.saga.yaml"),
         (FileKind::Service, compared, "services/orders/service.yaml"),
         (FileKind::Reconcile, compared, "services/orders/orders.reconcile.yaml"),
+        (FileKind::Examples, shown, "services/a/a.examples.yaml"),
     ] {
         let text = case
             .split(&format!("=== {path}\n"))

@@ -82,11 +82,23 @@ impl Admin {
         path: &str,
         body: Option<Value>,
     ) -> anyhow::Result<T> {
+        Ok(self.try_ask(method, path, body)??)
+    }
+
+    /// The same for those who look at what was refused.
+    pub(crate) fn try_ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<Result<T, Refusal>> {
         let (status, bytes) = self.raw(method, path, body)?;
         if !status.is_success() {
-            bail!("{}", problem(status, &bytes));
+            let problem = serde_json::from_slice(&bytes).unwrap_or_default();
+            return Ok(Err(Refusal { status, problem }));
         }
-        serde_json::from_slice(&bytes).with_context(|| format!("the controller's answer to {path}"))
+        let answer = serde_json::from_slice(&bytes).with_context(|| format!("the controller's answer to {path}"));
+        answer.map(Ok)
     }
 
     fn raw(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<(StatusCode, Bytes)> {
@@ -127,15 +139,32 @@ impl Admin {
     }
 }
 
-/// A problem document in words.
-fn problem(status: StatusCode, bytes: &[u8]) -> String {
-    let Ok(problem) = serde_json::from_slice::<Value>(bytes) else {
-        return status.to_string();
-    };
-    let field = |name: &str| problem.get(name).and_then(Value::as_str);
-    let code = field("code").map(|code| format!("{code}: ")).unwrap_or_default();
-    format!(
-        "{code}{}",
-        field("detail").or(field("title")).unwrap_or(status.as_str())
-    )
+/// What the controller refused, and its problem document.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    /// `null` where it said none.
+    pub(crate) problem: Value,
+}
+
+impl Refusal {
+    /// The problem's code; empty where there is none.
+    pub(crate) fn code(&self) -> &str {
+        self.problem["code"].as_str().unwrap_or_default()
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let field = |name: &str| self.problem.get(name).and_then(Value::as_str);
+        if let Some(code) = field("code") {
+            write!(f, "{code}: ")?;
+        }
+        match field("detail").or(field("title")) {
+            Some(words) => f.write_str(words),
+            None => write!(f, "{}", self.status),
+        }
+    }
 }

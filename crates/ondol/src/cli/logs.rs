@@ -9,8 +9,7 @@ use crate::home::Home;
 use ondol_core::task::Tasks;
 use ondol_core::wire::supervision::LogLine;
 use ondol_core::wire::supervision_client::{ClientError, LogQuery, Stream};
-use ondol_proxy::report::access::files::Reader;
-use serde::Deserialize;
+use ondol_proxy::report::access::reader::{Reader, service_of};
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -24,7 +23,8 @@ const WAITING: usize = 256;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Services, instances (`orders.1`), builds (`build/rust`), `proxy` or `controller`; none: everything.
+    /// Services, instances (`orders.1`), builds (`build/rust`), `proxy` with all requests, `access/orders` for those that a
+    /// service answered, or `controller`; none: everything.
     sources: Vec<String>,
     /// Go on with new lines as they come.
     #[arg(short, long)]
@@ -60,9 +60,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// The latest `tail` lines of both logs together, then those that come.
 fn read(home: &Home, args: &Args, show: &mut impl FnMut(&LogLine) -> io::Result<()>) -> anyhow::Result<()> {
-    let wanted = args.sources.is_empty() || args.sources.iter().any(|source| source == "proxy");
     let tail = args.tail as usize;
-    let mut access = wanted.then(|| Reader::at_latest(home.access(), tail)).transpose()?;
+    let mut access = requests_of(&args.sources)
+        .map(|services| Reader::at_latest(home.access(), &services, tail))
+        .transpose()?;
     let kept = ask(home, args, None, false)?.collect::<Result<VecDeque<_>, _>>()?;
     let last = kept.back().map(|line| line.seq);
     let mut requests = VecDeque::new();
@@ -79,6 +80,16 @@ fn read(home: &Home, args: &Args, show: &mut impl FnMut(&LogLine) -> io::Result<
     Ok(())
 }
 
+/// The services whose requests are wanted, none for all; `None`: no requests are wanted.
+fn requests_of(sources: &[String]) -> Option<Vec<String>> {
+    if sources.is_empty() || sources.iter().any(|source| source == "proxy") {
+        return Some(Vec::new());
+    }
+    let services = sources.iter().filter_map(|source| service_of(source));
+    let services: Vec<_> = services.map(str::to_owned).collect();
+    (!services.is_empty()).then_some(services)
+}
+
 /// Asks the supervisor for its lines: the latest, or all after the one numbered `after`.
 fn ask(home: &Home, args: &Args, after: Option<u64>, follow: bool) -> anyhow::Result<Stream<LogLine>> {
     let query = LogQuery {
@@ -93,36 +104,9 @@ fn ask(home: &Home, args: &Args, after: Option<u64>, follow: bool) -> anyhow::Re
     }
 }
 
-/// The next request that the proxy recorded; what is no such line is passed over.
+/// The next request, if they are wanted.
 fn next(access: &mut Option<Reader>) -> io::Result<Option<LogLine>> {
-    let Some(reader) = access else { return Ok(None) };
-    while let Some(text) = reader.next_line()? {
-        if let Some(line) = request(text) {
-            return Ok(Some(line));
-        }
-    }
-    Ok(None)
-}
-
-fn request(text: Vec<u8>) -> Option<LogLine> {
-    #[derive(Deserialize)]
-    struct Said {
-        time: String,
-        level: String,
-        trace_id: String,
-    }
-    let text = String::from_utf8(text).ok()?;
-    let said: Said = serde_json::from_str(&text).ok()?;
-    Some(LogLine {
-        seq: 0,
-        at: said.time.parse().ok()?,
-        source: "proxy".into(),
-        stream: "access".into(),
-        text,
-        continued: false,
-        level: Some(said.level),
-        trace_id: Some(said.trace_id),
-    })
+    access.as_mut().map_or(Ok(None), Reader::next_line)
 }
 
 /// Both in order of time, each in its own order.

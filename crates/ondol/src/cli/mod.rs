@@ -3,6 +3,8 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage. Data goes to standard output, everything else to standard error.
 
 mod admin;
+mod apply;
+mod changes;
 mod check;
 mod console;
 mod dlq;
@@ -22,6 +24,7 @@ mod show;
 mod status;
 mod subscriptions;
 mod table;
+mod test;
 mod up;
 
 use crate::home::Home;
@@ -68,8 +71,16 @@ enum Command {
     Init(init::Args),
     /// Check the manifests: every error at once, with its place.
     Check,
+    /// Say what the manifests would change of what runs.
+    Diff(apply::DiffArgs),
+    /// Take over the manifests, whole or not at all, without a failed request.
+    Apply(apply::ApplyArgs),
+    /// Go back to what ran before; the files stay as they are.
+    Rollback(apply::RollbackArgs),
     /// Say where a route's values come from.
     Explain(explain::Args),
+    /// Say what the gateway would do with a request, from the manifests, without sending it.
+    Test(test::Args),
     /// Print the JSON Schema of a manifest file, for editors.
     Schema(schema::Args),
     /// Look at sagas and act on those that are stuck.
@@ -95,6 +106,9 @@ enum Command {
 /// Reads the arguments and does what they say.
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
+    if !matches!(cli.command, Command::Role(_)) {
+        end_with_reader();
+    }
     match dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
@@ -102,6 +116,19 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Ends quietly when whoever reads the output has enough of it, as in `ondol … | head -1`, with the code of a program that
+/// SIGPIPE ended. The signal itself is ignored in Rust, and printing panics instead.
+fn end_with_reader() {
+    let other = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let words = panic.payload_as_str().unwrap_or_default();
+        if words.starts_with("failed printing to stdout: ") && words.contains("Broken pipe") {
+            std::process::exit(128 + 13);
+        }
+        other(panic);
+    }));
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -115,7 +142,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Scale(args) => scale::scale(&home()?, args, cli.json),
         Command::Init(args) => init::run(&cli.dir, args, cli.json),
         Command::Check => check::run(&home()?, cli.json),
+        Command::Diff(args) => apply::diff(&home()?, args, cli.json),
+        Command::Apply(args) => apply::apply(&home()?, args, cli.json),
+        Command::Rollback(args) => apply::rollback(&home()?, args, cli.json),
         Command::Explain(args) => explain::run(&home()?, args, cli.json),
+        Command::Test(args) => test::run(&home()?, args, cli.json),
         Command::Schema(args) => schema::run(args),
         Command::Saga(args) => saga::run(&home()?, args, cli.json),
         Command::Events(args) => events::run(&home()?, args, cli.json),
@@ -123,7 +154,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Reconcile(args) => reconcile::run(&home()?, args, cli.json),
         Command::Console => console::run(&home()?, cli.json),
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "ondol", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ondol", &mut script);
+            print!("{}", String::from_utf8_lossy(&script));
             Ok(ExitCode::SUCCESS)
         }
         Command::Role(role) => role.run(),

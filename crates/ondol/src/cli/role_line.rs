@@ -1,4 +1,4 @@
-//! A role's log lines for people: they are kept as JSON, one object a line.
+//! Log lines of the roles, and of requests, for people: they are kept as JSON, one object a line.
 //!
 //! Two shapes are known: what the roles say (level, message, fields) and the proxy's line for every request. Any other
 //! line, and every line of a service, is shown as it was written.
@@ -6,18 +6,22 @@
 use super::show::{BAD, BUSY, FAINT, GOOD, RESET};
 use anstyle::Style;
 use ondol_core::wire::supervision::LogLine;
+use ondol_proxy::report::access::reader::STREAM;
 use serde_json::{Map, Value};
 
-/// The roles' names as sources; no service can have them.
+/// The roles' names as sources.
 const ROLES: [&str; 3] = ["controller", "proxy", "supervisor"];
 
 /// The line in words and colour; `None`: show it as it is.
 pub(crate) fn show(line: &LogLine) -> Option<String> {
+    let object = || serde_json::from_str(&line.text).ok();
+    if line.stream == STREAM {
+        return request(&object()?);
+    }
     if !ROLES.contains(&line.source.as_str()) {
         return None;
     }
-    let object = serde_json::from_str(&line.text).ok()?;
-    said(&object).or_else(|| request(&object))
+    said(&object()?)
 }
 
 /// What is wrong, without colour: code, message and error of a role's line.
@@ -50,7 +54,7 @@ fn said(object: &Map<String, Value>) -> Option<String> {
 /// `GET /api/orders 200 12.3 ms  route=place-order …`, of the proxy's line for a request.
 fn request(object: &Map<String, Value>) -> Option<String> {
     // Told apart from the pairs, or of use to programs only.
-    const LEFT_OUT: [&str; 11] = [
+    const LEFT_OUT: [&str; 15] = [
         "time",
         "level",
         "message",
@@ -62,6 +66,10 @@ fn request(object: &Map<String, Value>) -> Option<String> {
         "parent_span_id",
         "host",
         "protocol",
+        "client",
+        "bytes",
+        "target",
+        "instance",
     ];
     let (method, path) = (object.get("method")?.as_str()?, object.get("path")?.as_str()?);
     let (status, took) = (object.get("status")?.as_u64()?, object.get("duration_us")?.as_f64()?);
@@ -70,7 +78,11 @@ fn request(object: &Map<String, Value>) -> Option<String> {
         400.. => BUSY,
         _ => Style::new(),
     };
-    let more = pairs(object.iter().filter(|(name, _)| !LEFT_OUT.contains(&name.as_str())));
+    let is_usual = |name: &str, value: &Value| name == "attempts" && value.as_u64() <= Some(1);
+    let more = object
+        .iter()
+        .filter(|(name, value)| !LEFT_OUT.contains(&name.as_str()) && !is_usual(name, value));
+    let more = pairs(more);
     Some(format!(
         "{method} {path} {style}{status}{RESET} {:.1} ms{more}",
         took / 1_000.0
@@ -99,12 +111,12 @@ mod tests {
     use super::*;
     use ondol_core::clock::Timestamp;
 
-    fn line(source: &str, text: &str) -> LogLine {
+    fn line(source: &str, stream: &str, text: &str) -> LogLine {
         LogLine {
             seq: 1,
             at: Timestamp(0),
             source: source.into(),
-            stream: "err".into(),
+            stream: stream.into(),
             text: text.into(),
             continued: false,
             level: None,
@@ -119,20 +131,23 @@ mod tests {
         let cases = [
             (
                 "controller",
+                "err",
                 store,
                 Some(r#"ERROR opening the store  code=ST-004 error="is \"away\"""#),
             ),
             (
-                "proxy",
+                "orders.1",
+                "access",
                 request,
-                Some("POST /api/orders 201 12.3 ms  trace_id=0a route=place-order target=orders bytes=12 attempts=1"),
+                Some("POST /api/orders 201 12.3 ms  trace_id=0a route=place-order"),
             ),
-            ("controller", "thread 'main' panicked", None),
-            ("controller", r#"{"other":1}"#, None),
-            ("orders.1", store, None),
+            ("controller", "err", "thread 'main' panicked", None),
+            ("controller", "err", r#"{"other":1}"#, None),
+            ("orders.1", "err", store, None),
+            ("orders.1", "err", request, None),
         ];
-        for (source, text, expected) in cases {
-            let shown = show(&line(source, text)).map(|text| anstream::adapter::strip_str(&text).to_string());
+        for (source, stream, text, expected) in cases {
+            let shown = show(&line(source, stream, text)).map(|text| anstream::adapter::strip_str(&text).to_string());
             assert_eq!(shown.as_deref(), expected, "{source} {text}");
         }
     }

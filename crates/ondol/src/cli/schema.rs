@@ -21,6 +21,8 @@ enum Kind {
     Saga,
     /// `NAME.reconcile.yaml`
     Reconcile,
+    /// `NAME.examples.yaml`
+    Examples,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -29,6 +31,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Kind::Service => FileKind::Service,
         Kind::Saga => FileKind::Saga,
         Kind::Reconcile => FileKind::Reconcile,
+        Kind::Examples => FileKind::Examples,
     };
     println!("{}", serde_json::to_string_pretty(&ondol_manifest::schema(kind))?);
     Ok(ExitCode::SUCCESS)

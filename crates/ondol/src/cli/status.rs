@@ -50,8 +50,18 @@ fn show(status: &SystemStatus) {
     for (name, url) in &status.gateways {
         anstream::println!("{FAINT}gateway {name}{RESET} {url}");
     }
+    if let Some(to) = status.configuration.rolled_back_to {
+        let revision = status.configuration.revision;
+        anstream::println!(
+            "{FAINT}configuration{RESET} revision {revision}, rolled back to {to}: not what the files say; `ondol diff` says how they \
+             differ, `ondol apply` takes them"
+        );
+    }
     if let Some(problem) = &status.problem {
         anstream::println!("{BAD}problem:{RESET} {problem}");
+    }
+    for warning in &status.warnings {
+        anstream::println!("{BAD}warning:{RESET} {warning}");
     }
 }
 

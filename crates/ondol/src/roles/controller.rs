@@ -1,7 +1,9 @@
 //! The controller's role: store, sagas, streams, deploy loop, control socket, both APIs, wired together.
 
+use super::configuration::{Configuration, State};
+use super::plan::Plan;
 use super::reconcile::SagaPort;
-use super::{RoleArgs, console, log, plan};
+use super::{RoleArgs, console, log};
 use crate::caller::ProxyCaller;
 use crate::home::Home;
 use anyhow::Context;
@@ -25,7 +27,6 @@ use ondol_events::subscription::Ports as SubscriptionPorts;
 use ondol_events::{Publisher, Streams, Subscriptions, Topics};
 use ondol_saga::{Ports as SagaPorts, Sagas, Settings};
 use ondol_telemetry::Red;
-use serde_json::Value;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -58,13 +59,12 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         (Arc::new(SystemClock), Arc::new(SeededEntropy::from_system()));
     let tasks = Tasks::new();
 
-    let kept = plan::kept(&home, &boot);
-    let again = kept.is_some();
-    let plan = kept.map_or_else(|| plan::read(&home, &args.only), Ok)?;
+    let mut state = State::begin(&home, &args, &boot, clock.clone())?;
     // Before anything that may fail for long: what is wrong can then be asked for. And before the plan is kept: where the
     // port is taken, the next try reads the manifests again.
-    let console = console::open(&home, &plan.system.console).await?;
-    plan::keep(&home, &boot, &plan)?;
+    let console = console::open(&home, &state.plan().system.console).await?;
+    state.keep()?;
+    let (first, plan) = (state.first, state.plan().clone());
 
     let engine = open_store(&plan.system.store, &clock, &entropy).await;
     let caller = Arc::new(ProxyCaller::new(home.run(), tasks.clone()));
@@ -110,16 +110,23 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         relays,
         reconciliations,
     };
-    events.set(&plan).await?;
+    events.set(Topics::new(&plan.published)?, &plan).await;
     let (proxies, red) = (Proxies::default(), Arc::new(Mutex::new(Red::default())));
     let snapshots = serve_proxies(&home, &proxies, &red, &tasks)?;
 
     let secret = home.secret()?;
     let tokens = TokenKey::new(&secret);
     let explained = Arc::new(RwLock::new(plan.routes.clone()));
+    let configurations = Arc::new(Configuration::new(
+        state,
+        sagas.clone(),
+        events.clone(),
+        explained.clone(),
+    ));
     let ports = service::Ports {
         supervisor: home.supervisor(),
         engine: engine.clone(),
+        configurations: configurations.clone(),
         proxies: proxies.clone(),
         snapshots,
         clock: clock.clone(),
@@ -130,10 +137,8 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         plan: plan.system.clone(),
         state: home.state(),
         boot: boot.clone(),
-        build: !again,
-        watch: args
-            .watch
-            .then(|| reload(&home, &args, &boot, &sagas, &events, &explained)),
+        build: first,
+        watch: args.watch,
         tokens: tokens.clone(),
     };
     let deploy = service::start(config, ports)?;
@@ -145,6 +150,7 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         engine: engine.clone(),
         red: red.clone(),
         supervisor: home.supervisor(),
+        access: home.access(),
         clock: clock.clone(),
         tasks: tasks.clone(),
     });
@@ -165,6 +171,7 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         sessions: Sessions::new(&secret),
         live,
         explained,
+        configurations,
         clock,
     };
     let socket = serve::unix(&home.run().join(CONTROLLER_SOCKET)).context("listening for services")?;
@@ -184,7 +191,7 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
 }
 
 /// Takes up what a predecessor left unfinished, and drives it in the background.
-async fn start_sagas(plan: &plan::Plan, ports: SagaPorts) -> anyhow::Result<Sagas> {
+async fn start_sagas(plan: &Plan, ports: SagaPorts) -> anyhow::Result<Sagas> {
     let sagas = Sagas::new(ports, Settings::default());
     sagas.set_definitions(plan.sagas.clone()).await?;
     sagas.run().await?;
@@ -227,7 +234,7 @@ fn serve_proxies(
 
 /// What the manifests' `events:`, `outbox:` and `reconcile:` set. Types first: a row of one that is not declared is a dead letter.
 #[derive(Clone)]
-struct Events {
+pub(super) struct Events {
     publisher: Publisher,
     subscriptions: Subscriptions,
     relays: Relays,
@@ -235,39 +242,13 @@ struct Events {
 }
 
 impl Events {
-    async fn set(&self, plan: &plan::Plan) -> anyhow::Result<()> {
-        self.publisher.set(Topics::new(&plan.published)?);
+    /// `topics` are those of `plan`; made before, since they may be refused.
+    pub(super) async fn set(&self, topics: Topics, plan: &Plan) {
+        self.publisher.set(topics);
         self.subscriptions.set(plan.subscriptions.clone()).await;
         self.relays.set(plan.outboxes.clone()).await;
         self.reconciliations.set(plan.reconciliations.clone()).await;
-        Ok(())
     }
-}
-
-/// Reads the manifests again for `--watch`, and keeps the result for the next controller.
-fn reload(
-    home: &Home,
-    args: &RoleArgs,
-    boot: &BootId,
-    sagas: &Sagas,
-    events: &Events,
-    explained: &Arc<RwLock<Vec<Value>>>,
-) -> service::Reload {
-    let (home, only, boot) = (home.clone(), args.only.clone(), boot.clone());
-    let (sagas, events, explained) = (sagas.clone(), events.clone(), explained.clone());
-    let runtime = tokio::runtime::Handle::current();
-    Box::new(move || {
-        let plan = plan::read(&home, &only).map_err(|error| format!("{error:#}"))?;
-        plan::keep(&home, &boot, &plan).map_err(|error| format!("{error:#}"))?;
-        runtime
-            .block_on(events.set(&plan))
-            .map_err(|error| format!("{error:#}"))?;
-        runtime
-            .block_on(sagas.set_definitions(plan.sagas))
-            .map_err(|error| error.to_string())?;
-        *explained.write().unwrap_or_else(PoisonError::into_inner) = plan.routes;
-        Ok(plan.system)
-    })
 }
 
 /// Resolves when the supervisor tells this role to end.

@@ -1,7 +1,9 @@
 //! The roles: what `ondol up` starts by itself, each its own process. The only place that names concrete adapters.
 
+mod configuration;
 mod console;
 mod controller;
+mod history;
 mod plan;
 mod proxy;
 mod reconcile;

@@ -3,14 +3,14 @@
 
 use crate::home::Home;
 use crate::whole;
-use anyhow::bail;
 use ondol_core::id::{BootId, ServiceName};
 use ondol_deploy::config::SystemPlan;
+use ondol_deploy::configuration::NotTaken;
 use ondol_events::config::PublishedType;
 use ondol_events::reconcile::config::Reconciliation;
 use ondol_events::relay::config::Outbox;
 use ondol_events::subscription::Subscription;
-use ondol_manifest::OsEnv;
+use ondol_manifest::{Facts, Lowered, OsEnv};
 use ondol_saga::config::Definition;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -32,63 +32,77 @@ pub(super) struct Plan {
     /// What holds for each route and which line says so. Empty in plans that an earlier version kept.
     #[serde(default)]
     pub(super) routes: Vec<serde_json::Value>,
+    /// All of it as keys and values, to be compared with another. Empty in plans that an earlier version kept.
+    #[serde(default)]
+    pub(super) facts: Facts,
 }
 
 /// The form on disk; mode 0600, since connection strings are in it.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    boot: BootId,
-    plan: Plan,
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Kept {
+    pub(super) boot: BootId,
+    pub(super) plan: Plan,
+    /// 0: kept by a version that counted none.
+    #[serde(default)]
+    pub(super) revision: u64,
+    /// `Some`: it was taken back, and is not what the files say.
+    #[serde(default)]
+    pub(super) rolled_back: Option<RolledBack>,
+}
+
+/// A configuration that was taken back.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct RolledBack {
+    /// The revision that it is a copy of.
+    pub(super) to: u64,
+    /// What the files said then: only another thing is a change of them. `None`: they were broken.
+    pub(super) files: Option<Facts>,
 }
 
 fn path(home: &Home) -> PathBuf {
     home.run().join("plan.json")
 }
 
-/// The plan kept within this boot.
-pub(super) fn kept(home: &Home, boot: &BootId) -> Option<Plan> {
-    let kept: Kept = serde_json::from_slice(&std::fs::read(path(home)).ok()?).ok()?;
-    (&kept.boot == boot).then_some(kept.plan)
+/// What was kept last, in whichever life of the supervisor.
+pub(super) fn kept(home: &Home) -> Option<Kept> {
+    serde_json::from_slice(&std::fs::read(path(home)).ok()?).ok()
 }
 
-/// Keeps the plan for later starts within this boot.
-pub(super) fn keep(home: &Home, boot: &BootId, plan: &Plan) -> anyhow::Result<()> {
-    let kept = Kept {
-        boot: boot.clone(),
-        plan: plan.clone(),
-    };
-    Ok(whole::write(&path(home), &serde_json::to_vec(&kept)?)?)
+/// Keeps it for later starts within this boot.
+pub(super) fn keep(home: &Home, kept: &Kept) -> Result<(), whole::Unwritten> {
+    let bytes = serde_json::to_vec(kept).map_err(|error| whole::Unwritten::at(&path(home))(error.into()))?;
+    whole::write(&path(home), &bytes)
 }
 
 /// Reads the manifests; with `only` reduced to these services and what they require.
-pub(super) fn read(home: &Home, only: &[ServiceName]) -> anyhow::Result<Plan> {
-    let loaded = match ondol_manifest::load(&home.root, &OsEnv) {
-        Ok(loaded) => loaded,
-        Err(diagnostics) => bail!("{}", diagnostics.render(false)),
-    };
-    let lowered = loaded.lower();
+pub(super) fn read(home: &Home, only: &[ServiceName]) -> Result<Plan, NotTaken> {
+    let loaded = ondol_manifest::load(&home.root, &OsEnv).map_err(|found| NotTaken::Broken {
+        words: found.render(false),
+        findings: found.json(),
+    })?;
+    let mut lowered = loaded.lower();
+    if !only.is_empty() {
+        reduce(&mut lowered, only);
+    }
     let routes = lowered.plan.services.iter().flat_map(|service| &service.routes);
     // Every route that was lowered can be explained.
     let explained = routes.filter_map(|route| ondol_manifest::explain_route(&loaded, route.name.as_str()).ok());
-    let mut plan = Plan {
+    Ok(Plan {
         routes: explained.map(|explanation| explanation.json()).collect(),
+        facts: loaded.facts(&lowered),
         system: lowered.plan,
         sagas: lowered.sagas,
         published: lowered.published,
         subscriptions: lowered.subscriptions,
         outboxes: lowered.outboxes,
         reconciliations: lowered.reconciliations,
-    };
-    if !only.is_empty() {
-        reduce(&mut plan, only);
-    }
-    Ok(plan)
+    })
 }
 
-fn reduce(plan: &mut Plan, only: &[ServiceName]) {
+fn reduce(lowered: &mut Lowered, only: &[ServiceName]) {
     let mut kept: BTreeSet<ServiceName> = only.iter().cloned().collect();
     // Services come in order of dependency: one pass from the end finds everything that is required.
-    for service in plan.system.services.iter().rev() {
+    for service in lowered.plan.services.iter().rev() {
         if kept.contains(&service.service) {
             kept.extend(
                 service
@@ -99,25 +113,36 @@ fn reduce(plan: &mut Plan, only: &[ServiceName]) {
             );
         }
     }
-    plan.system.services.retain(|service| kept.contains(&service.service));
-    for service in &mut plan.system.services {
+    lowered.plan.services.retain(|service| kept.contains(&service.service));
+    for service in &mut lowered.plan.services {
         service
             .depends_on
             .retain(|dependency| kept.contains(&dependency.service));
     }
-    let used: BTreeSet<_> = plan
-        .system
+    let used: BTreeSet<_> = lowered
+        .plan
         .services
         .iter()
         .filter_map(|service| service.build.clone())
         .collect();
-    plan.system.builds.retain(|name, _| used.contains(name));
-    plan.sagas.retain(|saga| kept.contains(&saga.owner));
-    plan.published.retain(|kind| kept.contains(&kind.publisher));
-    plan.subscriptions.retain(|one| kept.contains(&one.name.service));
-    plan.outboxes.retain(|one| kept.contains(&one.service));
-    plan.reconciliations.retain(|one| kept.contains(&one.service));
-    let is_kept = |name: &str| kept.iter().any(|service| service.as_str() == name);
-    plan.routes
-        .retain(|route| route["service"].as_str().is_some_and(is_kept));
+    lowered.plan.builds.retain(|name, _| used.contains(name));
+    lowered.sagas.retain(|saga| kept.contains(&saga.owner));
+    lowered.published.retain(|kind| kept.contains(&kind.publisher));
+    lowered.subscriptions.retain(|one| kept.contains(&one.name.service));
+    lowered.outboxes.retain(|one| kept.contains(&one.service));
+    lowered.reconciliations.retain(|one| kept.contains(&one.service));
+}
+
+/// A small plan for tests.
+#[cfg(test)]
+pub(super) fn fixture(system: &str) -> Plan {
+    let dir = tempfile::tempdir().expect("folder");
+    std::fs::create_dir(dir.path().join("a")).expect("folder");
+    let text = format!("system: {system}\nservices: [a]\n");
+    std::fs::write(dir.path().join("ondol.yaml"), text).expect("written");
+    std::fs::write(dir.path().join("a/service.yaml"), "service: a\nrun: sh -c true\n").expect("written");
+    let home = Home {
+        root: dir.path().into(),
+    };
+    read(&home, &[]).expect("good")
 }

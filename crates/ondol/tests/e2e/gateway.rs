@@ -112,3 +112,34 @@ fn bodies_rates_paths_and_identities_are_kept_within_what_the_route_says() {
     );
     assert_ne!(seen["fields"]["ondol-caller"], "ondol", "{seen}");
 }
+
+#[test]
+fn a_route_changes_what_goes_on_and_what_comes_back_or_sends_the_client_elsewhere() {
+    let routes = "\
+routes:
+  - match: { prefix: /api/v1 }
+    rewrite: { prefix: /echo, host: inner.example }
+    request_headers: { set: { X-Tenant: shop }, remove: [Cookie] }
+    response_headers: { set: { X-Frame-Options: DENY } }
+  - { name: moved, match: { prefix: /old }, redirect: { prefix: /api/v1, status: 308 } }";
+    let system = System::new("", &[("echo", routes)]).up();
+    let asked = [("cookie", "a=b"), ("x-tenant", "evil")];
+    let answer = system.ask("GET", "/api/v1/7?x=y", &asked, "").expect(200);
+    assert_eq!(answer.field("x-frame-options"), Some("DENY"));
+    let seen = answer.json();
+    assert_eq!(
+        (&seen["path"], &seen["fields"]["host"]),
+        (&"/echo/7?x=y".into(), &"inner.example".into())
+    );
+    assert_eq!(seen["fields"]["x-tenant"], "shop");
+    assert!(seen["fields"].get("cookie").is_none(), "{seen}");
+
+    let moved = system.get("/old/7?x=y").expect(308);
+    let to = format!("http://{}/api/v1/7?x=y", system.gateway);
+    assert_eq!(moved.field("location"), Some(&*to));
+    let explained = system.ondol(&["explain", "route", "moved"]).good();
+    assert!(
+        explained.contains("redirect.prefix") && explained.contains("/api/v1"),
+        "{explained}"
+    );
+}

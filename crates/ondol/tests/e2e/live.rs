@@ -158,6 +158,43 @@ fn a_reader_of_lines_that_comes_back_goes_on_after_the_last_one_it_has() {
 }
 
 #[test]
+fn requests_are_followed_like_lines_also_after_a_break() {
+    let system = System::new("", &[("hello", "routes: [ { match: { prefix: /echo } } ]")]).up();
+    // Requests to these paths, in order, and the number of the last.
+    let requests = |live: &mut Live, wanted: &[&str]| {
+        let (mut paths, mut seq) = (Vec::new(), 0);
+        live.until(|(name, frame)| {
+            for line in frame["items"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|_| name == "logs")
+            {
+                assert_eq!(
+                    (&line["source"], &line["stream"]),
+                    (&"hello.1".into(), &"access".into())
+                );
+                let said: Value = serde_json::from_str(line["text"].as_str().expect("text")).expect("JSON");
+                paths.push(said["path"].as_str().expect("a path").to_owned());
+                seq = line["seq"].as_u64().expect("a number");
+            }
+            paths.len() >= wanted.len()
+        });
+        assert_eq!(paths, wanted);
+        seq
+    };
+    let mut live = Live::open(&system, "logs=access/hello", None);
+    system.get("/echo/one");
+    let last = requests(&mut live, &["/echo/one"]);
+    drop(live);
+    system.get("/echo/two");
+    let mut again = Live::open(&system, &format!("logs=access/hello&after={}", last - 1), None);
+    requests(&mut again, &["/echo/one", "/echo/two"]);
+    system.get("/echo/three");
+    requests(&mut again, &["/echo/three"]);
+}
+
+#[test]
 fn a_link_signs_in_once_and_its_cookie_writes_only_with_its_token() {
     let system = System::new("", &[HELLO]).up();
     let ask = |method: &str, path: &str, fields: http::Fields| {

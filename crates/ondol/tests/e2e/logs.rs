@@ -33,6 +33,14 @@ fn requests_are_read_back_over_lives_of_the_proxy_and_never_pass_the_supervisor(
     logged("/echo/first", &["proxy"]);
     logged("/echo/second", &["-n", "5000"]);
     assert_eq!(paths(&system, &["hello"]), [""; 0]);
+    assert_eq!(paths(&system, &["access/hello"]), ["/echo/first", "/echo/second"]);
+    assert_eq!(paths(&system, &["access/hello", "-n", "1"]), ["/echo/second"]);
+    assert_eq!(paths(&system, &["access/nobody"]), [""; 0]);
+    let shown = system.ondol(&["logs", "access/hello", "-n", "1"]).good();
+    assert!(
+        shown.contains("hello.1") && shown.contains("GET /echo/second 200 "),
+        "{shown}"
+    );
 
     system.signal("proxy", Signal::KILL);
     // Waits in the listening socket for the next proxy.

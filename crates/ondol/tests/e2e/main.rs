@@ -9,7 +9,9 @@
 //! a line that says so.
 
 mod access;
+mod apply;
 mod bad_events;
+mod cli;
 mod disk;
 mod events;
 mod gateway;
@@ -29,5 +31,6 @@ mod stores;
 mod streams;
 mod subscriptions;
 mod system;
+mod tls;
 mod user;
 mod watch;

@@ -8,11 +8,12 @@ use crate::limits::Activity;
 use crate::message::{Body, RequestHead};
 use crate::race::{Raced, race, race_idle};
 use crate::refusal;
-use crate::upstream::{self, Failure, Place};
+use crate::upstream::{self, Failure, Place, Use};
 use http::StatusCode;
 use ondol_core::error::ErrorCode;
 use ondol_resilience::retry::Repeat;
 use std::path::Path;
+use std::pin::pin;
 
 /// Whether a request may reach the controller twice. Whatever a service asks may: events, sagas and leases are known by
 /// their ids. A start at the gateway is known by its key alone.
@@ -36,21 +37,22 @@ pub async fn to_controller<'b, R: Reply>(
     let place = Place::Controller(socket);
     let harmless = is_harmless(head);
     let head = &*head;
-    let sending = async {
+    let sending = pin!(async {
         // What can be sent twice may meet a kept connection that was closed just now; anything else gets a new one.
         let body = match harmless && is_small(&body) {
             true => whole(body).await.map_err(Failure::Request)?,
             false => body,
         };
-        let (mut fresh, mut outgoing) = (!harmless, Outgoing::new(body));
+        let mut purpose = if harmless { Use::Exchange } else { Use::First };
+        let mut outgoing = Outgoing::new(body);
         loop {
-            let ready = upstream::connect(means.pool, &place, fresh).await?;
+            let ready = upstream::connect(means.pool, &place, purpose).await?;
             match ready.exchange(head, outgoing.take(), plan.websocket).await {
-                Err(failure) if failure.is_stale() && outgoing.is_whole() => fresh = true,
+                Err(failure) if failure.is_stale() && outgoing.is_whole() => purpose = Use::First,
                 result => return result,
             }
         }
-    };
+    });
     let raced = match limit {
         Some(_) => race(reply, limit, sending).await,
         None => race_idle(reply, activity, sending).await,

@@ -28,6 +28,14 @@ impl<'b> Outgoing<'b> {
         matches!(self, Self::Whole(_))
     }
 
+    /// The same once more; `None` for a stream.
+    pub(super) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Whole(bytes) => Some(Self::Whole(bytes.clone())),
+            Self::Stream(_) => None,
+        }
+    }
+
     pub(super) fn take(&mut self) -> Body<'b> {
         match self {
             Self::Whole(bytes) if bytes.is_empty() => Body::Empty,

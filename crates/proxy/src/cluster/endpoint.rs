@@ -1,5 +1,6 @@
 //! One instance as a target and what is known of it.
 
+use crate::filter::session::Sticky;
 use ondol_core::id::InstanceId;
 use ondol_core::wire::proxy as wire;
 use ondol_resilience::balance::{self, Latency};
@@ -24,6 +25,8 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// Never the same for two endpoints of this process: what pools know it by.
     pub id: u64,
+    /// What sessions know it by.
+    pub sticky: Sticky,
     start: u64,
     in_flight: AtomicU64,
     draining: AtomicBool,
@@ -50,6 +53,7 @@ impl Endpoint {
             instance: spec.instance.clone(),
             address: spec.address,
             id,
+            sticky: Sticky::of(&spec.instance),
             start: spec.start,
             in_flight: AtomicU64::new(0),
             draining: AtomicBool::new(spec.draining),

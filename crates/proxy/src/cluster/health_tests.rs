@@ -68,6 +68,7 @@ fn snapshot(address: std::net::SocketAddr, path: &str) -> wire::Snapshot {
             endpoints,
             health,
             unavailable: None,
+            concurrency: Default::default(),
         }],
         issuers: Default::default(),
         trusted_proxies: vec![],

@@ -103,8 +103,13 @@ impl Permit {
 
     fn may_go(&self, now: Duration) -> bool {
         let view = self.cluster.view.load();
-        let out = view.endpoints.iter().filter(|endpoint| !endpoint.is_well(now)).count();
-        outlier::may_eject(view.endpoints.len(), out)
+        // Who drains gets nothing new, so it is none of those that the others could take over from.
+        let (mut open, mut out) = (0, 0);
+        for endpoint in view.endpoints.iter().filter(|endpoint| !endpoint.is_draining()) {
+            open += 1;
+            out += usize::from(!endpoint.is_well(now));
+        }
+        outlier::may_eject(open, out)
     }
 }
 

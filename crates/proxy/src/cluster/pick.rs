@@ -1,12 +1,12 @@
-//! Which instance gets a request: two random candidates that are well, not tried yet and warm; the cheaper wins.
+//! Which instance gets a request: one that is well and not tried yet, by session or by the balancing of its route (`balance.rs`).
 
-use super::{Cluster, Endpoint, Permit, View, endpoint::lock};
+use super::{Cluster, Endpoint, Permit, View, Wish, endpoint::lock};
 use ondol_core::entropy::Entropy;
 use ondol_core::error::ErrorCode;
 use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy as wire;
 use ondol_resilience::breaker::{self, Breaker};
-use ondol_resilience::{balance, budget::Budget, outlier};
+use ondol_resilience::{budget::Budget, outlier};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -63,6 +63,7 @@ impl Cluster {
         now: Duration,
         random: &dyn Entropy,
         tried: &[Arc<Endpoint>],
+        wish: Wish,
     ) -> Option<Arc<Endpoint>> {
         let open: SmallVec<[&Arc<Endpoint>; 16]> = view
             .endpoints
@@ -74,6 +75,7 @@ impl Cluster {
         let panic = outlier::is_panic(open.len(), well.len());
         if panic != self.panic.load(Ordering::Relaxed) && panic != self.panic.swap(panic, Ordering::Relaxed) {
             tracing::warn!(service = %self.service, well = well.len(), instances = open.len(), panic, "panic mode: whether all instances are used");
+            self.shared.news.notify_one();
         }
         let usable = if panic { open } else { well };
         let fresh: SmallVec<[&Arc<Endpoint>; 16]> = usable
@@ -81,27 +83,16 @@ impl Cluster {
             .copied()
             .filter(|endpoint| !tried.iter().any(|other| Arc::ptr_eq(other, endpoint)))
             .collect();
+        let wanted = wish
+            .session
+            .and_then(|wanted| fresh.iter().find(|endpoint| endpoint.sticky == wanted));
+        if let Some(endpoint) = wanted {
+            return Some((*endpoint).clone());
+        }
         // Another instance if there is one, else the same again.
-        better_of_two(if fresh.is_empty() { &usable } else { &fresh }, now, random).cloned()
+        let usable = if fresh.is_empty() { &usable } else { &fresh };
+        view.balanced(usable, wish.by, now, random).cloned()
     }
-}
-
-/// Two random candidates; one that warms up takes part only in its share of turns; the lower cost wins.
-fn better_of_two<'a>(usable: &[&'a Arc<Endpoint>], now: Duration, random: &dyn Entropy) -> Option<&'a Arc<Endpoint>> {
-    let Some((a, b)) = balance::two_of(usable.len(), random.next_u64()) else {
-        return usable.first().copied();
-    };
-    let (a, b) = (usable[a], usable[b]);
-    let takes_part = |endpoint: &Endpoint| {
-        let warmth = endpoint.warmth(now);
-        warmth >= 1.0 || random.below(1 << 20) < (warmth * f64::from(1 << 20)) as u64
-    };
-    Some(match (takes_part(a), takes_part(b)) {
-        (true, false) => a,
-        (false, true) => b,
-        _ if b.cost(now) < a.cost(now) => b,
-        _ => a,
-    })
 }
 
 /// By what a breaker judges, and so who shares it.
@@ -168,7 +159,13 @@ impl Way {
     ///
     /// # Drop
     /// The [`Permit`] counts as one request in flight until it is dropped.
-    pub fn pick(&self, now: Duration, random: &dyn Entropy, tried: &[Arc<Endpoint>]) -> Result<Permit, Unavailable> {
+    pub fn pick(
+        &self,
+        now: Duration,
+        random: &dyn Entropy,
+        tried: &[Arc<Endpoint>],
+        wish: Wish,
+    ) -> Result<Permit, Unavailable> {
         let service = &self.cluster.service;
         let refused = |refused: breaker::Refused| Unavailable::BreakerOpen {
             service: service.clone(),
@@ -183,7 +180,7 @@ impl Way {
             None => Unavailable::NoInstance(service.clone()),
         };
         loop {
-            if let Some(endpoint) = self.cluster.choose(&view, now, random, tried) {
+            if let Some(endpoint) = self.cluster.choose(&view, now, random, tried, wish) {
                 let ticket = lock(&self.breaker).admit(now).map_err(refused)?;
                 match Permit::take(endpoint, self, ticket) {
                     Some(permit) => return Ok(permit),

@@ -5,6 +5,9 @@ use ondol_core::entropy::SeededEntropy;
 use ondol_core::id::BootId;
 use std::thread;
 
+#[path = "balance_tests.rs"]
+mod balancing;
+
 const SEC: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 const BREAKER: wire::Breaker = wire::Breaker {
@@ -51,6 +54,7 @@ fn snapshot(endpoints: Vec<wire::Endpoint>) -> Snapshot {
         endpoints,
         health: None,
         unavailable: None,
+        concurrency: Default::default(),
     };
     Snapshot {
         boot: BootId {
@@ -87,7 +91,7 @@ impl World {
     }
 
     fn pick(&self, now: Duration, tried: &[Arc<Endpoint>]) -> Result<Permit, Unavailable> {
-        self.way.pick(now, &self.random, tried)
+        self.way.pick(now, &self.random, tried, Wish::default())
     }
 
     /// The number of the instance that gets a request, which goes well.
@@ -304,7 +308,7 @@ fn answers_to_the_built_in_caller_open_no_breaker_and_eject_no_instance_and_sile
         .way(Some(&ServiceName::ondol()), &name("orders"), &BREAKER)
         .expect("known");
     let call = |now, outcome| {
-        let mut permit = own.pick(now, &world.random, &[])?;
+        let mut permit = own.pick(now, &world.random, &[], Wish::default())?;
         permit.report(outcome, now, &world.random);
         Ok::<_, Unavailable>(())
     };
@@ -380,6 +384,13 @@ fn an_instance_that_fails_where_the_other_does_not_is_left_alone_for_a_while() {
     (0..5).for_each(|_| permit.report(Outcome::Broken, SEC, &world.random));
     assert!(two.is_well(SEC), "one outcome per permit, and at most half of them go");
     assert!(first.is_well(8 * SEC), "5 s and a fifth");
+}
+
+#[test]
+fn the_last_instance_that_takes_requests_stays_however_it_fails() {
+    let world = World::new(vec![at(1, 1), draining(2, 1)]);
+    world.calls(10, Outcome::Broken);
+    assert!(world.way.cluster().view().endpoints[0].is_well(SEC));
 }
 
 #[test]

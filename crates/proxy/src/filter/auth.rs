@@ -163,7 +163,7 @@ impl Guard {
     /// # Cancellation
     /// Nothing is left behind.
     pub async fn admit(&self, head: &mut RequestHead) -> Result<Arc<Identity>, Denied> {
-        let text = self.bearer(head)?;
+        let text = bearer(&self.auth, head)?;
         let identity = match self.issuer.verify(text, self.authority.clock.wall()) {
             Ok(identity) => identity,
             Err(Refusal::Bad(bad)) => return Err(self.refused(bad)),
@@ -171,25 +171,8 @@ impl Guard {
         };
         self.may(&identity)?;
         identity.write(&mut head.fields);
-        if !self.auth.forward {
-            head.fields.remove("authorization");
-        }
+        withhold(&self.auth, head);
         Ok(identity)
-    }
-
-    fn bearer<'a>(&self, head: &'a RequestHead) -> Result<&'a str, Denied> {
-        let mut all = head.fields.all("authorization");
-        let (first, second) = (all.next(), all.next());
-        let text = first
-            .filter(|_| second.is_none())
-            .and_then(|value| std::str::from_utf8(value).ok());
-        let (scheme, token) = text.unwrap_or_default().split_once(' ').unwrap_or_default();
-        if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() {
-            return Ok(token.trim());
-        }
-        let challenge = format!("Bearer realm=\"{}\"", self.realm());
-        let detail = "this route needs an Authorization field with one Bearer token";
-        Err(Denied::new(StatusCode::UNAUTHORIZED, ErrorCode::new("GW-054"), detail).with("www-authenticate", challenge))
     }
 
     /// Asks for a fetch and waits for its end, as long as that can help.
@@ -236,7 +219,7 @@ impl Guard {
     fn refused(&self, bad: BadToken) -> Denied {
         let challenge = format!(
             "Bearer realm=\"{}\", error=\"invalid_token\", error_description=\"{bad}\"",
-            self.realm()
+            realm(&self.auth)
         );
         Denied::new(StatusCode::UNAUTHORIZED, ErrorCode::new("GW-055"), bad.to_string())
             .with("www-authenticate", challenge)
@@ -253,19 +236,45 @@ impl Guard {
             .scope
             .as_ref()
             .map_or(String::new(), |scope| format!(", scope=\"{scope}\""));
-        let challenge = format!("Bearer realm=\"{}\", error=\"insufficient_scope\"{scope}", self.realm());
+        let challenge = format!(
+            "Bearer realm=\"{}\", error=\"insufficient_scope\"{scope}",
+            realm(&self.auth)
+        );
         let detail = format!("this route needs the {missing}");
         Err(Denied::new(StatusCode::FORBIDDEN, ErrorCode::new("GW-057"), detail).with("www-authenticate", challenge))
     }
+}
 
-    /// The issuer's name, fit for a quoted string.
-    fn realm(&self) -> String {
-        self.auth
-            .issuer
-            .chars()
-            .filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'))
-            .collect()
+/// The token that a request brings to a route.
+///
+/// # Errors
+/// [`Denied`] with 401: it brings none, or more than one.
+pub fn bearer<'a>(auth: &wire::Auth, head: &'a RequestHead) -> Result<&'a str, Denied> {
+    let mut all = head.fields.all("authorization");
+    let (first, second) = (all.next(), all.next());
+    let text = first
+        .filter(|_| second.is_none())
+        .and_then(|value| std::str::from_utf8(value).ok());
+    let (scheme, token) = text.unwrap_or_default().split_once(' ').unwrap_or_default();
+    if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() {
+        return Ok(token.trim());
     }
+    let challenge = format!("Bearer realm=\"{}\"", realm(auth));
+    let detail = "this route needs an Authorization field with one Bearer token";
+    Err(Denied::new(StatusCode::UNAUTHORIZED, ErrorCode::new("GW-054"), detail).with("www-authenticate", challenge))
+}
+
+/// Takes the token away unless the service is to have it.
+pub fn withhold(auth: &wire::Auth, head: &mut RequestHead) {
+    if !auth.forward {
+        head.fields.remove("authorization");
+    }
+}
+
+/// The issuer's name, fit for a quoted string.
+fn realm(auth: &wire::Auth) -> String {
+    let fit = |c: &char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
+    auth.issuer.chars().filter(fit).collect()
 }
 
 #[cfg(test)]

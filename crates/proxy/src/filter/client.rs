@@ -4,10 +4,10 @@
 //! trusted is the client. A chain that ends or is broken before that ends at its last good address, so what a client
 //! writes to the left of itself is never believed. Decision table: `conformance/gateway/forwarded.json`.
 
+use crate::digits::push_address;
 use crate::message::{RequestHead, list_items};
 use ondol_core::error::ErrorCode;
 use smallvec::SmallVec;
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 /// `10.0.0.0/8`, `fd00::/8` or one address.
@@ -78,7 +78,8 @@ impl Trusted {
     }
 
     /// Finds the client of a request from `peer`, and sets `X-Forwarded-For`, `-Proto` and `-Host` for the service.
-    pub fn resolve(&self, head: &mut RequestHead, peer: IpAddr) -> IpAddr {
+    /// `scheme` is what the client spoke here.
+    pub fn resolve(&self, head: &mut RequestHead, peer: IpAddr, scheme: &str) -> IpAddr {
         let peer = peer.to_canonical();
         let believed = self.contains(peer);
         let mut chain: SmallVec<[IpAddr; 4]> = SmallVec::from_slice(&[peer]);
@@ -88,17 +89,21 @@ impl Trusted {
         let sent = |name: &str| head.fields.get_str(name).filter(|_| believed).map(str::to_owned);
         let proto = sent("x-forwarded-proto").filter(|proto| matches!(proto.as_str(), "http" | "https"));
         let host = sent("x-forwarded-host").filter(|host| crate::check::authority(host.as_bytes()).is_ok());
-        let host = host.unwrap_or_else(|| head.authority().to_owned());
         head.fields.retain(|name, _| !is_claim(name));
-        let mut list = String::with_capacity(16 * chain.len());
-        for address in chain.iter().rev() {
-            let separator = if list.is_empty() { "" } else { ", " };
-            let _ = write!(list, "{separator}{address}"); // Writing to a String cannot fail.
-        }
-        head.fields.push("x-forwarded-for", list);
+        head.fields.push_with(b"x-forwarded-for", |text| {
+            for (at, address) in chain.iter().rev().enumerate() {
+                if at > 0 {
+                    text.extend_from_slice(b", ");
+                }
+                push_address(*address, text);
+            }
+        });
         head.fields
-            .push("x-forwarded-proto", proto.as_deref().unwrap_or("http"));
-        head.fields.push("x-forwarded-host", host);
+            .push("x-forwarded-proto", proto.as_deref().unwrap_or(scheme));
+        match host {
+            Some(host) => head.fields.push("x-forwarded-host", host),
+            None => head.push_authority("x-forwarded-host"),
+        }
         chain.last().copied().unwrap_or(peer)
     }
 
@@ -133,11 +138,11 @@ fn parse_address(item: &[u8]) -> Option<IpAddr> {
 }
 
 /// Fields by which somebody in front says where a request came from, or what it really asks for.
-fn is_claim(name: &str) -> bool {
-    name.starts_with("x-forwarded-")
+fn is_claim(name: &[u8]) -> bool {
+    name.starts_with(b"x-forwarded-")
         || matches!(
             name,
-            "forwarded" | "x-real-ip" | "x-original-url" | "x-original-host" | "x-rewrite-url"
+            b"forwarded" | b"x-real-ip" | b"x-original-url" | b"x-original-host" | b"x-rewrite-url"
         )
 }
 
@@ -159,13 +164,14 @@ mod tests {
             for field in case["sent"].as_array().expect("sent") {
                 head.fields.push(&text(&field[0]), text(&field[1]));
             }
-            let client = trusted.resolve(&mut head, text(&case["peer"]).parse().expect("an address"));
+            let scheme = case["scheme"].as_str().unwrap_or("http");
+            let client = trusted.resolve(&mut head, text(&case["peer"]).parse().expect("an address"), scheme);
             assert_eq!(client.to_string(), text(&case["client"]), "{}", case["case"]);
             let expected = case["forwarded"].as_object().expect("forwarded");
             for (name, value) in expected {
                 assert_eq!(head.fields.get_str(name), value.as_str(), "{}: {name}", case["case"]);
             }
-            let claims = head.fields.iter().filter(|(name, _)| is_claim(name)).count();
+            let claims = head.fields.iter_bytes().filter(|(name, _)| is_claim(name)).count();
             assert_eq!(claims, expected.len(), "{}: {:?}", case["case"], head.fields);
         }
     }

@@ -56,7 +56,8 @@ pub struct Who<'a> {
 }
 
 impl Limiter {
-    fn new(spec: Limit) -> Self {
+    /// One that has seen nobody.
+    pub fn new(spec: Limit) -> Self {
         let rate = Rate::new(spec.per_second, spec.burst);
         Self {
             spec,
@@ -77,6 +78,12 @@ impl Limiter {
         } else {
             Err(self.denied(verdict))
         }
+    }
+
+    /// Takes one for this address, whatever the limit counts by; whether it passes.
+    pub fn admits(&self, address: IpAddr, now: Duration) -> bool {
+        self.take(self.hasher.hash_one(("address", network(address))), now)
+            .allowed
     }
 
     fn key(&self, who: Who<'_>) -> u64 {
@@ -136,8 +143,8 @@ impl Limiter {
     }
 }
 
-/// One client of IPv6 owns at least a /64.
-fn network(address: IpAddr) -> u128 {
+/// An address as a number, of which one client has only one: an IPv6 client owns at least a /64.
+pub fn network(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(v4) => u128::from(v4.to_bits()),
         IpAddr::V6(v6) => v6.to_bits() >> 64 << 64,

@@ -34,6 +34,9 @@ enum State {
     Done,
 }
 
+/// What is read at once of a body of which little is to come, bytes.
+const LITTLE: u64 = 8 << 10;
+
 /// Takes a body out of a connection's bytes.
 #[derive(Debug)]
 pub struct Decoder {
@@ -69,6 +72,15 @@ impl Decoder {
             State::Done => Some(0),
             State::Exact(n) => Some(n),
             _ => None,
+        }
+    }
+
+    /// How much to read at once. Large bodies are read in large pieces; little is known to come in small ones. The last piece has
+    /// room for one byte more than the rest: a read that does not fill its room says that there is no more for now.
+    pub fn wants(&self) -> usize {
+        match self.state {
+            State::Exact(left) | State::Chunk(left) => left.saturating_add(1).clamp(LITTLE, PIECE as u64) as usize,
+            _ => 2 * LITTLE as usize,
         }
     }
 
@@ -154,8 +166,9 @@ impl Decoder {
             [] | [b'\r'] => return Ok(Step::More),
             _ => {}
         }
-        match head::find_end(buf, &mut 0).map_err(|_| "a trailer line ends without CR")? {
-            Some(end) if end <= head::MAX_HEAD => {
+        let window = &buf[..buf.len().min(head::MAX_HEAD)];
+        match head::find_end(window, &mut 0).map_err(|_| "a trailer line ends without CR")? {
+            Some(end) => {
                 let fields = head::trailers(&buf[..end]).map_err(|_| "the trailers are no fields")?;
                 buf.advance(end);
                 self.state = State::Done;
@@ -165,8 +178,8 @@ impl Decoder {
                     Ok(Step::Trailers(fields))
                 }
             }
-            None if buf.len() < head::MAX_HEAD => Ok(Step::More),
-            _ => Err("the trailers are too large"),
+            None if window.len() < head::MAX_HEAD => Ok(Step::More),
+            None => Err("the trailers are too large"),
         }
     }
 }

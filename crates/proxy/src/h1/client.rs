@@ -17,6 +17,7 @@ use crate::exchange::{Response, Tunnel};
 use crate::io::Io;
 use crate::message::{Body, BodyError, Fields, Frame, PIECE, RequestHead, ResponseHead, Source};
 use crate::pool::{Shelf, Slot};
+use crate::spare;
 use bytes::{Buf, BytesMut};
 use http::Method;
 use std::io;
@@ -57,7 +58,7 @@ impl Conn {
         self.reused
     }
 
-    /// Whether it can carry another exchange, as far as is known without a system call.
+    /// Whether it can carry another exchange, as far as is known: see [`Io::is_quiet`].
     pub fn is_quiet(&self) -> bool {
         self.io.is_quiet()
     }
@@ -146,10 +147,11 @@ fn take_head(
     method: &Method,
     websocket: bool,
 ) -> Result<Option<(ResponseHead, head::ParsedResponse)>, HeadError> {
-    let end = match head::find_end(buf, scanned)? {
-        Some(end) if end <= MAX_RESPONSE_HEAD => end,
-        None if buf.len() < MAX_RESPONSE_HEAD => return Ok(None),
-        _ => return Err(HeadError::TooLarge),
+    let window = &buf[..buf.len().min(MAX_RESPONSE_HEAD)];
+    let end = match head::find_end(window, scanned)? {
+        Some(end) => end,
+        None if window.len() < MAX_RESPONSE_HEAD => return Ok(None),
+        None => return Err(HeadError::TooLarge),
     };
     let mut head = ResponseHead {
         fields: Fields::with_room(),
@@ -217,7 +219,7 @@ fn answer<'b>(
 
 fn shelve(mut conn: Conn, home: Option<Rc<Shelf>>, keep_alive: bool, lead: Vec<u8>) {
     if let (true, true, Some(home)) = (keep_alive, conn.buf.is_empty(), home) {
-        conn.buf = BytesMut::new();
+        spare::give(std::mem::take(&mut conn.buf));
         conn.lead = if lead.capacity() <= READ { lead } else { Vec::new() };
         conn.reused = true;
         home.put(conn);
@@ -242,6 +244,11 @@ impl Source for Download<'_> {
             self.conn = None;
             return Poll::Ready(Some(Err(error)));
         }
+        // What is here is little beside what may have come since: they leave in one write.
+        let more = self.decoder.left().is_some_and(|left| left > conn.buf.len() as u64);
+        if more && (1..PIECE / 2).contains(&conn.buf.len()) {
+            let _ = conn.io.poll_fill(cx, &mut conn.buf, self.decoder.wants()); // Whatever is wrong, the next fill says.
+        }
         loop {
             match self.decoder.step(&mut conn.buf) {
                 Ok(Step::Data(piece)) => return Poll::Ready(Some(Ok(Frame::Data(piece)))),
@@ -259,10 +266,7 @@ impl Source for Download<'_> {
                     return Poll::Ready(Some(Err(BodyError::Malformed(why))));
                 }
             }
-            let want = self
-                .decoder
-                .left()
-                .map_or(2 * READ, |left| left.clamp(READ as u64, PIECE as u64) as usize);
+            let want = self.decoder.wants();
             let ended = match ready!(conn.io.poll_fill(cx, &mut conn.buf, want)) {
                 Ok(1..) => continue,
                 Ok(_) if self.decoder.may_end_with_connection() => None,

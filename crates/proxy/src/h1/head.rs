@@ -4,6 +4,7 @@
 
 use crate::check::{self, HeadError};
 use crate::message::{Fields, RequestHead, ResponseHead, Version, list_items};
+use bytes::{Buf, BytesMut};
 use http::{Method, StatusCode};
 
 /// Largest head of a request, bytes, its line included.
@@ -55,6 +56,42 @@ pub fn find_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Head
     Ok(None)
 }
 
+/// The search for one request's head among a connection's bytes; new for each request. What it finds does not depend on
+/// how the bytes were cut into packets.
+#[derive(Debug, Default)]
+pub struct Search {
+    begun: bool,
+    scanned: usize,
+}
+
+impl Search {
+    /// Takes the head out of `buf` into `out`, which is empty; `None`: more bytes are needed.
+    ///
+    /// # Errors
+    /// What is wrong with the head, or that it is larger than [`MAX_HEAD`].
+    pub fn take(&mut self, buf: &mut BytesMut, out: &mut RequestHead) -> Result<Option<Parsed>, HeadError> {
+        if !self.begun {
+            match buf.as_ref() {
+                [] | [b'\r'] => return Ok(None),
+                [b'\r', b'\n', ..] => buf.advance(2), // RFC 9112, 2.2: an empty line before a request is ignored, once.
+                _ => {}
+            }
+            self.begun = true;
+        }
+        let window = &buf[..buf.len().min(MAX_HEAD)];
+        match find_end(window, &mut self.scanned)? {
+            Some(end) => {
+                let parsed = parse_request(&window[..end], out)?;
+                buf.advance(end);
+                Ok(Some(parsed))
+            }
+            None if window.len() < MAX_HEAD => Ok(None),
+            None if window.contains(&b'\n') => Err(HeadError::TooLarge),
+            None => Err(HeadError::TargetTooLong),
+        }
+    }
+}
+
 const TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -87,7 +124,7 @@ pub fn parse_request(bytes: &[u8], out: &mut RequestHead) -> Result<Parsed, Head
     else {
         return Err(HeadError::RequestLine);
     };
-    if !is_token(method) || method.len() > 32 {
+    if !is_token(method) {
         return Err(HeadError::RequestLine);
     }
     out.method = Method::from_bytes(method).map_err(|_| HeadError::RequestLine)?;
@@ -150,9 +187,13 @@ fn set_target<'a>(target: &'a [u8], out: &mut RequestHead) -> Result<Option<&'a 
     if target == b"*" && out.method != Method::OPTIONS {
         return Err(HeadError::RequestLine);
     }
-    let scheme = b"http://";
-    if target.len() > scheme.len() && target[..scheme.len()].eq_ignore_ascii_case(scheme) {
-        let rest = &target[scheme.len()..];
+    // Which of the two is the listener's affair: see `Front::tls`.
+    let schemes: [&[u8]; 2] = [b"http://", b"https://"];
+    let after = |scheme: &&[u8]| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        (start.eq_ignore_ascii_case(scheme) && !rest.is_empty()).then_some(rest)
+    };
+    if let Some(rest) = schemes.iter().find_map(after) {
         let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
         match &rest[end..] {
             [] => out.set_target(b"/")?,
@@ -296,11 +337,23 @@ pub fn parse_fields<'a>(
     }
 }
 
-/// Whether there is a control character other than a tab. Looks at all bytes, not up to the first, so that the compiler can
-/// take many at once.
+/// Whether there is a control character other than a tab. Eight bytes at a time: values are most of a head.
 fn has_control(text: &[u8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = 128 * ONES;
     let is_control = |b: u8| (b < b' ' && b != b'\t') | (b == 127);
-    text.iter().fold(false, |found, b| found | is_control(*b))
+    let (words, rest) = text.as_chunks::<8>();
+    let suspicious = |word: &&[u8; 8]| {
+        let word = u64::from_ne_bytes(**word);
+        // Mycroft's test for a byte below a bound; 127 is 0 once its bits are turned. May err to the safe side.
+        let below = |word: u64, bound: u64| word.wrapping_sub(bound * ONES) & !word & HIGH;
+        below(word, 32) | below(word ^ (127 * ONES), 1) != 0
+    };
+    let found = words
+        .iter()
+        .filter(suspicious)
+        .any(|word| word.iter().any(|b| is_control(*b)));
+    found || rest.iter().any(|b| is_control(*b))
 }
 
 #[derive(Default)]

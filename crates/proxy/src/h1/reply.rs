@@ -87,7 +87,7 @@ impl<'c> H1Reply<'c> {
         }
     }
 
-    /// Writes what is in `out`, then `data`, then `tail`.
+    /// Writes what is in `out`, then `data`, then `tail`, and flushes.
     async fn write(&mut self, mut data: &[u8], mut tail: &[u8]) -> io::Result<()> {
         let mut lead = self.out.as_slice();
         self.timer.arm(WRITE_TIMEOUT);
@@ -106,7 +106,11 @@ impl<'c> H1Reply<'c> {
             }
         }
         self.out.clear();
-        Ok(())
+        let flushing = std::future::poll_fn(|cx| self.io.poll_flush(cx));
+        self.timer
+            .limit(flushing)
+            .await
+            .unwrap_or(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// The next piece of the answer; `None` first if the head is still unwritten and the body has nothing yet.

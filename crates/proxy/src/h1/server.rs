@@ -9,20 +9,23 @@
 //! Memory while idle: no buffers, only this task. Tests: `h1/tests.rs`.
 
 use super::body::{Decoder, Step};
-use super::head::{self, Length, MAX_HEAD, Parsed};
+use super::head::{Length, Parsed, Search};
 use super::reply::{H1Reply, Outcome, Progress};
 use crate::check::HeadError;
-use crate::exchange::{Reply, Request, Service};
+use crate::exchange::{Reply, Request, Response, Service};
 use crate::io::Io;
 use crate::listener::LAST_CALL;
-use crate::message::{Body, BodyError, Frame, PIECE, RequestHead, Source};
+use crate::message::{Body, BodyError, Frame, PIECE, Source};
+use crate::scratch::Scratch;
+use crate::spare;
 use crate::timer::Timer;
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use http::Method;
 use ondol_core::clock::SharedClock;
 use ondol_core::task::Tasks;
 use std::cell::Cell;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -45,39 +48,84 @@ const READ: usize = 4 << 10;
 /// holds what was read of it already.
 pub async fn serve<S: Service>(io: &Io, mut buf: BytesMut, clock: SharedClock, service: &S, ending: &Tasks) {
     let mut told = std::pin::pin!(ending.stopping());
-    let (mut timer, mut head, mut out) = (Timer::new(clock), RequestHead::default(), Vec::new());
+    let mut timer = Timer::new(clock);
     let peer = io.peer().map(|address| address.ip());
     for served in 1..=MAX_REQUESTS {
-        head.clear();
         let mut reading = Reading {
             io,
             buf: &mut buf,
             timer: &mut timer,
             told: told.as_mut(),
         };
-        let parsed = match reading.head(&mut head, served == 1).await {
-            Ok(Some(parsed)) => parsed,
-            Ok(None) => return,
-            Err(error) => {
-                let progress = Progress::default();
-                let mut reply = H1Reply::new(io, &mut out, &mut timer, &progress, ending);
-                reply.close = true;
-                reply.send(service.refuse(error)).await;
-                return linger(io, buf, &mut timer).await;
-            }
+        let (scratch, parsed) = match reading.head(served == 1).await {
+            Ok(Some(read)) => read,
+            Ok(None) => return io.part(),
+            Err(error) => return Box::pin(farewell(io, buf, &mut timer, service.refuse(error), ending)).await,
         };
+        let exchange = Exchange {
+            io,
+            buf: &mut buf,
+            timer: &mut timer,
+            ending,
+            peer,
+            last: served == MAX_REQUESTS,
+        };
+        // Boxed, as all that an idle connection does not need: the memory is taken for the request alone.
+        match Box::pin(exchange.run(scratch, parsed, service)).await {
+            Next::Request => {}
+            Next::Nothing => return,
+            Next::Finish => return finish(io, &mut timer).await,
+            Next::Linger => return Box::pin(linger(io, buf, &mut timer)).await,
+        }
+    }
+}
+
+/// What follows on an exchange.
+enum Next {
+    /// The next one.
+    Request,
+    /// The connection is dropped.
+    Nothing,
+    /// Our side ends; the client has sent all it may.
+    Finish,
+    /// Our side ends; the client may still be sending.
+    Linger,
+}
+
+/// A request and its answer.
+struct Exchange<'c> {
+    io: &'c Io,
+    buf: &'c mut BytesMut,
+    timer: &'c mut Timer,
+    ending: &'c Tasks,
+    peer: Option<IpAddr>,
+    /// Of this connection.
+    last: bool,
+}
+
+impl Exchange<'_> {
+    async fn run<S: Service>(self, mut scratch: Scratch, parsed: Parsed, service: &S) -> Next {
+        let Self {
+            io,
+            buf,
+            timer,
+            ending,
+            peer,
+            last,
+        } = self;
+        let Scratch { head, out } = &mut scratch;
         let mut decoder = Decoder::new(parsed.length);
         let progress = Progress {
             left: Cell::new(decoder.left()),
             awaited: Cell::new(parsed.expects),
         };
-        let mut reply = H1Reply::new(io, &mut out, &mut timer, &progress, ending);
-        reply.close = !parsed.keep_alive || served == MAX_REQUESTS;
+        let mut reply = H1Reply::new(io, out, timer, &progress, ending);
+        reply.close = !parsed.keep_alive || last;
         reply.http10 = head.version == crate::message::Version::Http10;
         reply.bodiless = head.method == Method::HEAD;
         let body = match parsed.length {
             Length::Exact(0) => {
-                reply.rest = Some(&mut buf);
+                reply.rest = Some(buf);
                 Body::Empty
             }
             // Small bodies usually come in the same packet as their head.
@@ -89,7 +137,7 @@ pub async fn serve<S: Service>(io: &Io, mut buf: BytesMut, clock: SharedClock, s
             _ => {
                 let source = Incoming {
                     io,
-                    buf: &mut buf,
+                    buf,
                     decoder: &mut decoder,
                     progress: &progress,
                 };
@@ -97,7 +145,7 @@ pub async fn serve<S: Service>(io: &Io, mut buf: BytesMut, clock: SharedClock, s
             }
         };
         let request = Request {
-            head: &mut head,
+            head,
             body,
             websocket: parsed.websocket,
             peer,
@@ -105,15 +153,33 @@ pub async fn serve<S: Service>(io: &Io, mut buf: BytesMut, clock: SharedClock, s
         service.serve(request, &mut reply).await;
         let outcome = reply.outcome;
         match outcome {
-            Outcome::Keep if drain(io, &mut buf, &mut decoder, &mut timer).await => {}
-            Outcome::Gone | Outcome::Keep => return,
-            Outcome::Close if decoder.is_done() => return io.finish_sending(),
-            Outcome::Close => return linger(io, buf, &mut timer).await,
-        }
-        if out.capacity() > READ {
-            out = Vec::new();
+            Outcome::Keep if drain(io, buf, &mut decoder, timer).await => Next::Request,
+            Outcome::Gone | Outcome::Keep => Next::Nothing,
+            Outcome::Close if decoder.is_done() => Next::Finish,
+            Outcome::Close => Next::Linger,
         }
     }
+}
+
+/// Answers a connection on which there can be no request, and ends it.
+pub async fn refuse<S: Service>(io: &Io, why: HeadError, clock: SharedClock, service: &S, ending: &Tasks) {
+    farewell(io, BytesMut::new(), &mut Timer::new(clock), service.refuse(why), ending).await;
+}
+
+/// The last answer of a connection whose next bytes mean nothing.
+async fn farewell(io: &Io, buf: BytesMut, timer: &mut Timer, response: Response<'_>, ending: &Tasks) {
+    let (progress, mut out) = (Progress::default(), Vec::new());
+    let mut reply = H1Reply::new(io, &mut out, timer, &progress, ending);
+    reply.close = true;
+    reply.send(response).await;
+    linger(io, buf, timer).await;
+}
+
+/// Ends our side, and stays until that is said.
+async fn finish(io: &Io, timer: &mut Timer) {
+    io.finish_sending();
+    timer.arm(LINGER);
+    let _ = timer.limit(std::future::poll_fn(|cx| io.poll_flush(cx))).await; // The client may be gone, or not read.
 }
 
 /// A connection between two requests.
@@ -127,26 +193,19 @@ struct Reading<'c, T> {
 
 impl<T: Future<Output = ()>> Reading<'_, T> {
     /// Reads and parses the next head; `None` when the client has no other request.
-    async fn head(&mut self, head: &mut RequestHead, first: bool) -> Result<Option<Parsed>, HeadError> {
-        let mut scanned = 0;
+    async fn head(&mut self, first: bool) -> Result<Option<(Scratch, Parsed)>, HeadError> {
+        let mut search = Search::default();
         let mut begun = first || !self.buf.is_empty();
         self.timer.arm(if begun { HEAD_TIMEOUT } else { IDLE_TIMEOUT });
         if self.buf.is_empty() {
-            *self.buf = BytesMut::new(); // An idle connection holds no buffer.
+            spare::give(std::mem::take(self.buf)); // An idle connection holds no buffer.
         }
         loop {
-            if scanned == 0 && self.buf.starts_with(b"\r\n") {
-                self.buf.advance(2); // RFC 9112, 2.2: an empty line before a request is ignored, once.
-            }
-            match head::find_end(self.buf, &mut scanned)? {
-                Some(end) if end <= MAX_HEAD => {
-                    let parsed = head::parse_request(&self.buf[..end], head)?;
-                    self.buf.advance(end);
-                    return Ok(Some(parsed));
+            if !self.buf.is_empty() {
+                let mut scratch = Scratch::take();
+                if let Some(parsed) = search.take(self.buf, &mut scratch.head)? {
+                    return Ok(Some((scratch, parsed)));
                 }
-                None if self.buf.len() < MAX_HEAD => {}
-                _ if !self.buf[..MAX_HEAD].contains(&b'\n') => return Err(HeadError::TargetTooLong),
-                _ => return Err(HeadError::TooLarge),
             }
             match self.fill().await {
                 Some(Ok(1..)) => {}
@@ -234,12 +293,7 @@ impl Source for Incoming<'_> {
             if self.progress.awaited.get() {
                 ready!(self.poll_continue(cx))?;
             }
-            // Large bodies are read in large pieces; little is known to come in small ones.
-            let want = self
-                .decoder
-                .left()
-                .map_or(4 * READ, |left| left.clamp(READ as u64, PIECE as u64) as usize);
-            match ready!(self.io.poll_fill(cx, self.buf, want)) {
+            match ready!(self.io.poll_fill(cx, self.buf, self.decoder.wants())) {
                 Ok(0) => return Poll::Ready(Some(Err(BodyError::Cut("the client ended the connection".into())))),
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Some(Err(BodyError::Cut(error.to_string())))),

@@ -1,12 +1,11 @@
 //! HTTP/1 heads and chunks to bytes. Framing is chosen here and nowhere else, from the body that is really there.
 
 use super::head::Length;
+use crate::digits::push_decimal;
 use crate::message::{Fields, RequestHead, ResponseHead};
 
 fn push_fields(fields: &Fields, out: &mut Vec<u8>) {
-    for (name, value) in fields.iter_bytes() {
-        push_field(name, value, out);
-    }
+    fields.lines().for_each(|lines| out.extend_from_slice(lines));
 }
 
 fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
@@ -25,18 +24,6 @@ fn push_length(length: Length, out: &mut Vec<u8>) {
         }
         Length::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         Length::UntilClose => {}
-    }
-}
-
-fn push_decimal(mut n: u64, out: &mut Vec<u8>) {
-    let (mut digits, mut at) = ([0; 20], 20);
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (n % 10) as u8;
-        n /= 10;
-        if n == 0 {
-            return out.extend_from_slice(&digits[at..]);
-        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! HTTP/2 bodies: one coming in, one going out.
 
 use super::convert;
+use super::room::Room;
 use crate::message::{Body, BodyError, Frame, PIECE, Source};
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// A body that comes in; its window opens as its pieces are taken.
@@ -25,6 +27,11 @@ impl Incoming {
             rest: Bytes::new(),
             ended: false,
         }
+    }
+
+    /// Whether nothing comes any more, not even trailers.
+    pub fn is_ended(&self) -> bool {
+        self.ended || self.stream.is_end_stream()
     }
 
     fn piece(&mut self) -> Poll<Option<Result<Frame, BodyError>>> {
@@ -84,22 +91,37 @@ pub struct Outgoing<'b> {
     stream: SendStream<Bytes>,
     body: Body<'b>,
     data: Bytes,
+    /// Where its pieces are counted.
+    room: Option<Arc<Room>>,
     /// Bytes that the stream took.
     pub sent: u64,
     done: bool,
 }
 
 impl<'b> Outgoing<'b> {
-    /// Goes out by `stream`.
-    pub fn new(stream: SendStream<Bytes>, body: Body<'b>) -> Self {
+    /// Goes out by `stream`; shares `room` with others, if there is one.
+    pub fn new(stream: SendStream<Bytes>, body: Body<'b>, room: Option<Arc<Room>>) -> Self {
         let done = body.is_empty();
         Self {
             stream,
             body,
             data: Bytes::new(),
+            room,
             sent: 0,
             done,
         }
+    }
+
+    /// The body's next piece, once there is room for it.
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        if let Some(room) = &self.room {
+            ready!(room.poll(cx));
+        }
+        let frame = ready!(self.body.poll_frame(cx));
+        Poll::Ready(match (&self.room, frame) {
+            (Some(room), Some(Ok(Frame::Data(data)))) => Some(Ok(Frame::Data(room.hold(data)))),
+            (_, frame) => frame,
+        })
     }
 
     /// Whether the end was sent.
@@ -141,7 +163,7 @@ impl<'b> Outgoing<'b> {
             if self.done {
                 break;
             }
-            let frame = match self.body.poll_frame(cx) {
+            let frame = match self.next(cx) {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
                     return match self.stream.poll_reset(cx) {

@@ -77,7 +77,7 @@ pub async fn exchange<'b>(
     let mut sender = sender.ready().await.map_err(ExchangeError::NotTaken)?;
     let (response, stream) = sender.send_request(message, body.is_empty())?;
     let mut call = Call {
-        upload: Outgoing::new(stream, body),
+        upload: Outgoing::new(stream, body, None),
         response,
     };
     let answer = std::future::poll_fn(|cx| call.poll(cx)).await?;
@@ -85,16 +85,15 @@ pub async fn exchange<'b>(
     let mut head = ResponseHead::default();
     let is_head = request.method == Method::HEAD;
     let length = convert::response(&parts, is_head, &mut head).map_err(ExchangeError::Malformed)?;
-    let upload = call.upload;
-    let body = match incoming.is_end_stream() && upload.is_done() {
+    let download = Download {
+        incoming: Incoming::new(incoming),
+        upload: call.upload,
+    };
+    // An answer that ends with its head leaves as one, though the request goes on: gRPC reads a status there only, and
+    // nobody would carry the rest of the request behind the answer's end.
+    let body = match download.incoming.is_ended() {
         true => Body::Empty,
-        false => Body::stream(
-            Download {
-                incoming: Incoming::new(incoming),
-                upload,
-            },
-            length.filter(|_| !is_head),
-        ),
+        false => Body::stream(download, length.filter(|_| !is_head)),
     };
     Ok(Response {
         head,

@@ -2,22 +2,27 @@
 
 use crate::check::{self, HeadError};
 use crate::message::{Fields, RequestHead, ResponseHead, Version};
+use h2::ext::Protocol;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{request, response};
+use http::{Method, request, response};
 
 /// Takes a request's head; the length that it declares for its body.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn request(parts: &request::Parts, out: &mut RequestHead) -> Result<Option<u64>, HeadError> {
-    out.method = parts.method.clone();
+    // To the instance it is a GET that asks to switch.
+    out.method = match opens_websocket(parts) {
+        true => Method::GET,
+        false => parts.method.clone(),
+    };
     out.version = Version::Http2;
-    check::method(&parts.method)?;
+    check::method(&out.method)?;
     let target = parts.uri.path_and_query().ok_or(HeadError::RequestLine)?.as_str();
     if target.len() > crate::h1::head::MAX_TARGET {
         return Err(HeadError::TargetTooLong);
     }
-    if target == "*" && parts.method != http::Method::OPTIONS {
+    if target == "*" && parts.method != Method::OPTIONS {
         return Err(HeadError::RequestLine);
     }
     out.set_target(target.as_bytes())?;
@@ -47,6 +52,12 @@ pub fn request(parts: &request::Parts, out: &mut RequestHead) -> Result<Option<u
     Ok(length)
 }
 
+/// Whether it is an extended CONNECT for a WebSocket (RFC 8441). There are none for other protocols.
+pub fn opens_websocket(parts: &request::Parts) -> bool {
+    let protocol = parts.extensions.get::<Protocol>();
+    parts.method == Method::CONNECT && protocol.is_some_and(|protocol| protocol.as_str() == "websocket")
+}
+
 fn set_authority(parts: &request::Parts, out: &mut RequestHead) -> Result<(), HeadError> {
     let mut hosts = parts.headers.get_all("host").iter();
     let (host, second) = (hosts.next(), hosts.next());
@@ -69,10 +80,11 @@ fn set_authority(parts: &request::Parts, out: &mut RequestHead) -> Result<(), He
 fn join_cookies(headers: &HeaderMap, out: &mut Fields) -> Result<(), HeadError> {
     let mut joined = Vec::new();
     for value in headers.get_all("cookie") {
-        if !joined.is_empty() {
-            joined.extend_from_slice(b"; ");
+        let crumb = value_bytes(value)?;
+        if !joined.is_empty() && !crumb.is_empty() {
+            joined.extend_from_slice(b"; "); // Never at the end, where HTTP/1 would lose the space.
         }
-        joined.extend_from_slice(value_bytes(value)?);
+        joined.extend_from_slice(crumb);
     }
     if !joined.is_empty() {
         out.push("cookie", joined);
@@ -120,11 +132,23 @@ pub fn response(parts: &response::Parts, head: bool, out: &mut ResponseHead) -> 
     Ok(length)
 }
 
+/// Fields whose values no other message of a connection has. In HPACK's table they would push out what is worth a place
+/// there, and every next one would be compared with all of them: they are written as literals that are never indexed.
+const UNIQUE: [&str; 5] = [
+    "x-request-id",
+    "traceparent",
+    "ondol-deadline-ms",
+    "grpc-timeout",
+    "idempotency-key",
+];
+
 /// Fields for HTTP/2. Those that it cannot carry were refused or stripped before.
 pub fn headers(fields: &Fields) -> HeaderMap {
     let mut map = HeaderMap::with_capacity(fields.len() + 1);
     for (name, value) in fields.iter() {
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+        let unique = UNIQUE.contains(&name);
+        if let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+            value.set_sensitive(unique); // What `http` calls literals that are never indexed.
             map.append(name, value);
         }
     }
@@ -168,6 +192,13 @@ mod tests {
         assert_eq!((head.authority(), head.target(), length), ("shop", "/b?c", Some(7)));
         assert_eq!(head.fields.get_str("cookie"), Some("a=1; b=2"));
         assert_eq!(head.fields.len(), 2);
+    }
+
+    #[test]
+    fn what_differs_in_every_message_takes_no_place_in_the_table() {
+        let fields: Fields = [("x-request-id", "7"), ("server", "shop")].into_iter().collect();
+        let map = headers(&fields);
+        assert!(map["x-request-id"].is_sensitive() && !map["server"].is_sensitive());
     }
 
     #[test]

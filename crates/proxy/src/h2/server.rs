@@ -1,76 +1,35 @@
 //! One client connection over HTTP/2: one task, all its streams in it.
 
 use super::body::{Incoming, Outgoing, Stopped};
-use super::{CONNECTION_WINDOW, MAX_STREAMS, STREAM_WINDOW, convert};
+use super::room::Room;
+use super::wire::Wire;
+use super::{
+    CONNECTION_WINDOW, MAX_ERROR_RESETS, MAX_PENDING_RESETS, MAX_REQUESTS, MAX_STREAMS, STREAM_WINDOW, convert,
+};
 use crate::check::HeadError;
 use crate::exchange::{End, Reply, Request, Response, Sent, Service};
 use crate::h1::server::{IDLE_TIMEOUT, WRITE_TIMEOUT};
 use crate::io::Io;
-use crate::message::{Body, BodyError, RequestHead};
+use crate::message::{Body, BodyError};
+use crate::pace::Pace;
+use crate::scratch::Scratch;
 use crate::timer::Timer;
-use bytes::{Buf, Bytes, BytesMut};
+use crate::tunnel;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{Method, StatusCode};
 use ondol_core::clock::SharedClock;
 use ondol_core::task::Tasks;
-use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// For a client without streams to end a connection after it was asked to.
 const LEAVE: Duration = Duration::from_secs(5);
-
-/// A connection of which some bytes were read already.
-struct Begun {
-    io: Io,
-    first: BytesMut,
-}
-
-impl AsyncRead for Begun {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.first.is_empty() {
-            return Pin::new(&mut self.io).poll_read(cx, buf);
-        }
-        let n = self.first.len().min(buf.remaining());
-        buf.put_slice(&self.first[..n]);
-        self.first.advance(n);
-        if self.first.is_empty() {
-            self.first = BytesMut::new();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Begun {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
 
 /// Serves a connection until either side ends it; once `ending` has stopped, no new streams are taken. `first` holds what
 /// was read of it already. When it ends under streams, each is still told so and leaves its record.
@@ -82,14 +41,19 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
         .max_header_list_size(crate::h1::head::MAX_HEAD as u32)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buffer_size(STREAM_WINDOW as usize);
+        .max_send_buffer_size(STREAM_WINDOW as usize)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(Some(MAX_ERROR_RESETS))
+        .enable_connect_protocol();
     let mut timer = Timer::new(clock.clone());
     timer.arm(crate::h1::server::HEAD_TIMEOUT);
-    let Some(Ok(mut connection)) = timer.limit(builder.handshake::<_, Bytes>(Begun { io, first })).await else {
+    let wire = Wire::new(io, first, clock.clone());
+    let watch = wire.watch();
+    let Some(Ok(mut connection)) = timer.limit(pin!(builder.handshake::<_, Bytes>(wire))).await else {
         return;
     };
-    let mut streams = FuturesUnordered::new();
-    let (mut told, mut leaving) = (std::pin::pin!(ending.stopping()), false);
+    let (mut streams, mut served, room) = (FuturesUnordered::new(), 0, Arc::<Room>::default());
+    let (mut told, mut leaving, mut cut) = (pin!(ending.stopping()), false, false);
     timer.arm(IDLE_TIMEOUT);
     loop {
         // Streams first: what they all have to say then leaves with the connection's one write.
@@ -97,7 +61,7 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
             while let Poll::Ready(Some(())) = streams.poll_next_unpin(cx) {
                 timer.arm(if leaving { LEAVE } else { IDLE_TIMEOUT });
             }
-            let mut leave = !leaving && told.as_mut().poll(cx).is_ready();
+            let mut leave = !leaving && (served >= MAX_REQUESTS || told.as_mut().poll(cx).is_ready());
             while timer.poll(cx).is_ready() {
                 match (streams.is_empty(), leaving) {
                     (true, true) => return Poll::Ready(None), // It was asked to end and does not.
@@ -112,11 +76,27 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
                 timer.arm(LEAVE);
             }
             // Last: this is what writes, a farewell too.
-            connection.poll_accept(cx)
+            let next = connection.poll_accept(cx);
+            // A client that does not leave when it is asked to gets no more than the streams that were on their way.
+            if !cut && (watch.is_flooded() || served > MAX_REQUESTS + MAX_STREAMS) {
+                (cut, leaving) = (true, true);
+                tracing::info!(
+                    code = "GW-070",
+                    ?peer,
+                    "an HTTP/2 client asks too much that is no request; it is sent away"
+                );
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                timer.arm(LEAVE);
+                return connection.poll_accept(cx);
+            }
+            next
         })
         .await;
         match next {
-            Some(Ok((request, respond))) => streams.push(stream(request, respond, peer, clock.clone(), service)),
+            Some(Ok((request, respond))) => {
+                served += 1;
+                streams.push(stream(request, respond, peer, clock.clone(), room.clone(), service));
+            }
             _ => break,
         }
     }
@@ -130,30 +110,41 @@ async fn stream<S: Service>(
     respond: SendResponse<Bytes>,
     peer: Option<IpAddr>,
     clock: SharedClock,
+    room: Arc<Room>,
     service: &S,
 ) {
     let (parts, incoming) = request.into_parts();
-    let mut head = RequestHead::default();
-    let bodiless = parts.method == Method::HEAD;
+    let mut scratch = Scratch::take();
+    let head = &mut scratch.head;
+    let (bodiless, websocket) = (parts.method == Method::HEAD, convert::opens_websocket(&parts));
     let mut reply = H2Reply {
         respond,
-        timer: Timer::new(clock),
+        timer: Timer::new(clock.clone()),
+        clock,
+        room,
         bodiless,
         answered: false,
+        websocket: None,
     };
-    match convert::request(&parts, &mut head) {
+    let converted = convert::request(&parts, head);
+    drop(parts); // A head is held once.
+    match converted {
         Ok(length) => {
             let body = match incoming.is_end_stream() {
                 true if length.unwrap_or(0) > 0 => return reply.refuse(service.refuse(HeadError::ContentLength)).await,
+                _ if websocket => {
+                    reply.websocket = Some(Body::stream(Incoming::new(incoming), None));
+                    Body::Empty
+                }
                 true => Body::Empty,
                 false => Body::stream(Incoming::new(incoming), length),
             };
             service
                 .serve(
                     Request {
-                        head: &mut head,
+                        head,
                         body,
-                        websocket: false,
+                        websocket,
                         peer,
                     },
                     &mut reply,
@@ -170,8 +161,12 @@ async fn stream<S: Service>(
 struct H2Reply {
     respond: SendResponse<Bytes>,
     timer: Timer,
+    clock: SharedClock,
+    room: Arc<Room>,
     bodiless: bool,
     answered: bool,
+    /// What the client says once its WebSocket is open.
+    websocket: Option<Body<'static>>,
 }
 
 impl H2Reply {
@@ -190,8 +185,22 @@ impl Reply for H2Reply {
     }
 
     async fn send(&mut self, response: Response<'_>) -> Sent {
-        let Response { head, mut body, .. } = response;
+        let Response {
+            mut head,
+            mut body,
+            tunnel,
+        } = response;
         self.answered = true;
+        let mut up = None;
+        match (self.websocket.take(), tunnel) {
+            (Some(client), Some(tunnel)) => {
+                let (says, hears) = tunnel::over_stream(client, tunnel, Timer::new(self.clock.clone()));
+                (up, body) = (Some(says), hears);
+            }
+            // Whoever made it (a refusal in gRPC's words is a 200 too): here it would mean an open WebSocket.
+            (Some(_), None) if head.status.is_success() => head.status = StatusCode::BAD_GATEWAY,
+            _ => {}
+        }
         let no_content = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let mut message = http::Response::new(());
         *message.status_mut() = head.status;
@@ -209,9 +218,12 @@ impl Reply for H2Reply {
                 end: End::ClientGone,
             };
         };
-        let mut outgoing = Outgoing::new(stream, body);
-        let (mut seen, timer) = (u64::MAX, &mut self.timer);
+        let mut outgoing = Outgoing::new(stream, body, Some(self.room.clone()));
+        let (mut seen, mut pace) = (0, Pace::new(WRITE_TIMEOUT, WRITE_TIMEOUT));
         let end = std::future::poll_fn(|cx| {
+            if let Some(up) = &mut up {
+                up.poll(cx); // First, and whatever the other way waits for.
+            }
             match outgoing.poll(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(End::Complete),
                 Poll::Ready(Err(Stopped::Reset)) => return Poll::Ready(End::ClientGone),
@@ -219,13 +231,16 @@ impl Reply for H2Reply {
                 Poll::Pending => {}
             }
             // Only a client that does not open its window is too slow; a body may take its time.
-            match outgoing.is_stalled() {
-                false => timer.disarm(),
-                true if outgoing.sent != seen => timer.arm(WRITE_TIMEOUT),
-                true => {}
+            let now = self.clock.mono();
+            if outgoing.sent != seen || !outgoing.is_stalled() {
+                pace.moved(now, outgoing.sent - seen);
+                seen = outgoing.sent;
             }
-            seen = outgoing.sent;
-            timer.poll(cx).map(|()| End::ClientGone)
+            if !outgoing.is_stalled() {
+                return Poll::Pending;
+            }
+            self.timer.arm_at(pace.wait(now));
+            self.timer.poll(cx).map(|()| End::ClientGone)
         })
         .await;
         if !outgoing.is_done() {

@@ -41,6 +41,12 @@ pub enum Frame {
 pub trait Source {
     /// The next piece; `None` at the end, and an error at most once, as the last word.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>>;
+
+    /// A number of bytes, no more than which come in all; `None`: not known. For bodies whose exact length nobody knows before
+    /// they are read, but which are certainly small.
+    fn most(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A body.
@@ -78,6 +84,14 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// No more bytes than this are in it, where that is known.
+    pub fn most(&self) -> Option<u64> {
+        match self {
+            Self::Stream { source, length: None } => source.most(),
+            known => known.length(),
+        }
+    }
+
     /// Whether nothing at all is left.
     pub fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
@@ -87,8 +101,8 @@ impl<'a> Body<'a> {
     ///
     /// # Cancellation
     /// Loses nothing.
-    pub async fn frame(&mut self) -> Option<Result<Frame, BodyError>> {
-        std::future::poll_fn(|cx| self.poll_frame(cx)).await
+    pub fn frame(&mut self) -> impl Future<Output = Option<Result<Frame, BodyError>>> + Unpin {
+        std::future::poll_fn(|cx| self.poll_frame(cx))
     }
 }
 
@@ -102,6 +116,10 @@ impl Source for Body<'_> {
             },
             Self::Stream { source, .. } => source.poll_frame(cx),
         }
+    }
+
+    fn most(&self) -> Option<u64> {
+        Body::most(self)
     }
 }
 

@@ -1,15 +1,36 @@
 //! Header and trailer fields.
 //!
 //! Cost: all fields are one arena of text and a list of spans, both reused by the next head of a connection, so reading a
-//! field allocates nothing.
+//! field allocates nothing. The arena holds them as HTTP/1 writes them, so that fields which nobody took away leave in one
+//! copy.
 
 use std::fmt;
+use std::ops::Range;
 
+/// Where a field stands in the arena: `name: value\r\n`.
 #[derive(Clone, Copy)]
 struct Span {
     start: u32,
     name: u16,
     value: u32,
+}
+
+const COLON: &[u8; 2] = b": ";
+const LINE_END: &[u8; 2] = b"\r\n";
+
+impl Span {
+    fn name(self) -> Range<usize> {
+        self.start as usize..self.start as usize + usize::from(self.name)
+    }
+
+    fn value(self) -> Range<usize> {
+        let start = self.name().end + COLON.len();
+        start..start + self.value as usize
+    }
+
+    fn line(self) -> Range<usize> {
+        self.start as usize..self.value().end + LINE_END.len()
+    }
 }
 
 /// Header or trailer fields in the sender's order.
@@ -56,15 +77,25 @@ impl Fields {
 
     /// [`Fields::push`] for a name that is still bytes.
     pub fn push_bytes(&mut self, name: &[u8], value: &[u8]) {
+        self.text.reserve(name.len() + value.len() + 4);
+        self.push_with(name, |text| text.extend_from_slice(value));
+    }
+
+    /// [`Fields::push`] of a value that `write` appends to what it is given.
+    pub fn push_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.text.len();
-        debug_assert!(start + name.len() + value.len() <= u32::MAX as usize && name.len() <= u16::MAX as usize);
         self.text.extend_from_slice(name);
         self.text[start..].make_ascii_lowercase();
-        self.text.extend_from_slice(value);
+        self.text.extend_from_slice(COLON);
+        let value = self.text.len();
+        write(&mut self.text);
+        let value = self.text.len() - value;
+        self.text.extend_from_slice(LINE_END);
+        debug_assert!(self.text.len() <= u32::MAX as usize && name.len() <= u16::MAX as usize);
         self.spans.push(Span {
             start: start as u32,
             name: name.len() as u16,
-            value: value.len() as u32,
+            value: value as u32,
         });
     }
 
@@ -76,18 +107,18 @@ impl Fields {
 
     /// Takes away every field of this (lower-case) name; whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
-        let (before, text) = (self.spans.len(), &self.text);
-        self.spans.retain(|span| name_of(text, *span) != name.as_bytes());
-        self.spans.len() != before
+        // Mostly there is none, and looking is cheaper than keeping all.
+        let found = self.contains(name);
+        if found {
+            self.retain(|other, _| other != name.as_bytes());
+        }
+        found
     }
 
     /// Keeps the fields for which `keep(name, value)` holds.
-    pub fn retain(&mut self, mut keep: impl FnMut(&str, &[u8]) -> bool) {
+    pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
         let text = &self.text;
-        self.spans.retain(|span| {
-            let (name, value) = parts(text, *span);
-            keep(name, value)
-        });
+        self.spans.retain(|span| keep(&text[span.name()], &text[span.value()]));
     }
 
     /// The first value of this (lower-case) name.
@@ -104,8 +135,8 @@ impl Fields {
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let named = self.spans.iter();
         named
-            .filter(move |span| name_of(&self.text, **span) == name.as_bytes())
-            .map(|span| value_of(&self.text, *span))
+            .filter(move |span| &self.text[span.name()] == name.as_bytes())
+            .map(|span| &self.text[span.value()])
     }
 
     /// Whether there is a field of this (lower-case) name.
@@ -115,15 +146,25 @@ impl Fields {
 
     /// All fields in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.spans.iter().map(|span| parts(&self.text, *span))
+        self.iter_bytes().map(|(name, value)| {
+            // Names are ASCII by the codecs' checks; one that is not reads as empty and matches nothing.
+            (std::str::from_utf8(name).unwrap_or_default(), value)
+        })
     }
 
-    /// All fields in order, names as bytes: for whoever only copies them.
+    /// All fields in order, names as bytes.
     pub fn iter_bytes(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let text = &self.text;
-        self.spans
-            .iter()
-            .map(|span| (name_of(text, *span), value_of(text, *span)))
+        let fields = self.spans.iter();
+        fields.map(|span| (&self.text[span.name()], &self.text[span.value()]))
+    }
+
+    /// All fields in order as HTTP/1 writes them, in as few pieces as they are.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        let joined = |before: &Span, next: &Span| before.line().end == next.start as usize;
+        self.spans.chunk_by(joined).filter_map(|run| {
+            let (first, last) = (run.first()?, run.last()?);
+            Some(&self.text[first.line().start..last.line().end])
+        })
     }
 
     /// Whether a comma-separated list field has this token, in any case: `lists("connection", "close")`.
@@ -139,23 +180,6 @@ pub fn list_items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .split(|b| *b == b',')
         .map(<[u8]>::trim_ascii)
         .filter(|item| !item.is_empty())
-}
-
-/// Look-ups compare bytes: a dozen per request, each over all names.
-fn name_of(text: &[u8], span: Span) -> &[u8] {
-    &text[span.start as usize..span.start as usize + span.name as usize]
-}
-
-fn value_of(text: &[u8], span: Span) -> &[u8] {
-    let at = span.start as usize + span.name as usize;
-    &text[at..at + span.value as usize]
-}
-
-fn parts(text: &[u8], span: Span) -> (&str, &[u8]) {
-    let name = name_of(text, span);
-    // Names are ASCII by the codecs' checks; one that is not reads as empty and matches nothing.
-    let name = std::str::from_utf8(name).unwrap_or_default();
-    (name, value_of(text, span))
 }
 
 impl fmt::Debug for Fields {
@@ -189,6 +213,59 @@ mod tests {
         fields.remove("x-none");
         let all: Vec<_> = fields.iter().map(|(name, value)| (name, value.to_vec())).collect();
         assert_eq!(all, [("x-one", b"1".to_vec()), ("accept", b"c".to_vec())]);
+    }
+
+    #[test]
+    fn what_is_left_is_written_in_order_and_in_few_pieces() {
+        let sent = [("a", "1"), ("b", ""), ("drop", "x"), ("c", "3"), ("drop", "y")];
+        let mut fields: Fields = sent.into_iter().collect();
+        assert_eq!(fields.lines().count(), 1);
+        fields.remove("drop");
+        fields.push_with(b"D", |text| text.extend_from_slice(b"4"));
+        let pieces: Vec<_> = fields.lines().map(<[u8]>::to_vec).collect();
+        assert_eq!(
+            pieces,
+            [b"a: 1\r\nb: \r\n".to_vec(), b"c: 3\r\n".to_vec(), b"d: 4\r\n".to_vec()]
+        );
+    }
+
+    proptest::proptest! {
+        /// Beside a plain list of pairs, written one by one.
+        #[test]
+        fn lines_are_the_fields_one_by_one_whatever_came_and_went(
+            changes in proptest::collection::vec((0..5_u8, "[A-Ca-c]{1,2}", "[ -~]{0,6}"), 0..24),
+        ) {
+            let (mut fields, mut plain) = (Fields::new(), Vec::<(String, String)>::new());
+            for (what, name, value) in changes {
+                let lower = name.to_ascii_lowercase();
+                match what {
+                    0 => {
+                        let was = plain.iter().any(|(known, _)| *known == lower);
+                        proptest::prop_assert_eq!(fields.remove(&lower), was);
+                        plain.retain(|(known, _)| *known != lower);
+                    }
+                    1 => {
+                        fields.set(&lower, &value);
+                        plain.retain(|(known, _)| *known != lower);
+                        plain.push((lower, value));
+                    }
+                    2 => {
+                        fields.retain(|_, kept| kept.len() != value.len());
+                        plain.retain(|(_, kept)| kept.len() != value.len());
+                    }
+                    _ => {
+                        fields.push(&name, &value);
+                        plain.push((lower, value));
+                    }
+                }
+            }
+            let written: Vec<u8> = fields.lines().flatten().copied().collect();
+            let wanted: String = plain.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            proptest::prop_assert_eq!(String::from_utf8_lossy(&written), wanted);
+            let read: Vec<_> = fields.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
+            let plain: Vec<_> = plain.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
+            proptest::prop_assert_eq!(read, plain);
+        }
     }
 
     #[test]

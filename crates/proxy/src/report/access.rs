@@ -7,20 +7,21 @@
 //!   large one in pieces. A killed process loses what it gathered.
 //! - What clients send stands in JSON strings only, so no request can forge a line.
 //!
-//! The query is not logged: people put secrets there. Where the lines go: [`files`].
+//! The query is not logged: people put secrets there. How a line reads: [`line`]; where the lines go: [`files`]; how they are
+//! read: [`reader`].
 
 pub mod files;
+mod line;
+pub mod reader;
 
 use super::{Line, Served};
 use crate::cluster::Endpoint;
-use crate::filter::trace::{Trace, hex};
+use crate::filter::trace::Trace;
 use crate::message::Version;
 use http::Method;
+use line::Calendar;
 use ondol_core::clock::Timestamp;
-use ondol_core::id::InstanceId;
 use ondol_core::task::Tasks;
-use serde::Serialize;
-use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,119 +57,14 @@ pub struct Entry {
     pub host: Box<str>,
     /// The path.
     pub path: Box<str>,
+    /// By which version of TLS; `None`: in the clear.
+    pub tls: Option<&'static str>,
     /// How it ended.
     pub served: Served,
     /// Bytes of the answer's body as sent.
     pub bytes: u64,
     /// Why the answer is not whole: the client went away or the body broke off.
     pub cut: Option<&'static str>,
-}
-
-/// An entry as it is written. Names after OpenTelemetry's where they have one.
-#[derive(Serialize)]
-struct Written<'a> {
-    time: &'a str,
-    level: &'static str,
-    message: &'static str,
-    trace_id: Hex<16>,
-    span_id: Hex<8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent_span_id: Option<Hex<8>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    route: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    caller: Option<&'a str>,
-    target: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    instance: Option<Shown<'a, InstanceId>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<IpAddr>,
-    protocol: &'static str,
-    method: &'a str,
-    host: &'a str,
-    path: &'a str,
-    status: u16,
-    bytes: u64,
-    duration_us: u64,
-    attempts: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proxy_status: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cut: Option<&'static str>,
-}
-
-/// A number as its bytes' digits.
-struct Hex<const N: usize>([u8; N]);
-
-impl<const N: usize> Serialize for Hex<N> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let digits = hex(&self.0);
-        // Digits are ASCII, so this is never the default.
-        serializer.serialize_str(std::str::from_utf8(&digits[..2 * N]).unwrap_or_default())
-    }
-}
-
-/// What prints itself.
-struct Shown<'a, T>(&'a T);
-
-impl<T: Display> Serialize for Shown<'_, T> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self.0)
-    }
-}
-
-/// The text of a time. Entries come in order of time, so all but the milliseconds is mostly that of the entry before.
-#[derive(Default)]
-struct Calendar {
-    second: Option<i64>,
-    text: String,
-}
-
-impl Calendar {
-    fn text(&mut self, at: Timestamp) -> &str {
-        let (second, ms) = (at.0.div_euclid(1_000), at.0.rem_euclid(1_000));
-        if self.second != Some(second) {
-            self.second = Some(second);
-            self.text = Timestamp(second * 1_000).to_string();
-            self.text.truncate(self.text.len() - "000Z".len());
-        }
-        self.text.truncate(self.text.rfind('.').map_or(0, |dot| dot + 1));
-        let digit = |of: i64| char::from(b'0' + (ms / of % 10) as u8);
-        self.text.extend([digit(100), digit(10), digit(1), 'Z']);
-        &self.text
-    }
-}
-
-impl Entry {
-    fn write(&self, calendar: &mut Calendar, to: &mut Vec<u8>) -> io::Result<()> {
-        let name = &self.line.name;
-        let written = Written {
-            time: calendar.text(self.at),
-            level: "info",
-            message: "request",
-            trace_id: Hex(self.trace.id.to_be_bytes()),
-            span_id: Hex(self.trace.span.to_be_bytes()),
-            parent_span_id: self.trace.parent.map(|parent| Hex(parent.to_be_bytes())),
-            route: name.route.as_ref().map(|route| route.as_str()),
-            caller: name.caller.as_ref().map(|caller| caller.as_str()),
-            target: name.target.as_str(),
-            instance: self.instance.as_ref().map(|endpoint| Shown(&endpoint.instance)),
-            client: self.client,
-            protocol: self.version.as_str(),
-            method: self.method.as_str(),
-            host: &self.host,
-            path: &self.path,
-            status: self.served.status,
-            bytes: self.bytes,
-            duration_us: u64::try_from(self.served.took.as_micros()).unwrap_or(u64::MAX),
-            attempts: self.served.attempts,
-            proxy_status: self.served.own.map(|word| word.as_str()),
-            cut: self.cut,
-        };
-        serde_json::to_writer(&mut *to, &written)?;
-        to.push(b'\n');
-        Ok(())
-    }
 }
 
 #[derive(Debug, Default)]
@@ -245,10 +141,8 @@ impl Shared {
             let mut entries = batch.drain(..).peekable();
             let mut made = 0;
             while let Some(entry) = entries.next() {
-                match entry.write(&mut calendar, &mut text) {
-                    Ok(()) => made += 1,
-                    Err(error) => tracing::error!(%error, "an access log entry could not be written as JSON"),
-                }
+                line::write(&entry, &mut calendar, &mut text);
+                made += 1;
                 if text.len() >= PIECE || entries.peek().is_none() {
                     self.put(&mut to, &text, made, &mut broken);
                     made = 0;
@@ -316,6 +210,7 @@ mod tests {
             method: Method::GET,
             host: "shop.example".into(),
             path: path.into(),
+            tls: None,
             served: Served {
                 status: 404,
                 took: Duration::from_micros(42),
@@ -334,14 +229,6 @@ mod tests {
             "clusters": [], "issuers": {}, "trusted_proxies": [], "controller_socket": "c"
         }))
         .expect("a snapshot")
-    }
-
-    #[test]
-    fn times_are_those_that_a_timestamp_prints() {
-        let mut calendar = Calendar::default();
-        for ms in [0, 7, 999, 1_000, -1, -1_000, 1_709_209_845_007, 1_709_209_845_070, 7] {
-            assert_eq!(calendar.text(Timestamp(ms)), Timestamp(ms).to_string());
-        }
     }
 
     /// Gives every batch to the test; blocks until the test has taken it.
@@ -368,7 +255,7 @@ mod tests {
         assert_eq!(text.iter().filter(|b| **b == b'\n').count(), 1);
         let line: Value = serde_json::from_slice(&text).expect("JSON");
         let expected = json!({
-            "time": "2024-02-29T12:30:45.007Z", "level": "info", "message": "request",
+            "time": "2024-02-29T12:30:45.007Z", "level": "warn", "message": "request",
             "trace_id": "00000000000000000000000000000abc", "span_id": "0000000000000003", "parent_span_id": "0000000000000002",
             "target": "gateway", "client": "127.0.0.1", "protocol": "HTTP/1.1", "method": "GET", "host": "shop.example",
             "path": "/a\"\n{\"status\":200}", "status": 404, "bytes": 7, "duration_us": 42, "attempts": 0,

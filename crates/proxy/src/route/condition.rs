@@ -1,6 +1,7 @@
 //! What a route asks beyond host and path: methods, headers, query parameters.
 
 use super::{BadPattern, paths};
+use crate::filter::cors;
 use crate::message::{Fields, RequestHead};
 use http::Method;
 use ondol_core::wire::proxy::{RouteMatch, ValueMatch};
@@ -36,10 +37,12 @@ pub(super) struct Conditions {
     methods: Vec<Method>,
     headers: Vec<(String, Value)>,
     query: Vec<(String, Value)>,
+    /// It answers preflights, so it takes those for requests that it would take.
+    cors: bool,
 }
 
 impl Conditions {
-    pub(super) fn new(spec: &RouteMatch) -> Result<Self, BadPattern> {
+    pub(super) fn new(spec: &RouteMatch, cors: bool) -> Result<Self, BadPattern> {
         let values = |list: &[(String, ValueMatch)]| {
             list.iter()
                 .map(|(name, value)| Ok((name.clone(), Value::new(value)?)))
@@ -53,6 +56,7 @@ impl Conditions {
             methods,
             headers,
             query: values(&spec.query)?,
+            cors,
         })
     }
 
@@ -66,11 +70,11 @@ impl Conditions {
     }
 
     pub(super) fn hold(&self, head: &RequestHead) -> bool {
-        (self.methods.is_empty() || self.methods.contains(&head.method))
-            && self
-                .headers
-                .iter()
-                .all(|(name, value)| header(head, name).is_some_and(|text| value.holds(&text)))
+        // A preflight names the method, and of the fields only those that the page sets itself: by name, not by value.
+        let asked = self.cors.then(|| cors::preflight(head)).flatten();
+        let method = asked.unwrap_or(head.method.as_str());
+        (self.methods.is_empty() || self.methods.iter().any(|own| own == method))
+            && (asked.is_some() || self.headers_hold(head))
             && self
                 .query
                 .iter()
@@ -78,8 +82,15 @@ impl Conditions {
     }
 }
 
+impl Conditions {
+    fn headers_hold(&self, head: &RequestHead) -> bool {
+        let mut all = self.headers.iter();
+        all.all(|(name, value)| header(head, name).is_some_and(|text| value.holds(&text)))
+    }
+}
+
 /// A header's value; several are joined by `, ` (RFC 9110 section 5.3).
-fn header<'a>(head: &'a RequestHead, name: &str) -> Option<Cow<'a, str>> {
+pub(crate) fn header<'a>(head: &'a RequestHead, name: &str) -> Option<Cow<'a, str>> {
     if name == "host" {
         return Some(Cow::Borrowed(head.authority()));
     }
@@ -98,7 +109,7 @@ fn joined<'a>(fields: &'a Fields, name: &str) -> Option<Cow<'a, str>> {
 }
 
 /// The first value of a query parameter, decoded.
-fn parameter<'a>(query: Option<&'a str>, name: &str) -> Option<Cow<'a, str>> {
+pub(crate) fn parameter<'a>(query: Option<&'a str>, name: &str) -> Option<Cow<'a, str>> {
     let pairs = query?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs
         .map(|(key, value)| (decoded(key), value))

@@ -1,69 +1,11 @@
 //! The table against cases as data and against a plain reference.
 
+use super::fixtures::{from_data, route, text};
 use super::*;
 use http::Method;
-use ondol_core::wire::proxy::{Action, Breaker, PathMatch, Policy, RouteMatch, ValueMatch};
+use ondol_core::wire::proxy::{PathMatch, RouteMatch, ValueMatch};
 use proptest::prelude::*;
 use serde_json::Value;
-
-fn route(name: &str, matches: RouteMatch) -> wire::Route {
-    let service = "s".parse().expect("a name");
-    wire::Route {
-        name: name.parse().expect("a name"),
-        action: Action::Forward("s".parse().expect("a name")),
-        service,
-        matches,
-        auth: None,
-        policy: Policy {
-            timeout_ms: 15_000,
-            stream: false,
-            retries: 2,
-            breaker: Breaker {
-                failure_ratio: 0.5,
-                minimum: 20,
-                open_ms: 5_000,
-            },
-            body_limit: 1 << 20,
-        },
-        limit: None,
-    }
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().expect("a string").to_owned()
-}
-
-fn texts(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().map(text).collect()
-}
-
-fn values(value: &Value) -> Vec<(String, ValueMatch)> {
-    let one = |value: &Value| match value.as_str() {
-        Some(exact) => ValueMatch::Exact(exact.to_owned()),
-        None => ValueMatch::Regex(text(&value["regex"])),
-    };
-    value
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| (name.clone(), one(value)))
-        .collect()
-}
-
-fn from_data(spec: &Value) -> RouteMatch {
-    let path = match (&spec["path"], &spec["prefix"], &spec["regex"]) {
-        (Value::String(path), ..) => PathMatch::Exact(path.clone()),
-        (_, Value::String(path), _) => PathMatch::Prefix(path.clone()),
-        (.., regex) => PathMatch::Regex(text(regex)),
-    };
-    RouteMatch {
-        path,
-        methods: texts(&spec["methods"]),
-        hosts: texts(&spec["hosts"]),
-        headers: values(&spec["headers"]),
-        query: values(&spec["query"]),
-    }
-}
 
 #[test]
 fn every_case_of_the_data_finds_its_route() {
@@ -208,5 +150,14 @@ fn ten_thousand_routes_are_all_found() {
     for n in (0..10_000).step_by(97) {
         let head = RequestHead::new(Method::GET, "h", &format!("/team{}/service{n}/x/y", n % 100)).expect("valid");
         assert_eq!(table.find(&head).map(|route| route.index), Some(n));
+    }
+}
+
+#[test]
+fn a_path_that_no_request_could_have_is_not_what_a_path_becomes() {
+    let mut changed = route("r", from_data(&serde_json::json!({ "prefix": "/a" })));
+    for (path, good) in [("/b", true), ("/b/../../c", false), ("/b%zz", false)] {
+        changed.rewrite.path = Some(wire::PathChange::Prefix(path.into()));
+        assert_eq!(Table::compile(std::slice::from_ref(&changed)).is_ok(), good, "{path}");
     }
 }

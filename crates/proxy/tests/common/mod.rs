@@ -100,6 +100,9 @@ pub fn policy() -> Policy {
         retries: 2,
         breaker,
         body_limit: 1 << 20,
+        priority: Default::default(),
+        hedge_share: 0.0,
+        balance: Default::default(),
     }
 }
 
@@ -120,8 +123,14 @@ pub fn route(path: &str, service: &str) -> Route {
         service: name(service),
         matches,
         auth: None,
-        action: Action::Forward(name(service)),
+        action: Action::forward(name(service)),
         policy: policy(),
+        cors: None,
+        mirrors: vec![],
+        session: None,
+        rewrite: Default::default(),
+        request_fields: Default::default(),
+        response_fields: Default::default(),
         limit: None,
     }
 }
@@ -149,6 +158,7 @@ pub fn cluster(service: &str, protocol: Protocol, addresses: &[SocketAddr]) -> C
         endpoints: endpoints.collect(),
         health: None,
         unavailable: None,
+        concurrency: Default::default(),
     }
 }
 
@@ -159,6 +169,7 @@ pub fn snapshot(routes: Vec<Route>, edges: Vec<Edge>, clusters: Vec<Cluster>) ->
         gateways: vec![Gateway {
             name: "web".into(),
             socket: SocketName("gateway/web".into()),
+            tls: None,
         }],
         routes,
         edges,
@@ -311,19 +322,23 @@ impl Controller {
         Self { stream, hello }
     }
 
-    /// Sends a snapshot and gives the proxy's word about it.
+    /// Sends a snapshot and gives the proxy's word about it. Reads meanwhile, as a controller does: a proxy that reports on
+    /// many services reads nothing before its report is taken.
     pub fn tell(&mut self, snapshot: &Snapshot) -> FromProxy {
-        self.send(snapshot);
-        loop {
-            match self.word() {
-                FromProxy::Report(_) => {}
-                word => return word,
+        let mut to = self.stream.try_clone().expect("another descriptor");
+        std::thread::scope(|scope| {
+            scope.spawn(move || tell(&mut to, snapshot));
+            loop {
+                match self.word() {
+                    FromProxy::Report(_) => {}
+                    word => return word,
+                }
             }
-        }
+        })
     }
 
     pub fn send(&mut self, snapshot: &Snapshot) {
-        write_frame(&mut self.stream, &ToProxy::Snapshot(Box::new(snapshot.clone()))).expect("write");
+        tell(&mut self.stream, snapshot);
     }
 
     pub fn word(&mut self) -> FromProxy {
@@ -344,6 +359,10 @@ impl Controller {
             }
         }
     }
+}
+
+fn tell(to: &mut UnixStream, snapshot: &Snapshot) {
+    write_frame(to, &ToProxy::Snapshot(Box::new(snapshot.clone()))).expect("write");
 }
 
 /// A proxy that serves this snapshot.

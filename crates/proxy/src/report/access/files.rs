@@ -8,11 +8,11 @@
 //! - Never more than [`FILES`] files. One is at most [`PART`] bytes long, or one batch longer.
 //! - A disk that refuses stops nothing: the error goes to the caller, and the next batch is tried again.
 //!
-//! Not here: which entries are kept (`access.rs`), what a line says. Nothing is synced: a power cut may take the last
-//! seconds, a killed process only the batch that was not written.
+//! Not here: which entries are kept and what a line says (`access.rs`), who reads them (`reader.rs`). Nothing is synced: a
+//! power cut may take the last seconds, a killed process only the batch that was not written.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -117,103 +117,8 @@ impl Write for Files {
     }
 }
 
-/// Reads lines, oldest first, also those that come later.
-#[derive(Debug)]
-pub struct Reader {
-    folder: PathBuf,
-    /// Where it reads; 0: nowhere yet.
-    number: u64,
-    file: Option<BufReader<File>>,
-    partial: Vec<u8>,
-}
-
-impl Reader {
-    /// At the latest `lines` lines, or all if there are fewer. Reads no more files than it takes to count them.
-    ///
-    /// # Errors
-    /// Those of the disk; a folder that is not there is an empty one.
-    pub fn at_latest(folder: PathBuf, lines: usize) -> io::Result<Self> {
-        let mut this = Self {
-            folder,
-            number: 0,
-            file: None,
-            partial: Vec::new(),
-        };
-        let (mut found, mut newest_first) = (0, numbers(&this.folder)?);
-        while let Some(number) = newest_first.pop() {
-            found += match File::open(path_of(&this.folder, number)) {
-                Ok(file) => count_lines(file)?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => break, // Just removed: so are all older ones.
-                Err(error) => return Err(error),
-            };
-            this.number = number;
-            if found >= lines {
-                break;
-            }
-        }
-        for _ in 0..found.saturating_sub(lines) {
-            this.next_line()?;
-        }
-        Ok(this)
-    }
-
-    /// The next line without its end; `None`: there is none yet.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
-        loop {
-            let Some(file) = &mut self.file else {
-                let Some(next) = numbers(&self.folder)?.into_iter().find(|number| *number >= self.number) else {
-                    return Ok(None);
-                };
-                self.open(next)?;
-                continue;
-            };
-            file.read_until(b'\n', &mut self.partial)?;
-            if self.partial.pop_if(|last| *last == b'\n').is_some() {
-                return Ok(Some(std::mem::take(&mut self.partial)));
-            }
-            let Some(successor) = numbers(&self.folder)?.into_iter().find(|number| *number > self.number) else {
-                return Ok(None);
-            };
-            // A file with a successor grows no more; this is what came since the read before.
-            file.read_until(b'\n', &mut self.partial)?;
-            if self.partial.pop_if(|last| *last == b'\n').is_some() {
-                return Ok(Some(std::mem::take(&mut self.partial)));
-            }
-            self.open(successor)?;
-        }
-    }
-
-    fn open(&mut self, number: u64) -> io::Result<()> {
-        self.partial.clear();
-        self.number = number;
-        self.file = match File::open(path_of(&self.folder, number)) {
-            Ok(file) => Some(BufReader::new(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None, // Removed meanwhile; a newer one follows.
-            Err(error) => return Err(error),
-        };
-        Ok(())
-    }
-}
-
-fn count_lines(file: File) -> io::Result<usize> {
-    let mut reader = BufReader::new(file);
-    let mut lines = 0;
-    loop {
-        let chunk = reader.fill_buf()?;
-        if chunk.is_empty() {
-            return Ok(lines);
-        }
-        lines += memchr::memchr_iter(b'\n', chunk).count();
-        let read = chunk.len();
-        reader.consume(read);
-    }
-}
-
 /// The numbers of the files that are there, rising.
-fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
+pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
@@ -230,12 +135,13 @@ fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-fn path_of(folder: &Path, number: u64) -> PathBuf {
+pub(super) fn path_of(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:010}.{SUFFIX}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::reader::Reader;
     use super::*;
 
     /// A log whose files are done at 10 bytes.
@@ -253,13 +159,13 @@ mod tests {
     }
 
     fn read(reader: &mut Reader) -> String {
-        let lines = std::iter::from_fn(|| reader.next_line().expect("readable"));
+        let lines = std::iter::from_fn(|| reader.next_text().expect("readable"));
         let lines: Vec<_> = lines.map(|line| String::from_utf8(line).expect("text")).collect();
         lines.join(" ")
     }
 
     fn latest(folder: &Path, lines: usize) -> String {
-        read(&mut Reader::at_latest(folder.to_owned(), lines).expect("readable"))
+        read(&mut Reader::at_latest(folder.to_owned(), &[], lines).expect("readable"))
     }
 
     #[test]
@@ -296,7 +202,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         write(&mut small(dir.path()), &["a\n"]);
         fs::write(path_of(dir.path(), 1), "a\n{\"half").expect("written");
-        let mut reader = Reader::at_latest(dir.path().to_owned(), 9).expect("readable");
+        let mut reader = Reader::at_latest(dir.path().to_owned(), &[], 9).expect("readable");
         assert_eq!(read(&mut reader), "a");
         write(&mut small(dir.path()), &["b\n"]);
         assert_eq!(read(&mut reader), "b");
@@ -306,7 +212,7 @@ mod tests {
     #[test]
     fn a_reader_follows_from_file_to_file_and_over_those_that_went() {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut reader = Reader::at_latest(dir.path().join("access"), 9).expect("nothing yet");
+        let mut reader = Reader::at_latest(dir.path().join("access"), &[], 9).expect("nothing yet");
         assert_eq!(read(&mut reader), "");
         let mut log = small(&dir.path().join("access"));
         write(&mut log, &["a\n"]);

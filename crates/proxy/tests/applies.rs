@@ -1,0 +1,77 @@
+//! Another snapshot while requests go on: none is dropped, and each is served by a snapshot that held while it ran.
+
+mod common;
+
+use common::*;
+use ondol_core::wire::proxy::{FromProxy, Protocol, Snapshot};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+const APPLIES: u64 = 1_000;
+const CLIENTS: usize = 4;
+
+/// Under odd generations `one` answers, under even ones `two`; a route beside comes and goes.
+fn generation(number: u64, addresses: [SocketAddr; 2]) -> Snapshot {
+    let [one, two] = addresses;
+    let clusters = vec![
+        cluster("one", Protocol::Http1, &[one]),
+        cluster("two", Protocol::Http1, &[two]),
+    ];
+    let mut routes = vec![route("/x", target(number))];
+    if number.is_multiple_of(3) {
+        routes.push(route("/x/beside", "one"));
+    }
+    Snapshot {
+        generation: number,
+        ..snapshot(routes, vec![], clusters)
+    }
+}
+
+fn target(generation: u64) -> &'static str {
+    if generation.is_multiple_of(2) { "two" } else { "one" }
+}
+
+#[test]
+fn no_request_is_dropped_or_misrouted_during_a_thousand_applies() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let addresses = ["one", "two"].map(|name| instance(move |_| ok(name)));
+    let (running, mut controller) = serving(dir.path(), &generation(1, addresses));
+    // Sent to the proxy, and served by all of its workers.
+    let (told, served, over) = (AtomicU64::new(1), AtomicU64::new(1), AtomicBool::new(false));
+    let client = |keeps: bool| {
+        let mut stream: Option<TcpStream> = None;
+        let mut asked = 0_u64;
+        while !over.load(Ordering::SeqCst) {
+            let mut open = stream.take().unwrap_or_else(|| running.client());
+            let before = served.load(Ordering::SeqCst);
+            let answer = ask(&mut open, "GET /x/things?n=1 HTTP/1.1\r\nHost: shop.example\r\n\r\n");
+            let after = told.load(Ordering::SeqCst);
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            let by = answer.rsplit("\r\n").next().unwrap_or_default();
+            let right = (before..=after).any(|generation| by == target(generation));
+            assert!(right, "{by} answered between generations {before} and {after}");
+            let ends = field(&answer, "connection") == Some("close");
+            stream = (keeps && !ends).then_some(open);
+            asked += 1;
+        }
+        asked
+    };
+    let asked = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| scope.spawn(move || client(number % 2 == 0)))
+            .collect();
+        for number in 2..=APPLIES {
+            told.store(number, Ordering::SeqCst);
+            let word = controller.tell(&generation(number, addresses));
+            assert_eq!(word, FromProxy::Ack { generation: number });
+            served.store(number, Ordering::SeqCst);
+        }
+        over.store(true, Ordering::SeqCst);
+        clients
+            .into_iter()
+            .map(|client| client.join().expect("all answers were right"))
+            .sum::<u64>()
+    });
+    running.stop();
+    assert!(asked > APPLIES, "{asked} requests are not a load");
+}

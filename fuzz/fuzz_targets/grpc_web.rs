@@ -1,0 +1,4 @@
+//! Feeds the target `grpc_web` of `ondol_proxy::fuzzing`, which says what it promises.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ondol_proxy::fuzzing::run("grpc_web", data));
