@@ -1,12 +1,16 @@
 //! Measurements and long runs: programs of the `bench` crate, built as they are run.
 
 use crate::sh::{self, cargo, root};
-use crate::up;
+use crate::{console, up};
 use anyhow::bail;
 use std::process::Command;
 
 /// Each with what it measures.
-const BENCHES: [(&str, &str); 5] = [
+const BENCHES: [(&str, &str); 8] = [
+    (
+        "proxies",
+        "what a request costs the proxy; beside HAProxy, nginx and Caddy where installed",
+    ),
     (
         "sagas",
         "two-step sagas per second, started by HTTP, each step through the proxy",
@@ -24,10 +28,20 @@ const BENCHES: [(&str, &str); 5] = [
         "from `ondol up` with everything built to the first confirmed order",
     ),
     ("memory", "the three roles together, idle, as a sum of PSS"),
+    (
+        "resilience",
+        "each policy of the proxy in a simulated storm, and the same storm without it",
+    ),
+    (
+        "console",
+        "frames of the console with 10,000 sagas and 1,000 log lines a second, in Chromium",
+    ),
 ];
 
 pub(crate) fn run(name: Option<&str>, args: &[String]) -> anyhow::Result<()> {
     match name {
+        Some("console") => console::bench(),
+        Some("resilience") => storms(args),
         Some(name) if BENCHES.iter().any(|(known, _)| *known == name) => tool(name, args),
         Some(name) => bail!(
             "there is no bench `{name}`; there are {}",
@@ -38,6 +52,21 @@ pub(crate) fn run(name: Option<&str>, args: &[String]) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+/// Plays the storms of the resilience room, beside whose policies they lie.
+fn storms(args: &[String]) -> anyhow::Result<()> {
+    let words = [
+        "run",
+        "--quiet",
+        "--release",
+        "-p",
+        "ondol-resilience",
+        "--example",
+        "storms",
+        "--",
+    ];
+    sh::run(cargo(&words).args(args))
 }
 
 /// Runs a program of the `bench` crate against a release build of Ondol.

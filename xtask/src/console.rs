@@ -3,6 +3,7 @@
 //! Cargo needs no Node: a program that was built without the pages says at its address how to build them.
 
 use crate::sh::{self, root};
+use crate::up;
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,14 +54,22 @@ pub(crate) fn test() -> anyhow::Result<()> {
         return Ok(());
     }
     npm(&["ci", "--prefer-offline", "--silent"])?;
-    for step in ["check", "lint", "test", "build"] {
+    for step in ["check", "lint", "test"] {
         npm(&["run", step])?;
     }
+    build()?; // Not anew where that is done: the program that carries the pages would be built anew too.
     if !sh::has("chromium") {
         eprintln!("SKIPPED: the console in a browser; missing: chromium");
         return Ok(());
     }
     npm(&["run", "test:browser"])
+}
+
+/// The pages under load in a real browser, by processor time, and how soon those of a real system are drawn.
+pub(crate) fn bench() -> anyhow::Result<()> {
+    npm(&["run", "build:all"])?;
+    up::build()?;
+    npm(&["run", "bench"])
 }
 
 /// When the file, or the newest file below the folder, was written; `None`: there is none.

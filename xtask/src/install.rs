@@ -2,6 +2,9 @@
 //! cargo-deny from crates.io, which takes some minutes to compile and so is left to the long run.
 
 use crate::sh::{self, cargo};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,7 +15,7 @@ struct Need {
     what_for: &'static str,
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 10] = [
     Need {
         there: || Path::new("/usr/lib/postgresql").is_dir(),
         package: "postgresql",
@@ -38,7 +41,41 @@ const NEEDS: [Need; 5] = [
         package: "prometheus",
         what_for: "the check of /metrics by Prometheus' own tool",
     },
+    Need {
+        there: || sh::has("valgrind"),
+        package: "valgrind",
+        what_for: "the guard of what a request costs in instructions",
+    },
+    Need {
+        there: || {
+            ["nginx", "apache2", "lighttpd", "puma", "haproxy", "caddy"]
+                .into_iter()
+                .all(is_server)
+        },
+        package: "nginx apache2-bin lighttpd puma haproxy caddy",
+        what_for: "servers behind and proxies in front of the gateway, for the judges",
+    },
+    Need {
+        there: || sh::has("slowhttptest"),
+        package: "slowhttptest",
+        what_for: "slow clients, for the judges",
+    },
+    Need {
+        there: || sh::has("curl") && sh::has("h2load"),
+        package: "curl nghttp2-client",
+        what_for: "judges of HTTP/2 that others wrote",
+    },
+    Need {
+        there: || sh::has("sslscan"),
+        package: "sslscan openssl",
+        what_for: "the judge of TLS",
+    },
 ];
+
+/// Whether a server is installed; those of Debian are not always on the `PATH`.
+fn is_server(program: &str) -> bool {
+    sh::has(program) || Path::new("/usr/sbin").join(program).is_file()
+}
 
 /// Installs what is missing, or says which tests will be skipped and what to install.
 pub(crate) fn needs() {
@@ -48,6 +85,7 @@ pub(crate) fn needs() {
     }
     let packages: Vec<&str> = missing.iter().flat_map(|need| need.package.split(' ')).collect();
     if may_install() {
+        let _none = NoStarts::new();
         let apt = |args: &[&str]| {
             sh::run(
                 Command::new("apt-get")
@@ -55,13 +93,14 @@ pub(crate) fn needs() {
                     .env("DEBIAN_FRONTEND", "noninteractive"),
             )
         };
-        let install = [
-            &["install", "-y", "-qq", "--no-install-recommends"],
-            packages.as_slice(),
-        ]
-        .concat();
-        if let Err(error) = apt(&["update", "-qq"]).and_then(|()| apt(&install)) {
-            eprintln!("could not install {}: {error:#}", packages.join(" "));
+        let install =
+            |packages: &[&str]| apt(&[&["install", "-y", "-qq", "--no-install-recommends"], packages].concat());
+        if let Err(error) = apt(&["update", "-qq"]).and_then(|()| install(&packages)) {
+            eprintln!("could not install {}: {error:#}; trying one by one", packages.join(" "));
+            for package in packages {
+                // Whatever is still missing is named below.
+                let _ = install(&[package]);
+            }
         }
     }
     for need in missing.iter().filter(|need| !(need.there)()) {
@@ -69,6 +108,36 @@ pub(crate) fn needs() {
             "SKIPPED: {}; install the Debian packages: {}",
             need.what_for, need.package
         );
+    }
+}
+
+/// While it lives, Debian's packages start no services: servers are wanted as programs.
+struct NoStarts(bool);
+
+impl NoStarts {
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+    /// A policy that is there already stays as it is, and stays.
+    fn new() -> Self {
+        let mut options = fs::OpenOptions::new();
+        let made = options.write(true).create_new(true).mode(0o755).open(Self::POLICY);
+        let Ok(mut file) = made else { return Self(false) };
+        // One that could not be written whole goes like one that could.
+        let _ = file.write_all(b"#!/bin/sh\nexit 101\n");
+        Self(true)
+    }
+}
+
+impl Drop for NoStarts {
+    fn drop(&mut self) {
+        if self.0
+            && let Err(error) = fs::remove_file(Self::POLICY)
+        {
+            eprintln!(
+                "{} is left behind, so packages start no services: {error}",
+                Self::POLICY
+            );
+        }
     }
 }
 

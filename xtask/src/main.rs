@@ -5,7 +5,9 @@
 mod bench;
 mod console;
 mod docs;
+mod fuzz;
 mod install;
+mod judges;
 mod sh;
 mod test;
 mod tidy;
@@ -67,6 +69,14 @@ enum Command {
         #[arg(long, default_value_t = 1_000)]
         rounds: u32,
     },
+    /// Feed the data plane's parsers with hostile bytes: one target of fuzz/fuzz_targets, or all.
+    Fuzz {
+        /// Which target.
+        target: Option<String>,
+        /// How long for each.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Run the commands of the guides with a system of their own; with `--gateway` those of `docs/getting-started.md` first.
     #[command(hide = true)]
     DocsWalk {
@@ -89,6 +99,7 @@ fn main() -> ExitCode {
         Command::Torture { args } => bench::tool("torture", &args),
         Command::Load { args } => bench::tool("load", &args),
         Command::Powercut { rounds } => test::powercut(rounds),
+        Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Command::DocsWalk { gateway, system } => {
             let system = system.unwrap_or_else(|| sh::root().join("shop"));
             gateway

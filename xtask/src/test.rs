@@ -1,7 +1,7 @@
-//! `cargo xtask test`: everything that must be green before something lands, in under half an hour on two cores.
+//! `cargo xtask test`: everything that must be green before something lands, in some 35 minutes on two cores.
 
 use crate::sh::{self, cargo};
-use crate::{bench, console, install, tidy, up};
+use crate::{bench, console, fuzz, install, judges, tidy, up};
 use std::time::Instant;
 
 /// One step of the run.
@@ -31,14 +31,20 @@ const STEPS: &[Step] = &[
     ("the guides, as a reader runs them", docs_walk),
     ("the shop, in a browser", browser),
     ("the SDK and the shop's service in Python", python),
+    ("judges: real servers and proxies, and slow clients", judges::smuggling),
+    ("judges: clients and servers of others", judges::clients),
     ("the console", console::test),
     ("the shop's service in Go", golang),
+    ("what a request costs, in instructions", || {
+        sh::run(&mut cargo(&["bench", "-p", "ondol-proxy", "--bench", "instructions"]))
+    }),
     ("torture, short", || bench::tool("torture", &["--short".into()])),
 ];
 
 const TORTURE: [&str; 2] = ["--kills", "100"];
 
 const LONG: &[Step] = &[
+    ("hostile bytes for every parser, an hour each", fuzz::long),
     ("power cuts", || powercut(10_000)),
     ("torture on SQLite", || bench::tool("torture", &TORTURE.map(Into::into))),
     ("torture on PostgreSQL", || {

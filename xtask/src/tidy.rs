@@ -220,7 +220,7 @@ fn codes(text: &str) -> BTreeSet<String> {
 
 /// Paths in backticks in Markdown files, if they look like this repository's, exist.
 fn doc_paths(root: &Path, wrong: &mut Vec<String>) -> anyhow::Result<()> {
-    const TOP: [&str; 9] = [
+    const TOP: [&str; 10] = [
         "crates/",
         "docs/",
         "shop/",
@@ -229,6 +229,7 @@ fn doc_paths(root: &Path, wrong: &mut Vec<String>) -> anyhow::Result<()> {
         "bench/",
         "xtask/",
         "console/",
+        "fuzz/",
         ".ci/",
     ];
     for path in files(root, &[".md"])? {

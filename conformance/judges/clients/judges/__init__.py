@@ -1,0 +1,1 @@
+"""Clients and servers that other people wrote, and what they find through Ondol."""
