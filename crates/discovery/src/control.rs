@@ -23,12 +23,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A connected proxy.
 #[derive(Clone, Debug, Default)]
 struct Proxy {
+    /// It takes no new requests, nor snapshots.
+    leaving: bool,
     /// What it served by before it came.
     came_with: u64,
     acked: u64,
-    /// What was acknowledged when the last report came: an older report does not know who began to drain since.
+    /// What was acknowledged when the last report came: an older report does not know who began to drain since. Of one
+    /// that leaves, any report that came since it said so is true of every later generation.
     counted: u64,
     report: Report,
+}
+
+impl Proxy {
+    fn hear(&mut self, report: Report) {
+        self.counted = if self.leaving { u64::MAX } else { self.acked };
+        self.report = report;
+    }
 }
 
 /// What the connected proxies say.
@@ -60,10 +70,11 @@ impl Proxies {
         Some(counts.filter(|(id, _)| id == instance).map(|(_, count)| count).sum())
     }
 
-    /// True once every connected proxy, at least one, serves by `generation` or a newer one.
+    /// True once every connected proxy that stays, at least one, serves by `generation` or a newer one.
     pub fn acked(&self, generation: u64) -> bool {
         let connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
-        !connected.is_empty() && connected.values().all(|proxy| proxy.acked >= generation)
+        let mut staying = connected.values().filter(|proxy| !proxy.leaving).peekable();
+        staying.peek().is_some() && staying.all(|proxy| proxy.acked >= generation)
     }
 
     /// The newest generation that any connected proxy serves by; 0 when none is known.
@@ -176,12 +187,17 @@ fn hear(word: FromProxy, id: u64, proxies: &Proxies, on_report: &(dyn Fn(&Report
             }
         }),
         FromProxy::Refused { generation, error } => tracing::error!(generation, error, "proxy refused a snapshot"),
+        FromProxy::Leaving => proxies.update(id, |all, id| {
+            if let Some(proxy) = all.get_mut(&id) {
+                proxy.leaving = true;
+                proxy.counted = 0;
+            }
+        }),
         FromProxy::Report(report) => {
             on_report(&report);
             proxies.update(id, |all, id| {
                 if let Some(proxy) = all.get_mut(&id) {
-                    proxy.counted = proxy.acked;
-                    proxy.report = *report;
+                    proxy.hear(*report);
                 }
             });
         }
@@ -280,6 +296,36 @@ mod tests {
             "a request may have come since that report"
         );
         say(report(1));
+        assert_eq!(proxies.in_flight(&orders, 7), Some(1));
+    }
+
+    #[test]
+    fn a_proxy_that_leaves_is_not_waited_for_and_its_requests_still_count() {
+        let proxies = Proxies::default();
+        let say = |id, word| {
+            proxies.update(id, |all, id| drop(all.entry(id).or_default()));
+            hear(word, id, &proxies, &|_| {});
+        };
+        let orders: InstanceId = "orders.1".parse().expect("valid");
+        let report = |count| {
+            FromProxy::Report(Box::new(Report {
+                in_flight: vec![("orders.1".parse().expect("valid"), count)],
+                ..Report::default()
+            }))
+        };
+        say(1, FromProxy::Ack { generation: 6 });
+        say(1, report(2));
+        say(1, FromProxy::Leaving);
+        assert!(!proxies.acked(6), "nobody stays");
+        assert_eq!(
+            proxies.in_flight(&orders, 6),
+            None,
+            "that report was from before it left"
+        );
+        say(2, FromProxy::Ack { generation: 7 });
+        say(2, report(0));
+        assert!(proxies.acked(7));
+        say(1, report(1));
         assert_eq!(proxies.in_flight(&orders, 7), Some(1));
     }
 }

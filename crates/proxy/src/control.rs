@@ -1,8 +1,9 @@
 //! The controller's word: snapshots come down and are acknowledged, counts go up.
 //!
 //! While the controller is away the last snapshot serves on; the connection is tried again every [`RETRY`]. While the proxy
-//! ends, counts still go up, the last of them after the last request; snapshots are left to the next proxy.
+//! leaves, counts still go up, the last of them after the last request; snapshots are left to the next proxy.
 
+use crate::ending::Ending;
 use crate::listener::Socket;
 use crate::service::Config;
 use crate::state::Shared;
@@ -34,13 +35,15 @@ pub struct Control {
     workers: Vec<mpsc::Sender<Order>>,
     open: BTreeSet<SocketName>,
     generation: Option<u64>,
+    /// The supervisor knows that it serves.
+    announced: bool,
     ends: Ends,
 }
 
 /// The two ends of a proxy.
 pub struct Ends {
-    /// Stops when the proxy is told to end.
-    pub told: Tasks,
+    /// How the proxy is told to end.
+    pub told: Ending,
     /// Stops when the last worker has ended.
     pub served: Tasks,
 }
@@ -54,6 +57,7 @@ impl Control {
             workers,
             open: BTreeSet::new(),
             generation: None,
+            announced: false,
             ends,
         }
     }
@@ -70,6 +74,7 @@ impl Control {
                 Err(error) => tracing::warn!(code = "GW-040", error, "the snapshot kept on disk cannot be served"),
             }
         }
+        self.announce().await;
         let path = self.config.run_dir.join("control.sock");
         loop {
             match self.listen(&path).await {
@@ -109,13 +114,19 @@ impl Control {
         let mut due = tokio::time::interval(REPORT);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let shared = self.shared.clone();
-        let mut told_at = None;
+        let (mut told_at, mut leaving) = (None, std::pin::pin!(self.ends.told.leaving()));
+        let mut ending = false;
         loop {
-            let ending = self.ends.told.is_stopping();
             let mut newest = tokio::select! {
-                ended = &mut reading => return ended,
+                // What a newer controller says need not even be readable any more.
+                ended = &mut reading, if !ending => return ended,
                 () = self.ends.served.stopping() => {
                     return write_frame(&mut to, &FromProxy::Report(Box::new(self.report()))).await;
+                }
+                () = leaving.as_mut(), if !ending => {
+                    ending = true;
+                    write_frame(&mut to, &FromProxy::Leaving).await?;
+                    None
                 }
                 snapshot = snapshots.recv(), if !ending => snapshot,
                 _ = due.tick() => None,
@@ -134,7 +145,7 @@ impl Control {
                 let word = match self.take(&snapshot).await {
                     Ok(()) => FromProxy::Ack { generation },
                     // Workers that end take no orders, which says nothing of the snapshot.
-                    Err(_) if self.ends.told.is_stopping() => continue,
+                    Err(_) if self.ends.told.is_leaving() => continue,
                     Err(error) => {
                         tracing::warn!(
                             code = "GW-040",
@@ -151,10 +162,23 @@ impl Control {
                     self.keep(&snapshot);
                 }
                 told?;
+                self.announce().await;
             } else {
                 told_at = None;
                 write_frame(&mut to, &FromProxy::Report(Box::new(self.report()))).await?;
+                self.announce().await;
             }
+        }
+    }
+
+    /// Tells the supervisor once that it serves.
+    async fn announce(&mut self) {
+        if self.generation.is_none() || self.announced || self.ends.told.is_leaving() {
+            return;
+        }
+        match self.config.supervisor.serving().await {
+            Ok(()) => self.announced = true,
+            Err(error) => tracing::warn!(%error, "the supervisor cannot be told that this proxy serves; trying again"),
         }
     }
 
@@ -179,7 +203,7 @@ impl Control {
             .collect();
         let mut taken = Vec::new();
         for name in wanted.difference(&self.open) {
-            let socket = self.config.sockets.take(name).await;
+            let socket = self.config.supervisor.take_socket(name).await;
             taken.push((
                 name.clone(),
                 socket.map_err(|error| format!("socket {}: {error}", name.0))?,
@@ -235,10 +259,9 @@ impl Control {
 
     /// Writes the snapshot beside the socket; without it the next proxy waits for the controller.
     fn keep(&self, snapshot: &Snapshot) {
-        let (path, new) = (
-            self.config.run_dir.join("snapshot.json"),
-            self.config.run_dir.join("snapshot.json.new"),
-        );
+        // Another proxy may write one too while one hands over to the other.
+        let new = format!("snapshot.json.new-{}", std::process::id());
+        let (path, new) = (self.config.run_dir.join("snapshot.json"), self.config.run_dir.join(new));
         let written = serde_json::to_vec(snapshot)
             .map_err(io::Error::from)
             .and_then(|text| std::fs::write(&new, text))

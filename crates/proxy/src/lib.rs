@@ -21,6 +21,7 @@ pub mod cluster;
 pub mod control;
 mod digits;
 pub mod dry;
+pub mod ending;
 pub mod exchange;
 pub mod fetch;
 pub mod filter;

@@ -433,6 +433,8 @@ pub enum FromProxy {
         /// Why.
         error: String,
     },
+    /// Another proxy has taken over: from now on it takes no new requests and no snapshots, and reports what is left.
+    Leaving,
     /// Counts since the proxy's start and exact numbers in flight; once a second, and at once when the number in flight
     /// of a draining instance becomes zero.
     Report(Box<Report>),

@@ -2,6 +2,7 @@
 
 use crate::answer::{Answer, Word};
 use crate::check::HeadError;
+use crate::ending::Ending;
 use crate::exchange::{Reply, Request, Response, Sent, Service};
 use crate::io::Io;
 use crate::message::PIECE;
@@ -68,7 +69,7 @@ where
     let address = front.local_addr().expect("address");
     let serving = async {
         let (stream, _) = front.accept().await.expect("accept");
-        super::server::serve(&Io::Tcp(stream), BytesMut::new(), clock, &*service, &Tasks::new()).await;
+        super::server::serve(&Io::Tcp(stream), BytesMut::new(), clock, &*service, &Ending::new()).await;
     };
     let client = async { client(TcpStream::connect(address).await.expect("connect")).await };
     let ((), client, upstream) = tokio::time::timeout(Duration::from_secs(30), async {
