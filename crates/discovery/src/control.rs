@@ -303,7 +303,9 @@ mod tests {
     fn a_proxy_that_leaves_is_not_waited_for_and_its_requests_still_count() {
         let proxies = Proxies::default();
         let say = |id, word| {
-            proxies.update(id, |all, id| drop(all.entry(id).or_default()));
+            proxies.update(id, |all, id| {
+                all.entry(id).or_default();
+            });
             hear(word, id, &proxies, &|_| {});
         };
         let orders: InstanceId = "orders.1".parse().expect("valid");

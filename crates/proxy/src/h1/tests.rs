@@ -227,6 +227,39 @@ async fn chunks_pass_both_ways_and_trailers_back() {
 }
 
 #[tokio::test]
+async fn after_a_body_in_chunks_a_connection_to_an_instance_is_not_used_again() {
+    for (fields, body) in [
+        ("Content-Length: 2", "ok"),
+        ("Transfer-Encoding: chunked", "2\r\nok\r\n0\r\n\r\n"),
+    ] {
+        between(
+            async |mut client| {
+                say(
+                    &mut client,
+                    "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+                )
+                .await;
+                hear(&mut client, "\r\n\r\n").await;
+                hear(&mut client, body).await;
+                // The client's goes on.
+                say(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+                hear(&mut client, "next").await;
+            },
+            async |upstream| {
+                let (mut stream, _) = upstream.accept().await.expect("accept");
+                hear(&mut stream, "0\r\n\r\n").await;
+                say(&mut stream, &format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n{body}")).await;
+                assert_eq!(rest(&mut stream).await, "");
+                let (mut stream, _) = upstream.accept().await.expect("accept");
+                hear(&mut stream, "\r\n\r\n").await;
+                say(&mut stream, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext").await;
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_client_is_told_to_continue_once_its_body_is_wanted() {
     between(
         async |mut client| {
