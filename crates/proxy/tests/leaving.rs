@@ -1,8 +1,12 @@
 //! One proxy gives way to another on the same sockets: nobody is refused, and what was begun goes on to its end.
 
 mod common;
+#[path = "common/rpc.rs"]
+mod rpc;
 
+use bytes::Bytes;
 use common::*;
+use h2::server::SendResponse;
 use ondol_core::task::Tasks;
 use ondol_core::wire::proxy::{FromProxy, Protocol, Snapshot};
 use std::io::{Read, Write};
@@ -93,6 +97,42 @@ fn connections_of_one_that_leaves_are_served_to_their_end_and_new_ones_by_the_ne
     drop(tunnel);
     old.ended();
     next.stop();
+}
+
+#[test]
+fn a_stream_goes_on_where_it_began_and_its_client_asks_the_next_proxy_for_others() {
+    rpc::on_runtime(async {
+        let (dir, tasks) = (tempfile::tempdir().expect("a folder"), Tasks::new());
+        let echo = rpc::instance(&tasks, async |request, mut respond: SendResponse<Bytes>| {
+            let (head, mut said) = (http::Response::new(()), request.into_body());
+            let mut back = respond.send_response(head, false).expect("sent");
+            while let Some(data) = said.data().await {
+                back.send_data(data.expect("data"), false).expect("sent");
+            }
+            back.send_data(Bytes::new(), true).expect("sent");
+        });
+        let mut stream = route("/", "echo");
+        stream.policy.stream = true;
+        let clusters = vec![cluster("echo", Protocol::H2c, &[echo.await])];
+        let (old, _controller) = rpc::serving(dir.path(), snapshot(vec![stream], vec![], clusters)).await;
+        let mut sender = rpc::client(&tasks, old.gateway).await;
+        let ask = || http::Request::post("http://a/x.Y/Z").body(()).expect("a request");
+        let (answer, mut saying) = sender.send_request(ask(), false).expect("sent");
+        saying.send_data("one".into(), false).expect("sent");
+        let mut back = answer.await.expect("an answer").into_body();
+        assert_eq!(rpc::next(&mut back).await, "one");
+
+        old.tell_to_leave();
+        while std::future::poll_fn(|cx| sender.poll_ready(cx)).await.is_ok() {
+            tokio::task::yield_now().await; // Until the client has heard it.
+        }
+        saying.send_data("two".into(), false).expect("sent");
+        assert_eq!(rpc::next(&mut back).await, "two");
+        saying.send_data(Bytes::new(), true).expect("sent");
+        assert!(back.data().await.is_none_or(|data| data.expect("data").is_empty()));
+        drop((back, sender));
+        tokio::task::spawn_blocking(|| old.ended()).await.expect("ended");
+    });
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! `ondol upgrade`: the controller and the proxy run by this program from now on. No connection is refused and no request fails.
+//! `ondol upgrade`: the controller and the proxy run by another program from now on. No connection is refused and no request
+//! fails.
 //!
 //! The controller first: a proxy leaves a newer controller's snapshots that it cannot read, and serves on by its last one, and the next
 //! proxy understands them. What does not come up is put back to the program that it ran by before.
@@ -20,11 +21,16 @@ use std::time::Duration;
 
 /// For the new controller to answer and the new proxy to serve.
 const COMES_UP: Duration = Duration::from_secs(60);
+/// A controller that ended so often since is not waited for.
+const ENDS: u32 = 3;
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// This program instead of the one that is running now.
+    #[arg(long, value_name = "PROGRAM")]
+    to: Option<PathBuf>,
     /// Seconds for what the old proxy has begun, such as WebSockets and streams; what still goes on then is cut.
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     drain: u64,
@@ -34,7 +40,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(home: &Home, args: Args, json: bool) -> anyhow::Result<ExitCode> {
-    let program = std::env::current_exe().context("finding this program")?;
+    let program = match &args.to {
+        Some(program) => program
+            .canonicalize()
+            .with_context(|| format!("looking for {}", program.display()))?,
+        None => std::env::current_exe().context("finding this program")?,
+    };
     let upgrade = Upgrade {
         home,
         supervisor: home.supervisor(),
@@ -43,7 +54,7 @@ pub(crate) fn run(home: &Home, args: Args, json: bool) -> anyhow::Result<ExitCod
     };
     let before = upgrade.supervisor.facts();
     let before = before.map_err(|_| anyhow::anyhow!(super::down::NOT_RUNNING))?;
-    upgrade.tell(&format!("{FAINT}by {}{RESET}", upgrade.program.display()));
+    upgrade.tell(&format!("{FAINT}to {}{RESET}", upgrade.program.display()));
     upgrade.controller(&before)?;
     upgrade.proxy(&before, Duration::from_secs(args.drain))?;
     let leaving = upgrade.leaving()?;
@@ -79,7 +90,7 @@ impl Upgrade<'_> {
     fn controller(&self, before: &Facts) -> anyhow::Result<()> {
         let (role, began) = (role("controller")?, SystemClock.mono());
         self.supervisor.upgrade(&role, &self.program, None)?;
-        if self.answers() {
+        if self.answers(&role) {
             self.done(&role, "answers", began);
             return Ok(());
         }
@@ -117,21 +128,25 @@ impl Upgrade<'_> {
     }
 
     /// Whether the controller comes to answer.
-    fn answers(&self) -> bool {
-        let end = SystemClock.mono() + COMES_UP;
+    fn answers(&self, role: &ServiceName) -> bool {
+        let restarts = || self.fact(role).map_or(0, |fact| fact.restarts);
+        let (end, first) = (SystemClock.mono() + COMES_UP, restarts());
         loop {
             let asked = Admin::of(self.home).and_then(|admin| admin.get::<SystemStatus>("/v1/services"));
-            if asked.is_ok() || SystemClock.mono() >= end {
+            if asked.is_ok() || SystemClock.mono() >= end || restarts() >= first + ENDS {
                 return asked.is_ok();
             }
             std::thread::sleep(LOOK);
         }
     }
 
+    fn fact(&self, role: &ServiceName) -> Option<InstanceFact> {
+        let roles = self.supervisor.facts().ok()?.roles;
+        roles.into_iter().find(|fact| &fact.id.service == role)
+    }
+
     fn reason(&self, role: &ServiceName) -> String {
-        let facts = self.supervisor.facts().ok();
-        let of_role = |facts: Facts| facts.roles.into_iter().find(|fact| &fact.id.service == role);
-        let reason = facts.and_then(of_role).and_then(|fact| fact.reason);
+        let reason = self.fact(role).and_then(|fact| fact.reason);
         reason.unwrap_or_else(|| "it runs and says nothing".into())
     }
 
