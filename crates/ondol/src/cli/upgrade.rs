@@ -23,6 +23,8 @@ use std::time::Duration;
 const COMES_UP: Duration = Duration::from_secs(60);
 /// A controller that ended so often since is not waited for.
 const ENDS: u32 = 3;
+/// For one answer.
+const ANSWER: Duration = Duration::from_secs(1);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -132,7 +134,8 @@ impl Upgrade<'_> {
         let restarts = || self.fact(role).map_or(0, |fact| fact.restarts);
         let (end, first) = (SystemClock.mono() + COMES_UP, restarts());
         loop {
-            let asked = Admin::of(self.home).and_then(|admin| admin.get::<SystemStatus>("/v1/services"));
+            let asked = Admin::of(self.home).map(|admin| admin.within(ANSWER));
+            let asked = asked.and_then(|admin| admin.get::<SystemStatus>("/v1/services"));
             if asked.is_ok() || SystemClock.mono() >= end || restarts() >= first + ENDS {
                 return asked.is_ok();
             }
