@@ -1,12 +1,13 @@
 //! The control socket: proxies connect, take every snapshot, acknowledge it, and report.
 //!
-//! A slow proxy holds nobody up: it always gets the newest snapshot and skips those between. At most
+//! A slow proxy holds nobody up: it always gets the newest snapshot and skips those between, the first whole, then what
+//! changed. At most
 //! [`MAX_PROXIES`] connections are served.
 
 use ondol_core::id::InstanceId;
 use ondol_core::task::{Kind, Tasks};
 use ondol_core::wire::asynchronous::{read_frame, write_frame};
-use ondol_core::wire::proxy::{FromProxy, Report, Snapshot, ToProxy};
+use ondol_core::wire::proxy::{Change, FromProxy, Report, Snapshot, ToProxy};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -151,10 +152,17 @@ async fn converse(
 ) -> io::Result<()> {
     let (mut from, mut to) = stream.into_split();
     let down = async {
+        let mut told: Option<Arc<Snapshot>> = None;
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
             if let Some(snapshot) = snapshot {
-                write_frame(&mut to, &ToProxy::Snapshot(Box::new((*snapshot).clone()))).await?;
+                let change = told.as_ref().and_then(|told| Change::between(told, &snapshot));
+                let word = match change {
+                    Some(change) => ToProxy::Change(Box::new(change)),
+                    None => ToProxy::Snapshot(Box::new((*snapshot).clone())),
+                };
+                write_frame(&mut to, &word).await?;
+                told = Some(snapshot);
             }
             if snapshots.changed().await.is_err() {
                 return Ok(());
@@ -266,6 +274,25 @@ mod tests {
             changes.changed().await.expect("open");
         }
         assert!(proxies.acked(got.generation));
+        let mut next = (*got).clone();
+        (next.generation, next.trusted_proxies) = (next.generation + 1, vec!["10.0.0.0/8".into()]);
+        tx.send_replace(Some(Arc::new(next.clone())));
+        let whole = read_frame(&mut stream).await.expect("frame");
+        assert_eq!(
+            whole,
+            Some(ToProxy::Snapshot(Box::new(next.clone()))),
+            "of what rarely changes"
+        );
+        let last = Snapshot {
+            generation: next.generation + 1,
+            ..next.clone()
+        };
+        tx.send_replace(Some(Arc::new(last.clone())));
+        let Some(ToProxy::Change(change)) = read_frame(&mut stream).await.expect("frame") else {
+            panic!("no change")
+        };
+        change.apply(&mut next).expect("it fits");
+        assert_eq!(next, last);
         drop(stream);
         while proxies.acked(0) {
             changes.changed().await.expect("open");

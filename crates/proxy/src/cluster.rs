@@ -37,7 +37,7 @@ use ondol_core::wire::proxy::{self as wire, HealthCheck, Protocol, Snapshot};
 use ondol_resilience::breaker::{self, Breaker};
 use ondol_resilience::budget::Budget;
 use ondol_resilience::outlier;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -118,8 +118,9 @@ impl Clusters {
                 .or_insert_with(|| Arc::new(Cluster::new(spec, self.shared.clone())));
             gone.extend(cluster.apply(spec, needs.get(&spec.service).copied().unwrap_or_default(), now));
         }
+        let stay: HashSet<_> = snapshot.clusters.iter().map(|spec| &spec.service).collect();
         by_name.retain(|service, cluster| {
-            let stays = snapshot.clusters.iter().any(|spec| spec.service == *service);
+            let stays = stay.contains(service);
             if !stays {
                 gone.extend(cluster.clear());
             }

@@ -4,6 +4,7 @@
 //! leaves, counts still go up, the last of them after the last request; snapshots are left to the next proxy.
 
 use crate::ending::Ending;
+use crate::keeper::Keeper;
 use crate::listener::Socket;
 use crate::service::Config;
 use crate::state::Shared;
@@ -37,6 +38,7 @@ pub struct Control {
     generation: Option<u64>,
     /// The supervisor knows that it serves.
     announced: bool,
+    keeper: Keeper,
     ends: Ends,
 }
 
@@ -52,6 +54,7 @@ impl Control {
     /// Knows nothing yet.
     pub fn new(config: Config, shared: Arc<Shared>, workers: Vec<mpsc::Sender<Order>>, ends: Ends) -> Self {
         Self {
+            keeper: Keeper::new(&config.run_dir),
             config,
             shared,
             workers,
@@ -65,7 +68,7 @@ impl Control {
     /// Serves with the snapshot on disk, if there is a fit one, then as the controller says, until all workers have ended
     /// and the controller, if it is there, has their last counts.
     pub async fn run(mut self) {
-        if let Some(snapshot) = kept(&self.config) {
+        if let Some(snapshot) = self.keeper.kept(&self.config.boot) {
             match self.take(&snapshot).await {
                 Ok(()) => tracing::info!(
                     generation = snapshot.generation,
@@ -103,7 +106,10 @@ impl Control {
         // Reading a frame may not be dropped halfway, so a task of this function reads and hands over.
         let (frames, mut snapshots) = mpsc::channel(1);
         let reading = async move {
-            while let Some(ToProxy::Snapshot(snapshot)) = read_frame(&mut from).await? {
+            let mut known: Option<Arc<Snapshot>> = None;
+            while let Some(word) = read_frame(&mut from).await? {
+                let snapshot = Arc::new(heard(word, known.take())?);
+                known = Some(snapshot.clone());
                 if frames.send(snapshot).await.is_err() {
                     break;
                 }
@@ -159,7 +165,7 @@ impl Control {
                 let told = write_frame(&mut to, &word).await;
                 if matches!(word, FromProxy::Ack { .. }) {
                     // For the next proxy, also where nobody hears of it; whoever waits for this one waits no longer.
-                    self.keep(&snapshot);
+                    self.keeper.keep(snapshot);
                 }
                 told?;
                 self.announce().await;
@@ -256,25 +262,17 @@ impl Control {
             ..counters.report(clusters, clock.wall(), clock.mono(), log.dropped())
         }
     }
-
-    /// Writes the snapshot beside the socket; without it the next proxy waits for the controller.
-    fn keep(&self, snapshot: &Snapshot) {
-        // Another proxy may write one too while one hands over to the other.
-        let new = format!("snapshot.json.new-{}", std::process::id());
-        let (path, new) = (self.config.run_dir.join("snapshot.json"), self.config.run_dir.join(new));
-        let written = serde_json::to_vec(snapshot)
-            .map_err(io::Error::from)
-            .and_then(|text| std::fs::write(&new, text))
-            .and_then(|()| std::fs::rename(&new, &path));
-        if let Err(error) = written {
-            tracing::warn!(code = "GW-042", %error, "the snapshot could not be kept on disk");
-        }
-    }
 }
 
-/// The snapshot on disk, if it is whole and of this boot.
-fn kept(config: &Config) -> Option<Snapshot> {
-    let text = std::fs::read(config.run_dir.join("snapshot.json")).ok()?;
-    let snapshot: Snapshot = serde_json::from_slice(&text).ok()?;
-    (snapshot.boot == config.boot).then_some(snapshot)
+/// What is true from now on.
+fn heard(word: ToProxy, known: Option<Arc<Snapshot>>) -> io::Result<Snapshot> {
+    match (word, known) {
+        (ToProxy::Snapshot(snapshot), _) => Ok(*snapshot),
+        (ToProxy::Change(change), Some(known)) => {
+            let mut snapshot = Arc::unwrap_or_clone(known);
+            change.apply(&mut snapshot).map_err(io::Error::other)?;
+            Ok(snapshot)
+        }
+        (ToProxy::Change(_), None) => Err(io::Error::other("a change came before any snapshot")),
+    }
 }

@@ -32,6 +32,7 @@ pub mod grpc_web;
 pub mod h1;
 pub mod h2;
 pub mod io;
+mod keeper;
 pub mod limits;
 pub mod listener;
 pub mod message;

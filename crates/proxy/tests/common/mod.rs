@@ -182,7 +182,7 @@ pub fn snapshot(routes: Vec<Route>, edges: Vec<Edge>, clusters: Vec<Cluster>) ->
             socket: SocketName("gateway/web".into()),
             tls: None,
         }],
-        routes,
+        routes: routes.into_iter().map(Arc::new).collect(),
         edges,
         clusters,
         issuers: BTreeMap::new(),
@@ -346,9 +346,14 @@ impl Controller {
     /// Sends a snapshot and gives the proxy's word about it. Reads meanwhile, as a controller does: a proxy that reports on
     /// many services reads nothing before its report is taken.
     pub fn tell(&mut self, snapshot: &Snapshot) -> FromProxy {
+        self.tell_word(&ToProxy::Snapshot(Box::new(snapshot.clone())))
+    }
+
+    /// The same with what changed.
+    pub fn tell_word(&mut self, word: &ToProxy) -> FromProxy {
         let mut to = self.stream.try_clone().expect("another descriptor");
         std::thread::scope(|scope| {
-            scope.spawn(move || tell(&mut to, snapshot));
+            scope.spawn(move || write_frame(&mut to, word).expect("write"));
             loop {
                 match self.word() {
                     FromProxy::Report(_) => {}
@@ -359,7 +364,11 @@ impl Controller {
     }
 
     pub fn send(&mut self, snapshot: &Snapshot) {
-        tell(&mut self.stream, snapshot);
+        self.send_word(&ToProxy::Snapshot(Box::new(snapshot.clone())));
+    }
+
+    pub fn send_word(&mut self, word: &ToProxy) {
+        write_frame(&mut self.stream, word).expect("write");
     }
 
     /// Sends what need not be a snapshot.
@@ -386,10 +395,6 @@ impl Controller {
             }
         }
     }
-}
-
-fn tell(to: &mut UnixStream, snapshot: &Snapshot) {
-    write_frame(to, &ToProxy::Snapshot(Box::new(snapshot.clone()))).expect("write");
 }
 
 /// A proxy that serves this snapshot.
