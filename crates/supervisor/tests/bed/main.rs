@@ -159,7 +159,7 @@ fn serve() {
     supervisor.serving(life).expect("known");
     println!("serves {}", std::process::id());
     let (is, mut said) = (|flag: &AtomicBool| flag.load(Ordering::SeqCst), false);
-    while !is(&told) && !(is(&leaving) && Path::new("go").exists()) {
+    while !(is(&told) || is(&leaving) && Path::new("go").exists()) {
         if is(&leaving) && !std::mem::replace(&mut said, true) {
             println!("leaves {}", std::process::id());
         }
