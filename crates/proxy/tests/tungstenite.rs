@@ -29,6 +29,7 @@ fn instance() -> SocketAddr {
 }
 
 fn converse(stream: TcpStream) {
+    #[expect(clippy::result_large_err, reason = "the callback is of this form")]
     let agree = |request: &Request, mut response: Response| {
         if let Some(offered) = request.headers().get("sec-websocket-protocol") {
             assert_eq!(offered, "soap, chat");
@@ -112,6 +113,7 @@ fn messages_of_every_length_come_back_as_they_were() {
         Message::Close(Some(frame(1000, "done")))
     );
     assert!(matches!(socket.read(), Err(Error::ConnectionClosed)));
+    drop(socket);
     running.stop();
 }
 
