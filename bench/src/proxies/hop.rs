@@ -1,10 +1,11 @@
 //! What one hop adds to a request at low load: the median through a proxy, less the median straight to the service.
 //!
-//! One client asks each in turns, one request after the other with a pause between, so that all meet the same moments. Ondol is
-//! asked at the edge that another service calls; the others at their listener.
+//! One client asks one request at a time, in turns straight and through the proxy, so that both meet the same moments; proxy after
+//! proxy, since one that was asked in between has emptied the caches. Ondol is asked at the edge that another service calls, the
+//! others at their listener.
 //!
-//! Once with all on one core, and once with the proxies on theirs. At low load a core of its own sleeps until a request comes, and
-//! what it takes to wake it up is the machine's: there a hop is mostly that.
+//! A core that sleeps until a request comes takes its time to wake up and finds its caches cold, with a proxy and without. So it is
+//! measured in three ways: all on one core that stays awake, the same with pauses, and with the proxy on a core of its own.
 
 use super::answer::Answer;
 use super::{Bench, CORES, Entrance, cpu, tell};
@@ -15,68 +16,90 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// Between two requests.
-const PAUSE: Duration = Duration::from_millis(1);
 const REQUEST: &[u8] = b"GET /small HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
-/// The title of the whole request's row, that of the hop's, and the proxies' core.
-const LAYOUTS: [(&str, &str, usize); 2] = [
-    (
-        "a request straight to a service, one at a time: p50",
-        "what a hop adds on the same core, p50",
-        CORES.1,
-    ),
-    (
-        "the same again: p50",
-        "what a hop adds that wakes up another core, p50",
-        CORES.0,
-    ),
+
+/// A way to ask.
+struct Way {
+    /// Of the row with the whole request straight to the service.
+    straight: &'static str,
+    /// Of the row with what the hop adds.
+    hop: &'static str,
+    /// The proxies'.
+    core: usize,
+    /// Between two requests.
+    pause: Duration,
+}
+
+const WAYS: [Way; 3] = [
+    Way {
+        straight: "straight to a service, one request after the other: p50",
+        hop: "what a hop adds, all on one core: p50",
+        core: CORES.1,
+        pause: Duration::ZERO,
+    },
+    Way {
+        straight: "straight, after a pause of 1 ms: p50",
+        hop: "what a hop adds, all on one core, after a pause of 1 ms: p50",
+        core: CORES.1,
+        pause: Duration::from_millis(1),
+    },
+    Way {
+        straight: "straight, again one after the other: p50",
+        hop: "what a hop adds that has to wake up another core: p50",
+        core: CORES.0,
+        pause: Duration::ZERO,
+    },
 ];
 
 pub(super) fn run(bench: &mut Bench) -> anyhow::Result<()> {
-    let peers = bench.contenders.iter().skip(1).map(|peer| peer.port(Entrance::Http1));
-    let ports: Vec<u16> = [bench.behind.origin, bench.behind.edge]
-        .into_iter()
-        .chain(peers)
-        .collect();
-    let mut clients = ports.into_iter().map(Client::new).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut straight = Client::new(bench.behind.origin)?;
     // The first round warms everybody up.
     for round in 0..=bench.args.rounds {
-        for (straight_title, hop_title, core) in LAYOUTS {
+        for way in &WAYS {
             for contender in &bench.contenders {
-                cpu::move_to(&contender.pids, core)?;
-            }
-            let medians = medians(&mut clients, bench.args.hops)?;
-            let Some((straight, through)) = medians.split_first().filter(|_| round > 0) else {
-                continue;
-            };
-            bench.report.ours(straight_title, "µs", *straight);
-            for (contender, median) in bench.contenders.iter().zip(through) {
-                tell(&mut bench.report, hop_title, "µs", contender, median - straight);
+                cpu::move_to(&contender.pids, way.core)?;
+                let port = match contender.kind {
+                    None => bench.behind.edge,
+                    Some(_) => contender.port(Entrance::Http1),
+                };
+                let (without, with) = medians(&mut straight, &mut Client::new(port)?, bench.args.hops, way.pause)?;
+                if round == 0 {
+                    continue;
+                }
+                if contender.kind.is_none() {
+                    bench.report.ours(way.straight, "µs", without);
+                }
+                tell(&mut bench.report, way.hop, "µs", contender, with - without);
             }
         }
     }
-    for (_, hop_title, _) in LAYOUTS {
-        bench.report.goal(hop_title, Goal::AtMost(40.0));
+    for way in &WAYS {
+        bench.report.goal(way.hop, Goal::AtMost(40.0));
     }
     Ok(())
 }
 
-/// Microseconds, of each.
-fn medians(clients: &mut [Client], count: u32) -> anyhow::Result<Vec<f64>> {
-    let mut seen: Vec<Histogram<u64>> = Vec::new();
-    for _ in &*clients {
-        seen.push(Histogram::new_with_bounds(1, 60_000_000_000, 3)?);
-    }
-    for _ in 0..count {
-        for (client, seen) in clients.iter_mut().zip(&mut seen) {
-            seen.saturating_record(client.ask()?.as_nanos() as u64);
-            std::thread::sleep(PAUSE);
+/// Microseconds of so many requests of each.
+fn medians(straight: &mut Client, through: &mut Client, count: u32, pause: Duration) -> anyhow::Result<(f64, f64)> {
+    let turn = |client: &mut Client, seen: &mut Histogram<u64>| -> anyhow::Result<()> {
+        seen.saturating_record(client.ask()?.as_nanos() as u64);
+        if pause > Duration::ZERO {
+            std::thread::sleep(pause);
         }
+        Ok(())
+    };
+    let (mut without, mut with) = (histogram()?, histogram()?);
+    for _ in 0..count {
+        turn(straight, &mut without)?;
+        turn(through, &mut with)?;
     }
-    Ok(seen
-        .iter()
-        .map(|seen| seen.value_at_quantile(0.5) as f64 / 1e3)
-        .collect())
+    let micros = |seen: Histogram<u64>| seen.value_at_quantile(0.5) as f64 / 1e3;
+    Ok((micros(without), micros(with)))
+}
+
+/// Of nanoseconds up to a minute.
+fn histogram() -> anyhow::Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, 60_000_000_000, 3)?)
 }
 
 /// One kept connection.

@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// Only these parts.
     #[arg(long, value_enum)]
     part: Vec<Part>,
+    /// Ondol alone.
+    #[arg(long)]
+    alone: bool,
     /// JSON with every round instead of a table.
     #[arg(long)]
     json: bool,
@@ -123,7 +126,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     cpu::most_files()?;
     let (system, behind) = ours::start()?;
     let mut contenders = vec![Contender::ondol(&system, behind.secure)?];
-    for kind in Kind::ALL {
+    for kind in Kind::ALL.into_iter().filter(|_| !args.alone) {
         match Contender::start(kind, &behind)? {
             Some(contender) => contenders.push(contender),
             None => eprintln!("SKIPPED: {}; `apt-get install {}`", kind.name(), kind.package()),

@@ -39,18 +39,23 @@ pub(super) enum Trouble {
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     cpu::pin(None, CORES.1)?;
     let port: u16 = std::env::var("PORT").context("PORT")?.parse()?;
+    let listener = TcpListener::bind(("127.0.0.1", port))?;
     let Some(count) = args.workers else {
-        return fixed(port);
+        return fixed(&listener);
     };
     let is_first = std::env::var("ONDOL_INSTANCE").is_ok_and(|name| name.ends_with(".1"));
     let late = args.late.map(|millis| Trouble::Late(Duration::from_millis(millis)));
     let trouble = late.or(args.fails.then_some(Trouble::Fails)).filter(|_| is_first);
     cpu::most_files()?;
-    backend::run(port, Workers::new(count, Duration::from_millis(args.takes)), trouble)
+    backend::run(
+        listener,
+        Workers::new(count, Duration::from_millis(args.takes)),
+        trouble,
+    )
 }
 
 /// A thread for each connection. The key set of the bench's tokens is in the file that `JWKS` names.
-fn fixed(port: u16) -> anyhow::Result<()> {
+fn fixed(listener: &TcpListener) -> anyhow::Result<()> {
     let keys = std::env::var_os("JWKS")
         .map(std::fs::read)
         .transpose()
@@ -61,7 +66,7 @@ fn fixed(port: u16) -> anyhow::Result<()> {
         ("10m", answer(200, "OK", 10 << 20)),
         ("jwks", with_body(200, "OK", &keys.unwrap_or_default())),
     ]));
-    for stream in TcpListener::bind(("127.0.0.1", port))?.incoming() {
+    for stream in listener.incoming() {
         let stream = stream?;
         std::thread::Builder::new()
             .stack_size(64 << 10)
