@@ -75,13 +75,13 @@ impl Kind {
 }
 
 /// Fills a file of settings in: `@HTTP1@` and so on is an entrance's address, `@HTTP1_SERVERS@` who is behind it.
-fn settings(kind: Kind, behind: &Behind, port: impl Fn(Entrance) -> u16) -> String {
+fn settings<'a>(kind: Kind, port: impl Fn(Entrance) -> u16, instances: impl Fn(Entrance) -> &'a [u16]) -> String {
     let mut text = kind.file().1.to_owned();
     for entrance in Entrance::ALL {
         let name = format!("{entrance:?}").to_uppercase();
         text = text
             .replace(&format!("@{name}@"), &format!("127.0.0.1:{}", port(entrance)))
-            .replace(&format!("@{name}_SERVERS@"), &kind.servers(behind.instances(entrance)));
+            .replace(&format!("@{name}_SERVERS@"), &kind.servers(instances(entrance)));
     }
     text
 }
@@ -132,7 +132,14 @@ impl Contender {
         let ports = Ports::From(free_ports(free_port()? + 700, Entrance::ALL.len() as u16)?);
         let (cert, key) = (&behind.certificate.cert, &behind.certificate.key);
         for (name, text) in [
-            (kind.file().0, settings(kind, behind, |entrance| ports.of(entrance))),
+            (
+                kind.file().0,
+                settings(
+                    kind,
+                    |entrance| ports.of(entrance),
+                    |entrance| behind.instances(entrance),
+                ),
+            ),
             ("bench.crt", cert.clone()),
             ("bench.key", key.clone()),
             ("bench.pem", format!("{cert}{key}")),
@@ -202,6 +209,28 @@ impl Drop for Contender {
             // Of nginx the worker ends with its master; a bench that fails leaves nothing behind that matters.
             let _ = Command::new("kill").arg(server.id().to_string()).status();
             let _ = server.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_have_every_entrance_and_whoever_is_behind_it() {
+        for kind in Kind::ALL {
+            let ports = [[41_000, 41_001], [42_000, 42_001]];
+            let text = settings(
+                kind,
+                |entrance| 40_000 + entrance as u16,
+                |entrance| &ports[usize::from(entrance == Entrance::Late)],
+            );
+            assert!(!text.contains('@'), "{kind:?}: {text}");
+            let wanted = (40_000..40_006).chain([41_000, 41_001, 42_000, 42_001]);
+            for port in wanted {
+                assert!(text.contains(&format!("127.0.0.1:{port}")), "{kind:?}: {port}");
+            }
         }
     }
 }
