@@ -235,8 +235,9 @@ impl Cluster {
     /// Gives the endpoints that are gone.
     fn apply(&self, spec: &wire::Cluster, needs: Needs, now: Duration) -> Vec<Arc<Endpoint>> {
         let before = self.view.load_full();
-        // The first instances of a service have nobody to leave the traffic to while they warm up.
-        let served = before.endpoints.iter().any(|endpoint| !endpoint.is_draining());
+        // The first instances of a service have nobody to leave the traffic to while they warm up. They become ready one after the
+        // other; the very first one would get nearly all of it, whatever it has in hand.
+        let served = before.endpoints.iter().any(|endpoint| endpoint.has_served(now));
         let mut new = false;
         let endpoints: Vec<_> = spec
             .endpoints
@@ -250,7 +251,7 @@ impl Cluster {
                     .unwrap_or_else(|| {
                         new = true;
                         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
-                        Arc::new(Endpoint::new(wanted, id, served.then_some(now)))
+                        Arc::new(Endpoint::new(wanted, id, now, served))
                     })
             })
             .collect();
