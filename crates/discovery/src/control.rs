@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
-/// A second proxy is there only while one hands over to the next.
+/// More than one is there only while one hands over to the next.
 pub const MAX_PROXIES: usize = 8;
 
 /// After a connection that could not be accepted.
@@ -24,20 +24,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A connected proxy.
 #[derive(Clone, Debug, Default)]
 struct Proxy {
-    /// It takes no new requests, nor snapshots.
+    /// It takes no new connections.
     leaving: bool,
+    /// Nor snapshots.
+    deaf: bool,
     /// What it served by before it came.
     came_with: u64,
     acked: u64,
-    /// What was acknowledged when the last report came: an older report does not know who began to drain since. Of one
-    /// that leaves, any report that came since it said so is true of every later generation.
+    /// What was acknowledged when the last report came: an older report does not know who began to drain since. One that takes
+    /// no more snapshots is taken at its word.
     counted: u64,
     report: Report,
 }
 
 impl Proxy {
     fn hear(&mut self, report: Report) {
-        self.counted = if self.leaving { u64::MAX } else { self.acked };
+        self.counted = if self.deaf { u64::MAX } else { self.acked };
         self.report = report;
     }
 }
@@ -60,11 +62,12 @@ impl Default for Proxies {
 }
 
 impl Proxies {
-    /// Exact requests in flight at `instance`, over all proxies. `None` when no proxy is connected or one has not yet
+    /// Exact requests in flight at `instance`, over all proxies. `None` when no proxy that stays is connected or one has not yet
     /// reported since it acknowledged `generation`: then nobody knows.
     pub fn in_flight(&self, instance: &InstanceId, generation: u64) -> Option<u64> {
         let connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
-        if connected.is_empty() || connected.values().any(|proxy| proxy.counted < generation) {
+        let staying = connected.values().any(|proxy| !proxy.leaving);
+        if !staying || connected.values().any(|proxy| proxy.counted < generation) {
             return None;
         }
         let counts = connected.values().flat_map(|proxy| &proxy.report.in_flight);
@@ -195,10 +198,9 @@ fn hear(word: FromProxy, id: u64, proxies: &Proxies, on_report: &(dyn Fn(&Report
             }
         }),
         FromProxy::Refused { generation, error } => tracing::error!(generation, error, "proxy refused a snapshot"),
-        FromProxy::Leaving => proxies.update(id, |all, id| {
+        FromProxy::Leaving { reads } => proxies.update(id, |all, id| {
             if let Some(proxy) = all.get_mut(&id) {
-                proxy.leaving = true;
-                proxy.counted = 0;
+                (proxy.leaving, proxy.deaf) = (true, !reads);
             }
         }),
         FromProxy::Report(report) => {
@@ -344,17 +346,25 @@ mod tests {
         };
         say(1, FromProxy::Ack { generation: 6 });
         say(1, report(2));
-        say(1, FromProxy::Leaving);
+        say(1, FromProxy::Leaving { reads: true });
         assert!(!proxies.acked(6), "nobody stays");
-        assert_eq!(
-            proxies.in_flight(&orders, 6),
-            None,
-            "that report was from before it left"
-        );
+        assert_eq!(proxies.in_flight(&orders, 6), None, "nor is there anybody to ask");
         say(2, FromProxy::Ack { generation: 7 });
         say(2, report(0));
         assert!(proxies.acked(7));
+        assert_eq!(
+            proxies.in_flight(&orders, 7),
+            None,
+            "the one that leaves may still bring a request"
+        );
+        say(1, FromProxy::Ack { generation: 7 });
         say(1, report(1));
         assert_eq!(proxies.in_flight(&orders, 7), Some(1));
+        say(1, FromProxy::Leaving { reads: false });
+        say(1, report(1));
+        assert_eq!(proxies.in_flight(&orders, 8), None, "the other has not said so yet");
+        say(2, FromProxy::Ack { generation: 8 });
+        say(2, report(0));
+        assert_eq!(proxies.in_flight(&orders, 8), Some(1));
     }
 }

@@ -1,7 +1,7 @@
 //! Many routes: what a look-up costs, and how long a change takes from the controller's word to all workers serving by it.
 //!
 //! Each service has ten routes, exact ones and prefixes; look-ups ask for known paths below them in an order that no cache
-//! likes. A change is one route's timeout; the proxy reads the whole snapshot, as it always does.
+//! likes. A change is one route's timeout, told as the controller tells it: by comparing two snapshots.
 //!
 //! `cargo bench -p ondol-proxy --bench routes`; figures are in docs/performance.md.
 

@@ -1,7 +1,8 @@
 //! The controller's word: snapshots come down and are acknowledged, counts go up.
 //!
 //! While the controller is away the last snapshot serves on; the connection is tried again every [`RETRY`]. While the proxy
-//! leaves, counts still go up, the last of them after the last request; snapshots are left to the next proxy.
+//! leaves, it takes snapshots without their sockets, for the requests that kept connections may still bring; what a newer
+//! controller says and it cannot read is left to the next proxy. Counts go up to the end, the last after the last request.
 
 use crate::ending::Ending;
 use crate::keeper::Keeper;
@@ -36,6 +37,8 @@ pub struct Control {
     workers: Vec<mpsc::Sender<Order>>,
     open: BTreeSet<SocketName>,
     generation: Option<u64>,
+    /// A snapshot is served, on all its sockets.
+    serves: bool,
     /// The supervisor knows that it serves.
     announced: bool,
     keeper: Keeper,
@@ -60,6 +63,7 @@ impl Control {
             workers,
             open: BTreeSet::new(),
             generation: None,
+            serves: false,
             announced: false,
             ends,
         }
@@ -77,9 +81,9 @@ impl Control {
                 Err(error) => tracing::warn!(code = "GW-040", error, "the snapshot kept on disk cannot be served"),
             }
         }
-        self.announce().await;
         let path = self.config.run_dir.join("control.sock");
         loop {
+            self.announce().await;
             match self.listen(&path).await {
                 Ok(()) => tracing::info!("the conversation with the controller has ended"),
                 Err(error) => tracing::debug!(%error, "the controller cannot be reached"),
@@ -121,20 +125,26 @@ impl Control {
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let shared = self.shared.clone();
         let (mut told_at, mut leaving) = (None, std::pin::pin!(self.ends.told.leaving()));
-        let mut ending = false;
+        let (mut left, mut deaf) = (false, false);
         loop {
             let mut newest = tokio::select! {
-                // What a newer controller says need not even be readable any more.
-                ended = &mut reading, if !ending => return ended,
+                ended = &mut reading, if !deaf => match ended {
+                    Err(error) if left && error.kind() == io::ErrorKind::InvalidData => {
+                        deaf = true;
+                        write_frame(&mut to, &FromProxy::Leaving { reads: false }).await?;
+                        None
+                    }
+                    ended => return ended,
+                },
                 () = self.ends.served.stopping() => {
                     return write_frame(&mut to, &FromProxy::Report(Box::new(self.report()))).await;
                 }
-                () = leaving.as_mut(), if !ending => {
-                    ending = true;
-                    write_frame(&mut to, &FromProxy::Leaving).await?;
+                () = leaving.as_mut(), if !left => {
+                    left = true;
+                    write_frame(&mut to, &FromProxy::Leaving { reads: true }).await?;
                     None
                 }
-                snapshot = snapshots.recv(), if !ending => snapshot,
+                snapshot = snapshots.recv(), if !deaf => snapshot,
                 _ = due.tick() => None,
                 // News come in crowds; a snapshot does not wait for them.
                 () = shared.clusters.news(), if told_at.is_none() => {
@@ -163,7 +173,7 @@ impl Control {
                     }
                 };
                 let told = write_frame(&mut to, &word).await;
-                if matches!(word, FromProxy::Ack { .. }) {
+                if matches!(word, FromProxy::Ack { .. }) && !left {
                     // For the next proxy, also where nobody hears of it; whoever waits for this one waits no longer.
                     self.keeper.keep(snapshot);
                 }
@@ -179,7 +189,7 @@ impl Control {
 
     /// Tells the supervisor once that it serves.
     async fn announce(&mut self) {
-        if self.generation.is_none() || self.announced || self.ends.told.is_leaving() {
+        if !self.serves || self.announced || self.ends.told.is_leaving() {
             return;
         }
         match self.config.supervisor.serving().await {
@@ -202,6 +212,11 @@ impl Control {
                 snapshot.generation
             ));
         }
+        if self.ends.told.is_leaving() {
+            self.shared.apply(snapshot)?;
+            self.generation = Some(snapshot.generation);
+            return Ok(());
+        }
         let names = snapshot.gateways.iter().map(|gateway| &gateway.socket);
         let wanted: BTreeSet<_> = names
             .chain(snapshot.edges.iter().map(|edge| &edge.socket))
@@ -222,6 +237,7 @@ impl Control {
             self.order(&taken, &close).await.map_err(|error| error.to_string())?;
         }
         self.open = wanted;
+        self.serves = true;
         Ok(())
     }
 

@@ -34,8 +34,10 @@ struct Next {
 impl Keeper {
     /// In this folder. The thread is begun by the first snapshot.
     pub fn new(run_dir: &Path) -> Self {
+        let path = run_dir.join("snapshot.json");
+        remove_halves(&path);
         Self {
-            path: run_dir.join("snapshot.json"),
+            path,
             desk: Arc::default(),
             writer: None,
         }
@@ -101,6 +103,19 @@ fn write(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
     serde_json::to_writer(&mut file, snapshot)?;
     file.flush()?;
     std::fs::rename(new, path)
+}
+
+/// Removes what proxies left that were killed while they wrote.
+fn remove_halves(path: &Path) {
+    let folder = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    for file in folder.into_iter().flatten().flatten() {
+        let name = file.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix("snapshot.json."));
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            // What cannot be removed is in nobody's way.
+            let _ = std::fs::remove_file(file.path());
+        }
+    }
 }
 
 fn tell(error: &io::Error) {

@@ -97,7 +97,9 @@ pub fn run(mut config: Config, ending: &Ending) -> io::Result<()> {
     }
     drop(life);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (own, ending) = (ending.until_leaving(), ending.clone());
+    // Health, keys and certificates are looked after until the last request has ended.
+    let (served, ending) = (Tasks::new(), ending.clone());
+    let own = served.clone();
     tokio::task::LocalSet::new().block_on(&runtime, async move {
         let fetch = Fetch::new(Worker::new(shared.clone(), fast_entropy(), own.clone()));
         let (authority, clusters) = (shared.authority.clone(), shared.clusters.clone());
@@ -105,7 +107,6 @@ pub fn run(mut config: Config, ending: &Ending) -> io::Result<()> {
         own.spawn_local(Kind::Control, async move { authority.keep_keys(fetch).await });
         let certificates = shared.clone();
         own.spawn_local(Kind::Control, async move { certificates.tls.watch().await });
-        let served = Tasks::new();
         let control = Control::new(
             config,
             shared,

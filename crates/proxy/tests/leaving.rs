@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const UPGRADE: &str = "GET /socket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -77,7 +78,7 @@ fn connections_of_one_that_leaves_are_served_to_their_end_and_new_ones_by_the_ne
 
     let (next, _next_controller) = proxy(dir.path(), &sockets, gateway, &configuration);
     old.tell_to_leave();
-    while controller.word() != FromProxy::Leaving {}
+    while controller.word() != (FromProxy::Leaving { reads: true }) {}
     controller.report(|report| report.connections == 2);
 
     say(&mut tunnel, "meanwhile");
@@ -87,9 +88,22 @@ fn connections_of_one_that_leaves_are_served_to_their_end_and_new_ones_by_the_ne
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         assert_eq!(field(&answer, "connection"), None, "it does not leave");
     }
-    // One that was open already is not closed under a request that may be on its way.
+    // One that was open already is not closed under a request that may be on its way, and served as the controller says by then.
+    let moved = vec![
+        cluster("orders", Protocol::Http1, &[instance(|_| ok("moved"))]),
+        configuration.clusters[1].clone(),
+    ];
+    let moved = Snapshot {
+        generation: 2,
+        clusters: moved,
+        ..configuration.clone()
+    };
+    assert_eq!(controller.tell(&moved), FromProxy::Ack { generation: 2 });
     let answer = ask(&mut idle, GET);
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("moved"),
+        "{answer}"
+    );
     assert_eq!(field(&answer, "connection"), Some("close"));
     assert_eq!(idle.read(&mut [0]).expect("a clean end"), 0);
     controller.report(|report| report.connections == 1);
@@ -136,7 +150,7 @@ fn a_stream_goes_on_where_it_began_and_its_client_asks_the_next_proxy_for_others
 }
 
 #[test]
-fn one_that_leaves_takes_no_more_snapshots_not_even_those_it_could_not_read() {
+fn one_that_leaves_serves_on_when_it_cannot_read_what_a_newer_controller_says() {
     let dir = tempfile::tempdir().expect("a folder");
     let (sockets, configuration) = (Arc::new(Sockets::default()), configuration());
     let gateway = sockets.tcp("gateway/web");
@@ -144,8 +158,9 @@ fn one_that_leaves_takes_no_more_snapshots_not_even_those_it_could_not_read() {
     let mut tunnel = old.client();
     assert!(ask(&mut tunnel, UPGRADE).starts_with("HTTP/1.1 101 "));
     old.tell_to_leave();
-    while controller.word() != FromProxy::Leaving {}
+    while controller.word() != (FromProxy::Leaving { reads: true }) {}
     controller.send_text(r#"{"of-a-later-version":{}}"#);
+    while controller.word() != (FromProxy::Leaving { reads: false }) {}
     let reports: Vec<_> = (0..2).map(|_| controller.word()).collect();
     assert!(
         reports.iter().all(|word| matches!(word, FromProxy::Report(_))),
@@ -157,11 +172,15 @@ fn one_that_leaves_takes_no_more_snapshots_not_even_those_it_could_not_read() {
 }
 
 #[test]
-fn one_that_leaves_and_is_told_to_stop_ends_at_once() {
+fn one_that_leaves_and_is_told_to_stop_keeps_no_idle_connection() {
     let dir = tempfile::tempdir().expect("a folder");
-    let (sockets, configuration) = (Arc::new(Sockets::default()), configuration());
+    let listener = Controller::listen(dir.path());
+    let sockets = Arc::new(Sockets::default());
     let gateway = sockets.tcp("gateway/web");
-    let (old, _controller) = proxy(dir.path(), &sockets, gateway, &configuration);
+    // Longer than this test may take.
+    let old = Running::start_with(dir.path(), sockets, gateway, Duration::from_secs(3_600));
+    let mut controller = Controller::accept(&listener);
+    assert!(matches!(controller.tell(&configuration()), FromProxy::Ack { .. }));
     let mut idle = old.client();
     assert!(ask(&mut idle, GET).starts_with("HTTP/1.1 200 "));
     old.tell_to_leave();

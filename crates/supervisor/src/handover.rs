@@ -12,9 +12,13 @@ use crate::mail::Answer;
 use crate::service::Service;
 use ondol_core::id::{InstanceId, ServiceName};
 use ondol_core::wire::supervision::{HandOver, Phase, Reply};
+use rustix::fs::Access;
 use std::path::Path;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
+
+/// Of one role that end at their own pace. Another one waits for one of them.
+const RETIRING: usize = 4;
 
 /// One that has begun and not come to its turn yet.
 pub(crate) struct Handover {
@@ -37,7 +41,8 @@ impl Service {
     /// Starts the program beside the role's process; the client is answered when it serves or has failed.
     ///
     /// # Errors
-    /// When there is no such role, it is being handed over already, or the program is no path.
+    /// When there is no such role, it is being handed over already, [`RETIRING`] have not ended yet, or the program cannot be
+    /// executed.
     pub(crate) fn hand_over(
         &mut self,
         role: &ServiceName,
@@ -53,6 +58,13 @@ impl Service {
             });
         }
         let at = self.current(role)?;
+        let ending = |instance: &&Instance| instance.spec.id.service == *role && instance.machine.is_told_to_end();
+        if self.roles.iter().filter(ending).count() >= RETIRING {
+            return Err(Refusal::TooMany {
+                what: "processes of this role that have not ended yet",
+                limit: RETIRING,
+            });
+        }
         let mut spec = self.roles[at].spec.clone();
         let from = spec.id.clone();
         spec.id.number = self.free_number(role);
@@ -96,6 +108,7 @@ impl Service {
                     self.tell_role(&handover.from, Event::Retire(handover.drain));
                     Answer::Reply(Reply::Done)
                 }
+                Turn::Failed(_) if self.stopping => Refusal::Stopping.into(),
                 Turn::Failed(reason) => {
                     self.tell_role(&handover.to, Event::Stop);
                     let name = handover.to.to_string();
@@ -161,6 +174,12 @@ fn set_program(spec: &mut ondol_core::wire::supervision::InstanceSpec, program: 
             why: "a role's program is an absolute path in UTF-8".into(),
         });
     };
+    if rustix::fs::access(program, Access::EXEC_OK).is_err() || !program.is_file() {
+        return Err(Refusal::Invalid {
+            name: text.to_owned(),
+            why: "there is no such file, or it may not be executed".into(),
+        });
+    }
     text.clone_into(&mut spec.argv[0]);
     text.clone_into(&mut spec.release);
     Ok(())

@@ -125,8 +125,12 @@ impl Service {
         let Some(instance) = known.find(|instance| instance.spec.id == id) else {
             return Some(Refusal::NoInstance(id).into());
         };
-        if event == Event::Stop && instance.is_role() {
-            let why = "a role ends only with the supervisor; restart it, or stop everything".to_owned();
+        let refused = match (&event, instance.is_role()) {
+            (Event::Stop, true) => Some("a role ends only with the supervisor; restart it, or stop everything"),
+            (_, true) if instance.machine.is_told_to_end() => Some("it ends, and another one has taken over"),
+            _ => None,
+        };
+        if let Some(why) = refused.map(str::to_owned) {
             return Some(
                 Refusal::Invalid {
                     name: id.to_string(),
@@ -194,7 +198,8 @@ impl Waiting {
         match (&self.wants, instance.machine.phase()) {
             (Wants::Ended, Phase::Stopped | Phase::Failed) => done(),
             (Wants::Started(before), _) if instance.start() > *before => done(),
-            (Wants::Started(_), Phase::Failed) => Some(failed().into()),
+            // A role whose program cannot be started is tried again for ever; whoever asked is told the first time.
+            (Wants::Started(_), Phase::Failed | Phase::BackingOff | Phase::CrashLoop) => Some(failed().into()),
             (Wants::Started(_), Phase::Stopped) if stopping => Some(Refusal::Stopping.into()),
             (Wants::Started(_), Phase::Stopped) => Some(failed().into()),
             _ => None,

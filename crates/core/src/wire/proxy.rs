@@ -1,10 +1,11 @@
 //! Controller ↔ proxy: snapshots, or what changed since the last one, go down and are acknowledged by generation; counts come up.
 //!
 //! The proxy connects to `.ondol/run/control.sock` and says [`FromProxy::Hello`]. It is ready only with a first full
-//! snapshot, and writes each to `.ondol/run/snapshot.json`, used again only within the same boot. Listening sockets are
+//! snapshot, and keeps the newest in `.ondol/run/snapshot.json`, used again only within the same boot. Listening sockets are
 //! not made here: the proxy takes them from the supervisor by [`SocketName`](super::supervision::SocketName).
 //!
-//! All spans are milliseconds. Every type refuses unknown fields, since both ends are the same program.
+//! All spans are milliseconds. Every type refuses unknown fields: what a proxy of another version does not know it must not
+//! pass over.
 
 mod change;
 mod policy;
@@ -438,8 +439,12 @@ pub enum FromProxy {
         /// Why.
         error: String,
     },
-    /// Another proxy has taken over: from now on it takes no new requests and no snapshots, and reports what is left.
-    Leaving,
+    /// Another proxy has taken over: from now on it takes no new connections, and nobody need wait for its acknowledgements.
+    Leaving {
+        /// Whether it takes snapshots on. One that cannot read them, since they are of a newer program, serves what it has by its
+        /// last one.
+        reads: bool,
+    },
     /// Counts since the proxy's start and exact numbers in flight; once a second, and at once when the number in flight
     /// of a draining instance becomes zero.
     Report(Box<Report>),

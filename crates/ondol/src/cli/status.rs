@@ -2,9 +2,9 @@
 
 use super::admin::{Admin, Away};
 use super::show::{BAD, FAINT, RESET};
-use super::{down, look, table};
+use super::{down, look, table, upgrade};
 use crate::home::Home;
-use ondol_core::wire::supervision::{Facts, Phase};
+use ondol_core::wire::supervision::Facts;
 use ondol_deploy::status::SystemStatus;
 use std::process::ExitCode;
 
@@ -68,7 +68,7 @@ fn show(status: &SystemStatus) {
 
 /// Proxies that have handed over and not ended yet.
 fn show_leaving(facts: &Facts) {
-    for fact in facts.roles.iter().filter(|fact| fact.phase == Phase::Stopping) {
+    for fact in facts.roles.iter().filter(|fact| upgrade::is_leaving(fact)) {
         anstream::println!(
             "{FAINT}{}{RESET} ends with the last of what it has begun; it runs by {}",
             fact.id,

@@ -11,10 +11,11 @@ use super::show::{FAINT, GOOD, RESET};
 use crate::home::Home;
 use anyhow::{Context, bail};
 use ondol_core::clock::{Clock, SystemClock};
+use ondol_core::error::ErrorCode;
 use ondol_core::id::ServiceName;
 use ondol_core::wire::supervision::{Facts, HandOver, InstanceFact, Phase};
-use ondol_core::wire::supervision_client::SupervisorClient;
-use ondol_deploy::status::SystemStatus;
+use ondol_core::wire::supervision_client::{ClientError, SupervisorClient};
+use serde::de::IgnoredAny;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,6 +24,8 @@ use std::time::Duration;
 const COMES_UP: Duration = Duration::from_secs(60);
 /// A controller that ended so often since is not waited for.
 const ENDS: u32 = 3;
+/// How the supervisor says that a successor did not come to serve.
+const NOT_STARTED: ErrorCode = ErrorCode::new("SV-012");
 /// For one answer.
 const ANSWER: Duration = Duration::from_secs(1);
 /// Between two looks.
@@ -59,7 +62,7 @@ pub(crate) fn run(home: &Home, args: Args, json: bool) -> anyhow::Result<ExitCod
     upgrade.tell(&format!("{FAINT}to {}{RESET}", upgrade.program.display()));
     upgrade.controller(&before)?;
     upgrade.proxy(&before, Duration::from_secs(args.drain))?;
-    let leaving = upgrade.leaving()?;
+    let leaving = upgrade.leaving(&before)?;
     if args.wait {
         upgrade.wait_for(&leaving)?;
     } else if !leaving.is_empty() {
@@ -91,17 +94,19 @@ impl Upgrade<'_> {
     /// Ends the controller and starts it by this program; back to the one before if it does not answer.
     fn controller(&self, before: &Facts) -> anyhow::Result<()> {
         let (role, began) = (role("controller")?, SystemClock.mono());
-        self.supervisor.upgrade(&role, &self.program, None)?;
-        if self.answers(&role) {
-            self.done(&role, "answers", began);
-            return Ok(());
-        }
-        let why = self.reason(&role);
-        let back = self.put_back(&role, before)?;
+        let why = match self.supervisor.upgrade(&role, &self.program, None) {
+            Ok(()) if self.answers(&role) => {
+                self.done(&role, "answers", began);
+                return Ok(());
+            }
+            Ok(()) => self.reason(&role),
+            Err(error) if is_told_before(&error) => return Err(error.into()),
+            Err(error) => error.to_string(),
+        };
+        let program = self.program.display();
         bail!(
-            "CL-005: the controller does not answer by {}: {why}; it runs by {} again, `ondol logs controller` has its words",
-            self.program.display(),
-            back.display()
+            "CL-005: the controller does not answer by {program}: {why}; {}; `ondol logs controller` has its words",
+            self.put_back(&role, before)
         )
     }
 
@@ -113,15 +118,18 @@ impl Upgrade<'_> {
             serve_within_ms: millis(COMES_UP),
             drain_ms: millis(drain),
         };
-        let Err(error) = self.supervisor.upgrade(&role, &self.program, Some(how)) else {
-            self.done(&role, "serves", began);
-            return Ok(());
-        };
-        let back = self.put_back(&self::role("controller")?, before)?;
-        bail!(
-            "CL-005: {error}; the proxy from before serves on, and the controller runs by {} again; `ondol logs proxy` has its words",
-            back.display()
-        )
+        match self.supervisor.upgrade(&role, &self.program, Some(how)) {
+            Ok(()) => {
+                self.done(&role, "serves", began);
+                Ok(())
+            }
+            Err(error) if error.code() == NOT_STARTED => bail!(
+                "CL-005: {error}; the proxy from before serves on; {}; `ondol logs proxy` has its words",
+                self.put_back(&self::role("controller")?, before)
+            ),
+            // Nothing was done, or nobody knows what: the controller that answers stays.
+            Err(error) => Err(error).context("the controller has been upgraded, the proxy has not"),
+        }
     }
 
     fn done(&self, role: &ServiceName, does: &str, began: Duration) {
@@ -135,7 +143,7 @@ impl Upgrade<'_> {
         let (end, first) = (SystemClock.mono() + COMES_UP, restarts());
         loop {
             let asked = Admin::of(self.home).map(|admin| admin.within(ANSWER));
-            let asked = asked.and_then(|admin| admin.get::<SystemStatus>("/v1/services"));
+            let asked = asked.and_then(|admin| admin.get::<IgnoredAny>("/v1/services"));
             if asked.is_ok() || SystemClock.mono() >= end || restarts() >= first + ENDS {
                 return asked.is_ok();
             }
@@ -153,17 +161,27 @@ impl Upgrade<'_> {
         reason.unwrap_or_else(|| "it runs and says nothing".into())
     }
 
-    fn put_back(&self, role: &ServiceName, before: &Facts) -> anyhow::Result<PathBuf> {
+    /// Has the controller run by the program from before; what became of that, in words.
+    fn put_back(&self, role: &ServiceName, before: &Facts) -> String {
         let was = before.roles.iter().find(|fact| &fact.id.service == role);
-        let program = Path::new(&was.context("there was no such role")?.release).to_owned();
-        self.supervisor.upgrade(role, &program, None)?;
-        Ok(program)
+        let Some(program) = was.map(|fact| Path::new(&fact.release)) else {
+            return "there was none before".into();
+        };
+        let name = program.display();
+        if program == self.program {
+            return format!("the controller ran by {name} before too, so there is nothing to go back to");
+        }
+        match self.supervisor.upgrade(role, program, None) {
+            Ok(()) => format!("the controller is started by {name} again"),
+            Err(error) => format!("the controller could not be started by {name} again: {error}"),
+        }
     }
 
-    /// Roles that have begun to end.
-    fn leaving(&self) -> anyhow::Result<Vec<InstanceFact>> {
+    /// The proxy that has handed over, unless it has ended already.
+    fn leaving(&self, before: &Facts) -> anyhow::Result<Vec<InstanceFact>> {
+        let was = |fact: &InstanceFact| before.roles.iter().any(|was| was.start == fact.start);
         let roles = self.supervisor.facts()?.roles.into_iter();
-        Ok(roles.filter(|fact| fact.phase == Phase::Stopping).collect())
+        Ok(roles.filter(|fact| is_leaving(fact) && was(fact)).collect())
     }
 
     fn wait_for(&self, leaving: &[InstanceFact]) -> anyhow::Result<()> {
@@ -177,6 +195,16 @@ impl Upgrade<'_> {
         }
         bail!("the supervisor ended meanwhile")
     }
+}
+
+/// Whether a role's process has handed over and goes on for what it has begun.
+pub(super) fn is_leaving(fact: &InstanceFact) -> bool {
+    fact.phase == Phase::Stopping && fact.id.service.as_str() == "proxy"
+}
+
+/// Whether the supervisor refused before it did anything.
+fn is_told_before(error: &ClientError) -> bool {
+    matches!(error, ClientError::Absent { .. }) || matches!(error.code().as_str(), "SV-015" | "SV-019" | "SV-023")
 }
 
 fn role(name: &str) -> anyhow::Result<ServiceName> {

@@ -160,7 +160,7 @@ fn a_program_that_does_not_come_up_leaves_everything_as_it_was() {
 fn a_killed_successor_comes_back_and_an_unfinished_leave_ends_with_the_system() {
     let mut system = system();
     let (mut long, program) = (tunnel(&system), newer(&system));
-    upgrade(&mut system, program.clone(), &[]);
+    upgrade(&mut system, program.clone(), &[]).good();
     say(&mut long, "meanwhile");
     let pid = role(&system, "proxy.2").and_then(|fact| fact.pid).expect("it runs");
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");

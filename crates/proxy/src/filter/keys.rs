@@ -247,7 +247,8 @@ pub(super) fn keep(folder: &Path, name: &str, spec: &wire::Issuer, set: &KeySet)
         text,
     };
     let (path, bytes) = (file(folder, name), serde_json::to_vec(&kept)?);
-    let new = path.with_extension("new");
+    // Two proxies may write it while one hands over to the other.
+    let new = path.with_extension(format!("new-{}", std::process::id()));
     std::fs::write(&new, bytes)?;
     std::fs::rename(new, path)
 }

@@ -57,7 +57,7 @@ pub(super) struct H1Reply<'c> {
     pub bodiless: bool,
     pub close: bool,
     watching: bool,
-    /// Has stopped when the proxy ends: then this answer is the connection's last.
+    /// Once the proxy leaves, this answer is the connection's last.
     ending: &'c Ending,
     pub outcome: Outcome,
 }

@@ -155,7 +155,8 @@ impl Exchange<'_> {
         match outcome {
             Outcome::Keep if drain(io, buf, &mut decoder, timer).await => Next::Request,
             Outcome::Gone | Outcome::Keep => Next::Nothing,
-            Outcome::Close if decoder.is_done() => Next::Finish,
+            // Who said that it ends sends no more; others may have sent another request already.
+            Outcome::Close if decoder.is_done() && !parsed.keep_alive => Next::Finish,
             Outcome::Close => Next::Linger,
         }
     }

@@ -138,6 +138,40 @@ fn without_a_hand_over_the_role_ends_and_starts_anew() {
 }
 
 #[test]
+fn a_program_that_cannot_be_run_is_refused_before_anything_ends_or_told_the_first_time() {
+    let bed = bed();
+    let before = bed.ready("controller.1");
+    let text = bed.folder.path().join("text");
+    std::fs::write(&text, "#!/no/such/interpreter\n").expect("written");
+    for wrong in [text.as_path(), bed.folder.path(), Path::new("/no/such/program")] {
+        let (code, words) = refused(upgrade(&bed, "controller", wrong, None));
+        assert!(code == "SV-015" && words.contains("may not be executed"), "{words}");
+    }
+    assert_eq!(bed.fact("controller.1"), Some(before));
+    // Executable by its mode, and no program after all: whoever asks can put back what was there.
+    std::fs::set_permissions(&text, std::fs::Permissions::from_mode(0o755)).expect("set");
+    let (code, words) = refused(upgrade(&bed, "controller", &text, None));
+    assert_eq!(code, "SV-012", "{words}");
+    upgrade(&bed, "controller", Path::new(PROGRAM), None).expect("back");
+    assert_eq!(bed.ready("controller.1").release, PROGRAM);
+}
+
+#[test]
+fn no_more_than_four_leave_at_once() {
+    let bed = bed();
+    for _ in 0..4 {
+        upgrade(&bed, "proxy", Path::new(PROGRAM), Some(PATIENT)).expect("handed over");
+    }
+    let refusal = upgrade(&bed, "proxy", Path::new(PROGRAM), Some(PATIENT));
+    assert_eq!(refused(refusal).0, "SV-023");
+    let restart = bed.client.restart(&instance("proxy.1"));
+    assert_eq!(refused(restart).0, "SV-015", "it has handed over");
+    std::fs::write(bed.folder.path().join("go"), "").expect("written");
+    crate::bed::wait("all have left", || (bed.facts().roles.len() == 2).then_some(()));
+    upgrade(&bed, "proxy", Path::new(PROGRAM), Some(PATIENT)).expect("handed over again");
+}
+
+#[test]
 fn a_role_that_was_killed_while_it_left_is_forgotten() {
     let bed = bed();
     let old = bed.ready("proxy.1").pid.expect("pid");

@@ -47,17 +47,29 @@ impl Change {
     /// What makes `old` into `new`; `None`: they differ in more than a change can say. Costs a comparison of each part, next
     /// to nothing where routes are shared.
     pub fn between(old: &Snapshot, new: &Snapshot) -> Option<Self> {
-        let same = old.boot == new.boot
-            && old.gateways == new.gateways
-            && old.issuers == new.issuers
-            && old.trusted_proxies == new.trusted_proxies
-            && old.controller_socket == new.controller_socket;
+        // Whole, so that a part that is added is not forgotten here.
+        let Snapshot {
+            boot,
+            generation,
+            gateways,
+            routes,
+            edges,
+            clusters,
+            issuers,
+            trusted_proxies,
+            controller_socket,
+        } = new;
+        let same = old.boot == *boot
+            && old.gateways == *gateways
+            && old.issuers == *issuers
+            && old.trusted_proxies == *trusted_proxies
+            && old.controller_socket == *controller_socket;
         same.then(|| Self {
             base: old.generation,
-            generation: new.generation,
-            routes: Splice::between(&old.routes, &new.routes, |a, b| Arc::ptr_eq(a, b) || a == b),
-            edges: Splice::between(&old.edges, &new.edges, PartialEq::eq),
-            clusters: Splice::between(&old.clusters, &new.clusters, PartialEq::eq),
+            generation: *generation,
+            routes: Splice::between(&old.routes, routes, |a, b| Arc::ptr_eq(a, b) || a == b),
+            edges: Splice::between(&old.edges, edges, PartialEq::eq),
+            clusters: Splice::between(&old.clusters, clusters, PartialEq::eq),
         })
     }
 
