@@ -342,6 +342,14 @@ pub(crate) fn policy_values(effective: &Effective) -> Vec<(&'static str, String,
     if let Some(share) = effective.hedge {
         out.push(("hedge.share", percent(share.value), share.at));
     }
+    if let Some(cache) = &effective.cache {
+        let span = |span: At<Millis>| (duration(span.value), span.at);
+        let (on_error, at) = span(cache.stale_if_error);
+        out.push(("cache.stale_if_error", on_error, at));
+        let (meanwhile, at) = span(cache.stale_while_revalidate);
+        out.push(("cache.stale_while_revalidate", meanwhile, at));
+        out.push(("cache.shared", cache.shared.value.to_string(), cache.shared.at));
+    }
     if let Some(limit) = &effective.limit {
         let by = match &limit.by.value {
             LimitBy::Subject => "subject".to_owned(),

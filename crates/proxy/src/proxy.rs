@@ -2,10 +2,11 @@
 //!
 //! The gateway's line and an edge's line differ in their first half only: the gateway trusts nobody and finds a route,
 //! an edge knows caller and target by its socket. From the plan on they are the same. The halves are `proxy/gateway.rs` and
-//! `proxy/plan.rs`, what they have in common `proxy/going.rs`.
+//! `proxy/plan.rs`, what they have in common `proxy/going.rs`; where answers are kept, `proxy/cached.rs` stands before it.
 //!
 //! Not here: bytes (`h1`, `h2`), which instance and how often (`attempt`), what is legal (`check`).
 
+mod cached;
 mod gateway;
 mod going;
 mod plan;
@@ -28,7 +29,7 @@ use crate::tables::{Edge, Entrance, Tables, Target};
 use crate::tls::handshake::Session;
 use http::Method;
 use ondol_core::id::ServiceName;
-use ondol_core::wire::proxy::Policy;
+use ondol_core::wire::proxy::{CacheResult, Policy};
 use ondol_core::wire::supervision::SocketName;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -107,6 +108,8 @@ struct Seen {
     session: Option<Token>,
     /// See [`Served::waited`].
     waited: bool,
+    /// See [`Tried::kept`].
+    kept: Option<CacheResult>,
 }
 
 impl Service for Front<'_> {
@@ -138,9 +141,14 @@ impl Service for Front<'_> {
         seen.waited = going.as_ref().is_ok_and(|going| going.plan.lasts);
         let tried = match going {
             Err(stop) => stop.into(),
+            // Boxed: it is large, and most requests have nothing to do with it.
+            Ok(going) if cached::concerns(&tables, &going, head) => {
+                Box::pin(self.go_by_cache(&tables, &going, head, body, &seen.line, reply)).await
+            }
             Ok(going) => self.go(&tables, &going, head, body, &seen.line, reply).await,
         };
         let (made, endpoint) = (tried.made, tried.endpoint.clone());
+        seen.kept = tried.kept;
         let answered_by = endpoint.clone().filter(|_| tried.result.is_ok());
         let Some((mut response, permit, own)) = self.finish(tried, edge.map(|(_, edge)| edge), (head, websocket))
         else {
@@ -203,6 +211,7 @@ impl Front<'_> {
             origin: None,
             session: None,
             waited: false,
+            kept: None,
         }
     }
 
@@ -304,6 +313,7 @@ impl Front<'_> {
             path: seen.path,
             tls: seen.tls,
             served,
+            kept: seen.kept,
             bytes: sent.bytes,
             cut,
         });

@@ -114,6 +114,8 @@ pub struct Tables {
     pub trusted: Trusted,
     /// The controller's socket.
     pub controller: PathBuf,
+    /// Some route or edge keeps answers.
+    pub keeps_answers: bool,
     entrances: HashMap<SocketName, Entrance>,
     secured: HashMap<SocketName, Arc<tls::Listener>>,
 }
@@ -189,11 +191,16 @@ impl Tables {
             .zip(&lines.routes)
             .map(rule)
             .collect();
-        let edges = snapshot.edges.iter().map(|edge| Edge {
-            spec: edge.clone(),
-            target: target(Some(&edge.caller), &edge.target, &edge.policy),
+        let edges = snapshot.edges.iter().map(|edge| {
+            let (target, mut spec) = (target(Some(&edge.caller), &edge.target, &edge.policy), edge.clone());
+            // A saga's step asks how things are now.
+            spec.policy.cache.take_if(|_| spec.caller == ServiceName::ondol());
+            Edge { spec, target }
         });
+        let policies = snapshot.routes.iter().map(|route| &route.policy);
+        let mut policies = policies.chain(snapshot.edges.iter().map(|edge| &edge.policy));
         Ok(Self {
+            keeps_answers: policies.any(|policy| policy.cache.is_some()),
             generation: snapshot.generation,
             edges: edges.collect(),
             rules,

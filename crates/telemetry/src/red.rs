@@ -8,7 +8,7 @@
 
 use ondol_core::clock::Timestamp;
 use ondol_core::id::{RouteName, ServiceName};
-use ondol_core::wire::proxy::{Report, Traffic, bucket_end};
+use ondol_core::wire::proxy::{CacheReport, CacheResult, Report, Traffic, bucket_end};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -41,6 +41,8 @@ pub struct Counts {
     pub retries: u64,
     /// Copies for other services that were answered, and that were not.
     pub mirrors: [u64; 2],
+    /// How requests were answered where answers are kept, in the order of [`CacheResult::ALL`].
+    pub cache: [u64; CacheResult::ALL.len()],
     /// By [`ondol_core::wire::proxy::bucket_of`].
     pub buckets: BTreeMap<u16, u64>,
     /// Microseconds.
@@ -71,6 +73,10 @@ impl Counts {
             .iter_mut()
             .zip(other.mirrors)
             .for_each(|(mine, theirs)| *mine += theirs);
+        self.cache
+            .iter_mut()
+            .zip(other.cache)
+            .for_each(|(mine, theirs)| *mine += theirs);
         self.sum_us += other.sum_us;
     }
 
@@ -89,6 +95,10 @@ impl Counts {
         out.mirrors
             .iter_mut()
             .zip(earlier.mirrors)
+            .for_each(|(now, then)| *now = now.saturating_sub(then));
+        out.cache
+            .iter_mut()
+            .zip(earlier.cache)
             .for_each(|(now, then)| *now = now.saturating_sub(then));
         out
     }
@@ -117,6 +127,7 @@ impl From<&Traffic> for Counts {
             own_answers: traffic.own_answers.clone(),
             retries: traffic.retries,
             mirrors: [traffic.mirrored, traffic.mirrors_failed],
+            cache: traffic.cache,
             buckets: traffic.buckets.iter().copied().collect(),
             sum_us: traffic.sum_us,
         }
@@ -159,6 +170,7 @@ pub struct Red {
     base: Totals,
     base_dropped: u64,
     base_refused: u64,
+    base_evicted: u64,
     base_rising: BTreeMap<ServiceName, Rising>,
     base_handshakes: Handshakes,
     /// Of each proxy that lives, by its life.
@@ -181,6 +193,7 @@ impl Red {
                 merge(&mut self.base, &totals);
                 self.base_dropped += last.access_log_dropped;
                 self.base_refused += last.connections_refused;
+                self.base_evicted += last.cache.evicted;
                 add_rising(&mut self.base_rising, &last);
                 add_handshakes(&mut self.base_handshakes, &last);
             }
@@ -257,6 +270,20 @@ impl Red {
         let panicking = reports().flat_map(|report| &report.panics);
         all.extend(panicking.map(|service| (service.clone(), true)));
         all
+    }
+
+    /// What all proxies that live keep of answers, and how many had to go since the first one started.
+    pub fn cache(&self) -> CacheReport {
+        let none = CacheReport {
+            evicted: self.base_evicted,
+            ..CacheReport::default()
+        };
+        let reports = self.current.values().map(|(_, report)| report.cache);
+        reports.fold(none, |sum, one| CacheReport {
+            bytes: sum.bytes + one.bytes,
+            entries: sum.entries + one.entries,
+            evicted: sum.evicted + one.evicted,
+        })
     }
 
     /// TLS handshakes since the first proxy started.
@@ -435,12 +462,18 @@ mod tests {
             retries: 0,
             mirrored: 0,
             mirrors_failed: 0,
+            cache: [ok, 0, 0, 0, 0, 0, 0, failed],
             buckets: vec![(bucket_of(900), ok + failed)],
             sum_us: 900 * (ok + failed),
         };
         Report {
             life,
             access_log_dropped: ok,
+            cache: CacheReport {
+                bytes: 7,
+                entries: 1,
+                evicted: ok,
+            },
             at: Timestamp(at),
             traffic: vec![traffic],
             ..Report::default()
@@ -459,7 +492,14 @@ mod tests {
         assert_eq!(requests(&red), 105);
         red.observe(&report(2, 20_000, 7, 0));
         assert_eq!(requests(&red), 107, "the old proxy's counts stay as a base");
+        assert_eq!(red.totals().values().map(|counts| counts.cache[0]).sum::<u64>(), 107);
         assert_eq!(red.access_log_dropped(), 107);
+        let cache = red.cache();
+        assert_eq!(
+            (cache.bytes, cache.entries, cache.evicted),
+            (7, 1, 107),
+            "what a dead one kept has gone with it"
+        );
     }
 
     #[test]

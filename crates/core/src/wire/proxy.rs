@@ -10,8 +10,8 @@ mod policy;
 mod report;
 mod tls;
 
-pub use policy::{Balance, Breaker, HashBy, Limit, LimitBy, Policy, Priority};
-pub use report::{Bulkhead, Report, Traffic, bucket_end, bucket_of};
+pub use policy::{Balance, Breaker, Cache, HashBy, Limit, LimitBy, Policy, Priority};
+pub use report::{Bulkhead, CacheReport, CacheResult, Report, Traffic, bucket_end, bucket_of};
 pub use tls::{CertificateFiles, CertificateReport, ClientCertificates, Tls, TlsReport, TlsVersion};
 
 use super::supervision::SocketName;

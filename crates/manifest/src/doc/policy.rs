@@ -28,6 +28,8 @@ document! {
         hedge: Option<HedgeDoc>,
         /// Which instance: `peak-ewma`, `least-request`, `round-robin`, or `ring-hash` and `maglev` with a `hash`. Built in: `peak-ewma`.
         balance: Option<Short<At<Algorithm>, BalanceDoc>>,
+        /// Whether answers to `GET` are kept, as HTTP's own rules and the answers allow: `true`, `false`, or how. Built in: none.
+        cache: Option<Short<At<bool>, CacheDoc>>,
     }
 }
 
@@ -48,6 +50,18 @@ document! {
     "a hedge" struct HedgeDoc {
         /// The largest share of requests that may be sent twice, at most `20 %`; `0 %` is none.
         share: At<Share> = "5 %",
+    }
+}
+
+document! {
+    /// How answers are kept: what the answers themselves say goes before it.
+    "a cache" struct CacheDoc {
+        /// For how long after its freshness a kept answer may stand in for an error. Built in: `1m`.
+        stale_if_error: Option<At<Millis>>,
+        /// For how long after its freshness a kept answer may be given while another is fetched. Built in: `0s`.
+        stale_while_revalidate: Option<At<Millis>>,
+        /// Whether all consumers share answers; then of those who bring a token only answers are kept that say `public`. Built in: `false`.
+        shared: Option<At<bool>>,
     }
 }
 
@@ -130,6 +144,8 @@ pub struct Layer<'a> {
     pub hedge: Option<&'a HedgeDoc>,
     /// Which instance.
     pub balance: Option<&'a Short<At<Algorithm>, BalanceDoc>>,
+    /// Kept answers.
+    pub cache: Option<&'a Short<At<bool>, CacheDoc>>,
 }
 
 /// Makes a [`Layer`] of a document that has the policy keys.
@@ -145,6 +161,7 @@ macro_rules! layer {
             priority: $doc.priority,
             hedge: $doc.hedge.as_ref(),
             balance: $doc.balance.as_ref(),
+            cache: $doc.cache.as_ref(),
         }
     };
 }

@@ -1,6 +1,6 @@
 //! Gateway routes: which requests, by whom, how.
 
-use super::policy::{BalanceDoc, BreakerDoc, HedgeDoc, Layer, LimitDoc, layer};
+use super::policy::{BalanceDoc, BreakerDoc, CacheDoc, HedgeDoc, Layer, LimitDoc, layer};
 use super::traffic::{BackendDoc, CorsDoc, MirrorDoc, SessionDoc};
 use crate::document::document;
 use crate::read::Named;
@@ -59,6 +59,8 @@ document! {
         hedge: Option<HedgeDoc>,
         /// Which instance: `peak-ewma`, `least-request`, `round-robin`, or `ring-hash` and `maglev` with a `hash`. Built in: `peak-ewma`.
         balance: Option<Short<At<Algorithm>, BalanceDoc>>,
+        /// Whether answers to `GET` are kept, as HTTP's own rules and the answers allow: `true`, `false`, or how. Built in: none.
+        cache: Option<Short<At<bool>, CacheDoc>>,
     }
 }
 

@@ -103,6 +103,7 @@ pub fn policy() -> Policy {
         priority: Default::default(),
         hedge_share: 0.0,
         balance: Default::default(),
+        cache: None,
     }
 }
 

@@ -128,6 +128,18 @@ impl fmt::Display for Balance {
     }
 }
 
+/// How answers to safe requests are kept and given again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cache {
+    /// How long beyond its freshness an answer may stand in for an error, where it says nothing of it.
+    pub stale_if_error_ms: u64,
+    /// How long beyond its freshness an answer may be given while another is fetched, where it says nothing of it.
+    pub stale_while_revalidate_ms: u64,
+    /// All consumers share answers that say that they may be shared; else each has its own.
+    pub shared: bool,
+}
+
 /// Policies of a route or an edge, already merged from system, service and route.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,4 +163,7 @@ pub struct Policy {
     /// Which instance.
     #[serde(default)]
     pub balance: Balance,
+    /// `None`: no answer is kept.
+    #[serde(default)]
+    pub cache: Option<Cache>,
 }
