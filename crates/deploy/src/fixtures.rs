@@ -21,6 +21,7 @@ pub(crate) fn policy() -> Policy {
         hedge_share: 0.0,
         balance: Default::default(),
         cache: None,
+        fallback: None,
     }
 }
 

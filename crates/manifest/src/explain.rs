@@ -11,7 +11,7 @@ use crate::source::{At, Place, Span};
 use crate::value::{Millis, Need, Share, Short};
 use ondol_core::error::ErrorCode;
 use ondol_core::unit::{Rate, show_duration, show_size};
-use ondol_core::wire::proxy::LimitBy;
+use ondol_core::wire::proxy::{Fallback, LimitBy};
 use serde_json::{Value as Json, json};
 use std::fmt;
 use std::time::Duration;
@@ -349,6 +349,15 @@ pub(crate) fn policy_values(effective: &Effective) -> Vec<(&'static str, String,
         let (meanwhile, at) = span(cache.stale_while_revalidate);
         out.push(("cache.stale_while_revalidate", meanwhile, at));
         out.push(("cache.shared", cache.shared.value.to_string(), cache.shared.at));
+    }
+    if let Some(fallback) = &effective.fallback {
+        let value = match &fallback.value {
+            Fallback::Service { service } => format!("service {service}"),
+            Fallback::Answer {
+                status, content_type, ..
+            } => format!("{status}, {content_type}"),
+        };
+        out.push(("fallback", value, fallback.at));
     }
     if let Some(limit) = &effective.limit {
         let by = match &limit.by.value {

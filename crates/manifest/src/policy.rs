@@ -1,8 +1,8 @@
 //! Policies of several levels as one, key by key, with the place that each value came from.
 
-use crate::doc::policy::{BalanceDoc, BreakerDoc, CacheDoc, HashDoc, Layer, LimitDoc};
+use crate::doc::policy::{BalanceDoc, BreakerDoc, CacheDoc, FallbackDoc, HashDoc, Layer, LimitDoc};
 use crate::source::{At, Span};
-use crate::value::{Bytes, Millis, PerSecond, Share, Short};
+use crate::value::{Bytes, Millis, Nothing, PerSecond, Share, Short};
 use crate::value_balance::{Algorithm, Hashed};
 use ondol_core::wire::proxy::{self, HashBy, LimitBy, Priority};
 
@@ -23,6 +23,8 @@ pub struct Effective {
     pub balance: At<proxy::Balance>,
     /// `None`: no answer is kept.
     pub cache: Option<EffectiveCache>,
+    /// `None`: an error is an error.
+    pub fallback: Option<At<proxy::Fallback>>,
 }
 
 /// A cache that is on.
@@ -73,6 +75,7 @@ pub fn merge(layers: &[Layer<'_>]) -> Effective {
         hedge: layers.iter().rev().find_map(|l| l.hedge).map(|hedge| hedge.share),
         balance: last(layers, |l| l.balance.map(balance), built_in(proxy::Balance::default())),
         cache: merge_cache(layers),
+        fallback: layers.iter().rev().find_map(|l| l.fallback).and_then(fallback),
     }
 }
 
@@ -128,6 +131,24 @@ fn merge_cache(layers: &[Layer<'_>]) -> Option<EffectiveCache> {
     })
 }
 
+fn fallback(written: &Short<At<Nothing>, FallbackDoc>) -> Option<At<proxy::Fallback>> {
+    let Short::Long(doc) = written else { return None };
+    let value = match &doc.service {
+        Some(service) => proxy::Fallback::Service {
+            service: service.value.clone(),
+        },
+        None => proxy::Fallback::Answer {
+            status: doc.status.map_or(200, |status| status.value.0),
+            content_type: match &doc.content_type {
+                Some(kind) => kind.value.0.clone(),
+                None => "application/json".into(),
+            },
+            body: doc.body.as_ref().map(|body| body.value.clone()).unwrap_or_default(),
+        },
+    };
+    Some(At { value, at: doc.at })
+}
+
 fn merge_limit(layers: &[Layer<'_>]) -> Option<EffectiveLimit> {
     fn last<T>(layers: &[Layer<'_>], get: impl Fn(&LimitDoc) -> Option<T>) -> Option<T> {
         layers.iter().rev().filter_map(|layer| layer.limit).find_map(get)
@@ -161,6 +182,7 @@ impl Effective {
                 stale_while_revalidate_ms: cache.stale_while_revalidate.value.0,
                 shared: cache.shared.value,
             }),
+            fallback: self.fallback.as_ref().map(|fallback| fallback.value.clone()),
         }
     }
 

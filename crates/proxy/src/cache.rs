@@ -106,9 +106,7 @@ fn rules(spec: &wire::Cache) -> Rules {
 impl Asked {
     /// `None`: the request, or its client, wants nothing of kept answers.
     pub(crate) fn of(cache: &Cache, name: &Name, spec: &wire::Cache, head: &RequestHead) -> Option<Self> {
-        const PARTS: [&str; 4] = ["range", "if-range", "if-match", "if-unmodified-since"];
-        let reads = matches!(head.method, Method::GET | Method::HEAD);
-        if !reads || PARTS.iter().any(|name| head.fields.contains(name)) {
+        if !reads(head) {
             return None;
         }
         let asker = control::asker(head);
@@ -209,6 +207,12 @@ impl Cache {
     pub fn report(&self) -> wire::CacheReport {
         self.lock().report()
     }
+}
+
+/// Whether a request asks for a whole answer that may be kept.
+pub(crate) fn reads(head: &RequestHead) -> bool {
+    const PARTS: [&str; 4] = ["range", "if-range", "if-match", "if-unmodified-since"];
+    matches!(head.method, Method::GET | Method::HEAD) && !PARTS.iter().any(|name| head.fields.contains(name))
 }
 
 /// Whether an answer to an unsafe request says that it did something.

@@ -2,11 +2,13 @@
 //!
 //! The gateway's line and an edge's line differ in their first half only: the gateway trusts nobody and finds a route,
 //! an edge knows caller and target by its socket. From the plan on they are the same. The halves are `proxy/gateway.rs` and
-//! `proxy/plan.rs`, what they have in common `proxy/going.rs`; where answers are kept, `proxy/cached.rs` stands before it.
+//! `proxy/plan.rs`, what they have in common `proxy/going.rs`; where answers are kept or something
+//! stands in for errors, `proxy/fallback.rs` and `proxy/cached.rs` stand before it.
 //!
 //! Not here: bytes (`h1`, `h2`), which instance and how often (`attempt`), what is legal (`check`).
 
 mod cached;
+mod fallback;
 mod gateway;
 mod going;
 mod plan;
@@ -20,12 +22,11 @@ use crate::filter::session::{self, Token};
 use crate::filter::trace::Trace;
 use crate::filter::{Denied, change, cors, identity};
 use crate::message::{Body, BodyError, Fields, RequestHead, ResponseHead, Version};
-use crate::mirror::Mirror;
 use crate::refusal;
 use crate::report::access::Entry;
 use crate::report::{Line, Served};
 use crate::state::Worker;
-use crate::tables::{Edge, Entrance, Tables, Target};
+use crate::tables::{Edge, Entrance, Others, Tables, Target};
 use crate::tls::handshake::Session;
 use http::Method;
 use ondol_core::id::ServiceName;
@@ -53,7 +54,7 @@ struct Going<'t> {
     plan: Plan,
     target: &'t Target,
     policy: &'t Policy,
-    mirrors: &'t [Mirror],
+    others: &'t Others,
 }
 
 /// Why a request does not go.
@@ -142,8 +143,8 @@ impl Service for Front<'_> {
         let tried = match going {
             Err(stop) => stop.into(),
             // Boxed: it is large, and most requests have nothing to do with it.
-            Ok(going) if cached::concerns(&tables, &going, head) => {
-                Box::pin(self.go_by_cache(&tables, &going, head, body, &seen.line, reply)).await
+            Ok(going) if fallback::concerns(&tables, &going, head) => {
+                Box::pin(self.go_guarded(&tables, &going, head, body, &seen.line, reply)).await
             }
             Ok(going) => self.go(&tables, &going, head, body, &seen.line, reply).await,
         };

@@ -48,6 +48,8 @@ pub struct Line {
     copies: [AtomicU64; 2],
     /// Where answers are kept, by [`CacheResult`].
     cache: [AtomicU64; CacheResult::ALL.len()],
+    /// Errors that something stood in for, and those for which it failed too.
+    fallbacks: [AtomicU64; 2],
     sum_us: AtomicU64,
     /// Only once there was a request: thousands of routes may never see one.
     buckets: OnceLock<Box<[AtomicU64; BUCKETS]>>,
@@ -72,13 +74,14 @@ pub struct Served {
 
 impl Line {
     fn new(name: Name) -> Self {
-        let (by_class, copies, cache, own_answers) = Default::default();
+        let (by_class, copies, cache, fallbacks, own_answers) = Default::default();
         Self {
             name,
             by_class,
             retries: AtomicU64::new(0),
             copies,
             cache,
+            fallbacks,
             sum_us: AtomicU64::new(0),
             buckets: OnceLock::new(),
             own_answers,
@@ -116,6 +119,11 @@ impl Line {
         self.cache[result as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts an error that something was to stand in for: whether it did.
+    pub fn count_fallback(&self, stood_in: bool) {
+        self.fallbacks[usize::from(!stood_in)].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// `None` when it has seen no request.
     fn traffic(&self) -> Option<Traffic> {
         let buckets = self.buckets.get()?;
@@ -135,6 +143,7 @@ impl Line {
             mirrored: count(&self.copies[0]),
             mirrors_failed: count(&self.copies[1]),
             cache: std::array::from_fn(|result| count(&self.cache[result])),
+            fallbacks: std::array::from_fn(|outcome| count(&self.fallbacks[outcome])),
             buckets: counts.map(|(bucket, count)| (bucket as u16, count)).collect(),
             sum_us: count(&self.sum_us),
         })
@@ -304,6 +313,7 @@ mod tests {
             hedge_share: 0.0,
             balance: Default::default(),
             cache: None,
+            fallback: None,
         };
         let edge = |caller: &&str| Edge {
             caller: caller.parse().expect("a name"),

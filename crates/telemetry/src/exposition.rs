@@ -110,7 +110,7 @@ pub fn traffic(page: &mut Page, red: &Red) {
     page.sample("ondol_access_log_dropped_total", &[], red.access_log_dropped());
 }
 
-/// What is kept of answers. Series of routes and edges that keep none are left out.
+/// What is kept of answers, and what stands in for errors. Series of routes and edges that keep none are left out.
 fn cache(page: &mut Page, red: &Red, totals: &BTreeMap<Series, Counts>) {
     let name = "ondol_cache_requests_total";
     page.family(
@@ -124,6 +124,17 @@ fn cache(page: &mut Page, red: &Red, totals: &BTreeMap<Series, Counts>) {
     {
         for (result, count) in CacheResult::ALL.iter().zip(counts.cache) {
             page.sample(name, &labels(series, &[("result", result.as_str())]), count);
+        }
+    }
+    let name = "ondol_fallbacks_total";
+    page.family(
+        name,
+        "counter",
+        "Errors that a declared fallback stood in for (answered), or failed to (failed).",
+    );
+    for (series, counts) in totals.iter().filter(|(_, counts)| counts.fallbacks != [0, 0]) {
+        for (outcome, count) in ["answered", "failed"].into_iter().zip(counts.fallbacks) {
+            page.sample(name, &labels(series, &[("outcome", outcome)]), count);
         }
     }
     let kept = red.cache();
@@ -303,6 +314,7 @@ mod tests {
             mirrored: 0,
             mirrors_failed: 0,
             cache: [5, 0, 0, 2, 0, 0, 0, 0],
+            fallbacks: [3, 1],
             buckets: vec![(bucket_of(400), 3), (bucket_of(40_000), 1)],
             sum_us: 41_200,
         };
@@ -339,6 +351,8 @@ mod tests {
             "ondol_request_duration_seconds_sum{route=\"place-order\",caller=\"\",target=\"orders\"} 0.0412",
             "ondol_cache_requests_total{route=\"place-order\",caller=\"\",target=\"orders\",result=\"hit\"} 5",
             "ondol_cache_requests_total{route=\"place-order\",caller=\"\",target=\"orders\",result=\"stale\"} 2",
+            "ondol_fallbacks_total{route=\"place-order\",caller=\"\",target=\"orders\",outcome=\"answered\"} 3",
+            "ondol_fallbacks_total{route=\"place-order\",caller=\"\",target=\"orders\",outcome=\"failed\"} 1",
             "ondol_cache_bytes 9",
             "ondol_cache_evictions_total 1",
             "ondol_concurrency_limit{service=\"orders\"} 34",

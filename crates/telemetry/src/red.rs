@@ -43,6 +43,8 @@ pub struct Counts {
     pub mirrors: [u64; 2],
     /// How requests were answered where answers are kept, in the order of [`CacheResult::ALL`].
     pub cache: [u64; CacheResult::ALL.len()],
+    /// Errors that something stood in for, and those for which it failed too.
+    pub fallbacks: [u64; 2],
     /// By [`ondol_core::wire::proxy::bucket_of`].
     pub buckets: BTreeMap<u16, u64>,
     /// Microseconds.
@@ -77,6 +79,10 @@ impl Counts {
             .iter_mut()
             .zip(other.cache)
             .for_each(|(mine, theirs)| *mine += theirs);
+        self.fallbacks
+            .iter_mut()
+            .zip(other.fallbacks)
+            .for_each(|(mine, theirs)| *mine += theirs);
         self.sum_us += other.sum_us;
     }
 
@@ -99,6 +105,10 @@ impl Counts {
         out.cache
             .iter_mut()
             .zip(earlier.cache)
+            .for_each(|(now, then)| *now = now.saturating_sub(then));
+        out.fallbacks
+            .iter_mut()
+            .zip(earlier.fallbacks)
             .for_each(|(now, then)| *now = now.saturating_sub(then));
         out
     }
@@ -128,6 +138,7 @@ impl From<&Traffic> for Counts {
             retries: traffic.retries,
             mirrors: [traffic.mirrored, traffic.mirrors_failed],
             cache: traffic.cache,
+            fallbacks: traffic.fallbacks,
             buckets: traffic.buckets.iter().copied().collect(),
             sum_us: traffic.sum_us,
         }
@@ -463,6 +474,7 @@ mod tests {
             mirrored: 0,
             mirrors_failed: 0,
             cache: [ok, 0, 0, 0, 0, 0, 0, failed],
+            fallbacks: [failed, 0],
             buckets: vec![(bucket_of(900), ok + failed)],
             sum_us: 900 * (ok + failed),
         };

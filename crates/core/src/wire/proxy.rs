@@ -10,7 +10,7 @@ mod policy;
 mod report;
 mod tls;
 
-pub use policy::{Balance, Breaker, Cache, HashBy, Limit, LimitBy, Policy, Priority};
+pub use policy::{Balance, Breaker, Cache, Fallback, HashBy, Limit, LimitBy, Policy, Priority};
 pub use report::{Bulkhead, CacheReport, CacheResult, Report, Traffic, bucket_end, bucket_of};
 pub use tls::{CertificateFiles, CertificateReport, ClientCertificates, Tls, TlsReport, TlsVersion};
 

@@ -128,6 +128,10 @@ fn start(world: &World<'_>, route: &RouteDoc, found: &mut Vec<Diagnostic>) {
         ("stream", route.stream.map(|value| value.at)),
         ("retries", route.retries.map(|value| value.at)),
         ("cache", route.cache.as_ref().map(|cache| cache.at(|doc| doc.at))),
+        (
+            "fallback",
+            route.fallback.as_ref().map(|fallback| fallback.at(|doc| doc.at)),
+        ),
     ];
     for (key, at) in fixed.into_iter().filter_map(|(key, at)| Some((key, at?))) {
         let here = Diagnostic::error(Code::Conflict, at, format!("a route with `start` takes no `{key}`"));
@@ -164,6 +168,10 @@ fn redirect(world: &World<'_>, route: &RouteDoc, found: &mut Vec<Diagnostic>) {
             route.balance.as_ref().map(|balance| balance.at(|doc| doc.at)),
         ),
         ("cache", route.cache.as_ref().map(|cache| cache.at(|doc| doc.at))),
+        (
+            "fallback",
+            route.fallback.as_ref().map(|fallback| fallback.at(|doc| doc.at)),
+        ),
     ];
     for (key, at) in beside.into_iter().filter_map(|(key, at)| Some((key, at?))) {
         let here = Diagnostic::error(Code::Conflict, at, format!("a route with `redirect` takes no `{key}`"));

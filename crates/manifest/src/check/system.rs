@@ -195,6 +195,9 @@ pub(super) fn layer(world: &World<'_>, layer: &crate::doc::policy::Layer<'_>, fo
             found.push(Diagnostic::error(Code::Value, span.at, message));
         }
     }
+    if let Some(Short::Long(fallback)) = layer.fallback {
+        super::fallback::check(world, fallback, found);
+    }
     if let Some(balance) = layer.balance {
         super::balance::check(world, balance, found);
     }

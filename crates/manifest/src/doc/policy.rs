@@ -2,8 +2,9 @@
 
 use crate::document::document;
 use crate::source::At;
-use crate::value::{Bytes, CookieName, Millis, PerSecond, Share, Short};
+use crate::value::{Bytes, CookieName, FieldValue, Millis, Nothing, PerSecond, Share, Short, Status};
 use crate::value_balance::{Algorithm, Hashed, HeaderName};
+use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy::{LimitBy, Priority};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
@@ -30,6 +31,8 @@ document! {
         balance: Option<Short<At<Algorithm>, BalanceDoc>>,
         /// Whether answers to `GET` are kept, as HTTP's own rules and the answers allow: `true`, `false`, or how. Built in: none.
         cache: Option<Short<At<bool>, CacheDoc>>,
+        /// What stands in for an error of `GET`: an answer, another service, or `none`. Built in: none.
+        fallback: Option<Short<At<Nothing>, FallbackDoc>>,
     }
 }
 
@@ -62,6 +65,20 @@ document! {
         stale_while_revalidate: Option<At<Millis>>,
         /// Whether all consumers share answers; then of those who bring a token only answers are kept that say `public`. Built in: `false`.
         shared: Option<At<bool>>,
+    }
+}
+
+document! {
+    /// What stands in for an error: the answer of a `service`, or one that is always the same.
+    "a fallback" struct FallbackDoc {
+        /// Gets the request when the error is there, in what is left of its time.
+        service: Option<At<ServiceName>>,
+        /// Of the answer. Built in: `200`.
+        status: Option<At<Status>>,
+        /// Its media type. Built in: `application/json`.
+        content_type: Option<At<FieldValue>>,
+        /// Its body, at most 16 KiB. Absent: none.
+        body: Option<At<String>>,
     }
 }
 
@@ -146,6 +163,8 @@ pub struct Layer<'a> {
     pub balance: Option<&'a Short<At<Algorithm>, BalanceDoc>>,
     /// Kept answers.
     pub cache: Option<&'a Short<At<bool>, CacheDoc>>,
+    /// What stands in.
+    pub fallback: Option<&'a Short<At<Nothing>, FallbackDoc>>,
 }
 
 /// Makes a [`Layer`] of a document that has the policy keys.
@@ -162,6 +181,7 @@ macro_rules! layer {
             hedge: $doc.hedge.as_ref(),
             balance: $doc.balance.as_ref(),
             cache: $doc.cache.as_ref(),
+            fallback: $doc.fallback.as_ref(),
         }
     };
 }

@@ -49,6 +49,7 @@ fn readers() -> BTreeMap<&'static str, Asked> {
         ("Limit", ask::<policy::LimitDoc>),
         ("Hedge", ask::<policy::HedgeDoc>),
         ("Cache", ask::<policy::CacheDoc>),
+        ("Fallback", ask::<policy::FallbackDoc>),
         ("Balance", ask::<policy::BalanceDoc>),
         ("Hash", ask::<policy::HashDoc>),
         ("Breaker", ask::<policy::BreakerDoc>),
@@ -178,7 +179,7 @@ fn what_the_schema_calls_built_in_is_what_holds_where_nothing_is_written() {
     assert_eq!(
         nothing.len(),
         9,
-        "every policy but the limit, the hedge and the cache has a value"
+        "every policy but the limit, the hedge, the cache and the fallback has a value"
     );
     for (key, value, at) in nothing {
         let (object, key) = key

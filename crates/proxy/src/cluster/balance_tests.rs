@@ -29,6 +29,7 @@ fn hashed(endpoints: Vec<wire::Endpoint>) -> Snapshot {
             hedge_share: 0.0,
             balance,
             cache: None,
+            fallback: None,
         },
     };
     let ways = [

@@ -1,5 +1,5 @@
 //! Before the attempts, where answers are kept: what is there is given, one request asks for what is not, and a stale answer
-//! stands in for an error. In this order: fresh, stale, error; each is counted.
+//! stands in for an error. Each is counted. What stands in where nothing is kept: `fallback.rs`.
 //!
 //! Decisions are those of `ondol_resilience::cache`, memory is `crate::cache`; this is the line between them.
 
@@ -29,11 +29,6 @@ use tokio::sync::watch;
 
 /// Nobody waits longer for an answer that another has asked for, nor longer than half of what is left of its deadline.
 const WAIT: Duration = Duration::from_secs(5);
-
-/// Whether kept answers have to do with a request: it may be given one, or may change what is kept.
-pub(super) fn concerns(tables: &Tables, going: &Going<'_>, head: &RequestHead) -> bool {
-    tables.keeps_answers && (going.policy.cache.is_some() || !head.method.is_safe())
-}
 
 /// What the service's answer to a question means for what is kept.
 enum Verdict {

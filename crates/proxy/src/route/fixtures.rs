@@ -26,6 +26,7 @@ pub(crate) fn route(name: &str, matches: RouteMatch) -> wire::Route {
             hedge_share: 0.0,
             balance: Default::default(),
             cache: None,
+            fallback: None,
         },
         cors: None,
         mirrors: vec![],

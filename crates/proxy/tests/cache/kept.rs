@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use crate::setup::*;
-use ondol_core::wire::proxy::{CacheResult, PathMatch, Protocol};
+use ondol_core::wire::proxy::{Cache, CacheResult, PathMatch, Protocol, Report};
 
 #[test]
 fn a_fresh_answer_is_given_again_with_its_age() {
@@ -22,10 +22,11 @@ fn a_fresh_answer_is_given_again_with_its_age() {
     let age: u32 = field(&again, "age").and_then(|age| age.parse().ok()).expect("an age");
     assert!((7..30).contains(&age), "{again}");
     assert_eq!(body(&world.get("/a?b=d", "")), "2", "another target");
-    let of = |report: &ondol_core::wire::proxy::Report, result: CacheResult| report.traffic[0].cache[result as usize];
-    let report = world
-        .controller
-        .report(|report| !report.traffic.is_empty() && of(report, CacheResult::Miss) == 2);
+    let of = |report: &Report, result: CacheResult| {
+        let lines = report.traffic.iter();
+        lines.map(|line| line.cache[result as usize]).sum::<u64>()
+    };
+    let report = world.controller.report(|report| of(report, CacheResult::Miss) == 2);
     assert_eq!((of(&report, CacheResult::Hit), report.cache.entries), (1, 2));
     assert!(report.cache.bytes > 0);
     assert_eq!(world.running.log.line("\"cache\":\"hit\"")["attempts"], 0);
@@ -92,7 +93,7 @@ fn no_consumer_sees_what_is_another_ones_unless_the_answer_is_for_all() {
         });
         let dir = tempfile::tempdir().expect("a folder");
         let mut edge = edge("web", "shop");
-        edge.policy.cache = Some(ondol_core::wire::proxy::Cache { shared, ..cache() });
+        edge.policy.cache = Some(Cache { shared, ..cache() });
         let clusters = vec![cluster("shop", Protocol::Http1, &[shop.address])];
         let mut address = None;
         let snapshot = snapshot(vec![], vec![edge], clusters);

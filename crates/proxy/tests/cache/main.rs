@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod fallback;
 mod flights;
 mod kept;
 mod setup;

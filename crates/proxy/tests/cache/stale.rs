@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use crate::setup::*;
-use ondol_core::wire::proxy::CacheResult;
+use ondol_core::wire::proxy::{CacheResult, Report};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
@@ -39,7 +39,10 @@ fn a_stale_answer_stands_in_for_an_error_and_for_an_instance_that_has_gone() {
         503,
         "nothing stands in for what is not there"
     );
-    let of = |report: &ondol_core::wire::proxy::Report, result: CacheResult| report.traffic[0].cache[result as usize];
+    let of = |report: &Report, result: CacheResult| {
+        let lines = report.traffic.iter();
+        lines.map(|line| line.cache[result as usize]).sum::<u64>()
+    };
     let report = world.controller.report(|report| of(report, CacheResult::Error) == 1);
     assert!(of(&report, CacheResult::Stale) >= 1);
 }

@@ -104,6 +104,7 @@ pub fn policy() -> Policy {
         hedge_share: 0.0,
         balance: Default::default(),
         cache: None,
+        fallback: None,
     }
 }
 

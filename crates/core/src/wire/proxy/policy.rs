@@ -1,5 +1,6 @@
 //! Policies of routes and edges, merged from all levels, as the proxy takes them.
 
+use crate::id::ServiceName;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -140,6 +141,26 @@ pub struct Cache {
     pub shared: bool,
 }
 
+/// What stands in for an error, of safe requests.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum Fallback {
+    /// Another service's answer.
+    Service {
+        /// Which.
+        service: ServiceName,
+    },
+    /// Always the same.
+    Answer {
+        /// Its status.
+        status: u16,
+        /// Its media type.
+        content_type: String,
+        /// Its body.
+        body: String,
+    },
+}
+
 /// Policies of a route or an edge, already merged from system, service and route.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -166,4 +187,7 @@ pub struct Policy {
     /// `None`: no answer is kept.
     #[serde(default)]
     pub cache: Option<Cache>,
+    /// `None`: an error is an error.
+    #[serde(default)]
+    pub fallback: Option<Fallback>,
 }

@@ -147,6 +147,9 @@ pub struct Traffic {
     /// How requests were answered where answers are kept, in the order of [`CacheResult::ALL`].
     #[serde(default)]
     pub cache: [u64; 8],
+    /// Errors that something declared stood in for, and those for which it failed too.
+    #[serde(default)]
+    pub fallbacks: [u64; 2],
     /// Durations in log-linear buckets; see [`bucket_of`].
     pub buckets: Vec<(u16, u64)>,
     /// Sum of durations, microseconds.
