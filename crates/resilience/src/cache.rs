@@ -53,8 +53,10 @@ pub struct Said {
     pub private: bool,
     /// `public`.
     pub public: bool,
-    /// `must-revalidate` or `proxy-revalidate`.
+    /// `must-revalidate`.
     pub must_revalidate: bool,
+    /// `proxy-revalidate`: the same for shared caches, but no leave to keep what was asked for with credentials.
+    pub proxy_revalidate: bool,
     /// `max-age`.
     pub max_age: Option<Duration>,
     /// `s-maxage`.
@@ -126,7 +128,7 @@ pub fn keep(rules: &Rules, asker: Asker, said: &Said) -> Option<Terms> {
     if told.is_none() && !said.public && !is_cacheable_by_default(said.status) {
         return None;
     }
-    let forbidden = said.must_revalidate || said.no_cache;
+    let forbidden = said.must_revalidate || said.proxy_revalidate || said.no_cache;
     let stale = |said_of_it: Option<Duration>, allowed: Duration| match said_of_it {
         _ if forbidden => Duration::ZERO,
         Some(said_of_it) => said_of_it,

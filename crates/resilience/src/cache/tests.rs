@@ -121,6 +121,15 @@ fn what_an_answer_says_decides_whether_it_is_kept() {
             Some([10, 0, 0]),
         ),
         (
+            "proxy-revalidate",
+            Said {
+                proxy_revalidate: true,
+                on_error: secs(9),
+                ..by_age
+            },
+            Some([10, 0, 0]),
+        ),
+        (
             "no-cache without a validator is of no use",
             Said {
                 no_cache: true,
@@ -212,6 +221,11 @@ fn credentials_need_leave_and_so_does_sharing_what_was_for_one() {
         (shared, credentials, false),
     ] {
         assert_eq!(keep(&rules, asker, &said).is_some(), without, "{rules:?} {asker:?}");
+        let revalidated = Said {
+            proxy_revalidate: true,
+            ..said
+        };
+        assert_eq!(keep(&rules, asker, &revalidated).is_some(), without, "it is no leave");
         for said in leave {
             assert!(keep(&rules, asker, &said).is_some(), "{rules:?} {asker:?} {said:?}");
         }
