@@ -53,10 +53,8 @@ pub struct Said {
     pub private: bool,
     /// `public`.
     pub public: bool,
-    /// `must-revalidate`.
+    /// `must-revalidate` or `proxy-revalidate`.
     pub must_revalidate: bool,
-    /// `proxy-revalidate`: the same for shared caches, but no leave to keep what was asked for with credentials.
-    pub proxy_revalidate: bool,
     /// `max-age`.
     pub max_age: Option<Duration>,
     /// `s-maxage`.
@@ -107,9 +105,10 @@ pub fn keep(rules: &Rules, asker: Asker, said: &Said) -> Option<Terms> {
     if unfinished || said.no_store || said.private || said.sets_cookie || said.varies_by_all {
         return None;
     }
-    // RFC 9111, section 3.5. The key tells consumers apart, so one that is known to it needs no leave for itself.
+    // RFC 9111, section 3.5, which takes `must-revalidate` for leave too; but services say that of what is for one alone.
+    // The key tells consumers apart, so one that is known to it needs no leave for itself.
     let needs_leave = asker.credentials || (rules.shared && asker.known);
-    if needs_leave && !(said.public || said.s_maxage.is_some() || said.must_revalidate) {
+    if needs_leave && !(said.public || said.s_maxage.is_some()) {
         return None;
     }
     let told = said.s_maxage.or(said.max_age).or(said.expires);
@@ -128,7 +127,7 @@ pub fn keep(rules: &Rules, asker: Asker, said: &Said) -> Option<Terms> {
     if told.is_none() && !said.public && !is_cacheable_by_default(said.status) {
         return None;
     }
-    let forbidden = said.must_revalidate || said.proxy_revalidate || said.no_cache;
+    let forbidden = said.must_revalidate || said.no_cache;
     let stale = |said_of_it: Option<Duration>, allowed: Duration| match said_of_it {
         _ if forbidden => Duration::ZERO,
         Some(said_of_it) => said_of_it,

@@ -103,6 +103,11 @@ impl Lead {
     /// There is no answer, or it is an error; what may stand in for it. `random` is 64 random bits.
     pub(crate) fn fail(mut self, now: Duration, random: u64) -> Option<Given> {
         self.land(now, Landing::Failed, random);
+        self.stand_in(now)
+    }
+
+    /// What may stand in for an error.
+    pub(crate) fn stand_in(&self, now: Duration) -> Option<Given> {
         let mut store = self.cache.lock();
         let variant = store.of(&self.key, self.flight.as_ref(), &self.values)?;
         if self.cache.has_changed(self.place, variant.begun) {

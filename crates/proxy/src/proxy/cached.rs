@@ -78,7 +78,7 @@ impl Front<'_> {
         let Some(asked) = asked else {
             return self.go_past_cache(tables, going, head, body, line, reply).await;
         };
-        let until = shared.clock.mono().saturating_add(WAIT);
+        let until = patience(&going.plan, shared.clock.mono());
         let mut collapsed = false;
         loop {
             let now = shared.clock.mono();
@@ -87,8 +87,7 @@ impl Front<'_> {
             let result = match shared.cache.look(&asked, &head.fields, now, may_wait) {
                 Found::Wait(flight) => {
                     collapsed = true;
-                    let left = until.saturating_sub(now).min(half(&going.plan, now));
-                    if wait(flight, left, reply).await {
+                    if wait(flight, until.saturating_sub(now), reply).await {
                         continue;
                     }
                     return Tried::gone();
@@ -106,6 +105,13 @@ impl Front<'_> {
                     drop(found); // Nobody is to wait for an answer without a body.
                     let tried = self.go(tables, going, head, body, line, reply).await;
                     return seen(tried, line, How::new(CacheResult::Miss));
+                }
+                Found::Alone(lead)
+                    if collapsed
+                        && !may_wait
+                        && let Some(given) = lead.stand_in(now) =>
+                {
+                    (CacheResult::Stale, given) // The service is so slow that it has as good as failed.
                 }
                 Found::Lead(lead) | Found::Alone(lead) => {
                     return self.ask(tables, going, head, line, reply, (asked, lead)).await;
@@ -274,10 +280,10 @@ fn is_whole_call(plan: &Plan, head: &RequestHead, body: &Body<'_>) -> bool {
     body.is_empty() && plan.deadline.is_some() && !plan.lasts && !plan.websocket && !is_grpc(head)
 }
 
-/// Half of what is left of a deadline.
-fn half(plan: &Plan, now: Duration) -> Duration {
+/// Until when it waits for others.
+fn patience(plan: &Plan, now: Duration) -> Duration {
     let left = plan.deadline.and_then(|deadline| deadline.left(now));
-    left.unwrap_or_default() / 2
+    now.saturating_add(WAIT.min(left.unwrap_or_default() / 2))
 }
 
 /// Waits for another's answer, for so long at most; false: the client went away.

@@ -3,7 +3,7 @@
 //! Only for `GET` and `HEAD` without a body: whoever asked for something to be done must hear that it was not.
 
 use super::{Front, Going};
-use crate::answer::is_grpc;
+use crate::answer::{Word, is_grpc};
 use crate::attempt::{self, Answered, Lost, Tried};
 use crate::cache::Conditions;
 use crate::exchange::{Reply, Response};
@@ -33,11 +33,11 @@ impl Failed {
     /// `None`: there is an answer, or nobody to answer.
     fn of(tried: &Tried<'_>) -> Option<Self> {
         match &tried.result {
-            Err(Lost::Own(answer)) if answer.status.is_server_error() => Some(Self::Own(format!(
-                "error={}; details=\"{}, fallback\"",
-                answer.word.as_str(),
-                answer.code
-            ))),
+            // What is the request's own fault would be so elsewhere.
+            Err(Lost::Own(answer)) if answer.status.is_server_error() && answer.word != Word::HttpRequestError => {
+                let (word, code) = (answer.word.as_str(), &answer.code);
+                Some(Self::Own(format!("error={word}; details=\"{code}, fallback\"")))
+            }
             Err(_) => None,
             Ok(answered) => {
                 let status = answered.response.head.status.as_u16();

@@ -46,6 +46,8 @@ fn a_declared_answer_stands_in_for_an_error_after_what_is_kept() {
     }
     let post = world.send("POST", "/a", "Content-Length: 0\r\n");
     assert_eq!(status(&post), 503, "whoever wants something done hears that it was not");
+    let only = world.get("/b", "Cache-Control: only-if-cached\r\n");
+    assert_eq!(status(&only), 504, "it wants no other answer");
     shop.now(|_, _| error(404));
     assert_eq!(status(&world.get("/a", "")), 404, "that is an answer");
     let counted = |line: &Traffic| line.fallbacks == [2, 0] && line.by_class[3] == 1;

@@ -3,6 +3,9 @@
 use crate::common::*;
 use crate::setup::*;
 use ondol_core::wire::proxy::{Cache, CacheResult, PathMatch, Protocol, Report};
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 
 #[test]
 fn a_fresh_answer_is_given_again_with_its_age() {
@@ -189,7 +192,7 @@ fn what_is_no_plain_get_is_not_kept_and_head_is_answered_from_what_is() {
 
 /// A head to which no body belongs.
 fn head_of(client: &mut std::net::TcpStream, request: &str) -> String {
-    use std::io::{Read, Write};
+    use std::io::Read;
     client.write_all(request.as_bytes()).expect("write");
     let (mut text, mut byte) = (Vec::new(), [0]);
     while !text.ends_with(b"\r\n\r\n") {
@@ -251,6 +254,33 @@ fn what_an_unsafe_request_changes_is_asked_for_again() {
     assert_eq!(put("/a", ""), 204);
     assert_eq!(body(&world.get("/a", "")), "5", "by another route, and for all");
     assert_eq!(body(&world.get("/b", "")), "2");
+}
+
+#[test]
+fn an_answer_that_was_asked_for_before_a_change_is_not_given_after_it() {
+    let (let_go, leave) = channel();
+    let leave = Mutex::new(leave);
+    let shop = Shop::start(move |request, nth| {
+        if nth == 1 {
+            let _ = leave.lock().expect("lock").recv(); // The test may have ended.
+        }
+        match request.starts_with("GET") {
+            true => answer("Cache-Control: max-age=99\r\n", &nth.to_string()),
+            false => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
+        }
+    });
+    let world = World::start(vec![caching("/")], shop.address);
+    let mut early = world.running.client();
+    early.write_all(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n").expect("write");
+    until(|| (shop.calls() == 1).then_some(()));
+    assert_eq!(status(&world.send("DELETE", "/a", "")), 204);
+    let_go.send(()).expect("it waits");
+    assert_eq!(
+        body(&read_message(&mut early).expect("an answer")),
+        "1",
+        "whoever asked before may have what was"
+    );
+    assert_eq!(body(&world.get("/a", "")), "3");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::common::*;
 use crate::setup::*;
 use ondol_core::wire::proxy::{CacheResult, Report};
+use std::io::Write;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
@@ -128,4 +129,33 @@ fn a_policy_gives_answers_time_that_say_nothing_of_it() {
         ("1", 2),
         "confirmed beside, by its date"
     );
+}
+
+#[test]
+fn who_has_waited_long_enough_for_a_slow_service_gets_what_was() {
+    let (let_go, leave) = channel::<()>();
+    let leave = Mutex::new(leave);
+    let shop = Shop::start(move |_, nth| match nth {
+        1 => answer("Cache-Control: max-age=10\r\nAge: 9\r\n", "old"),
+        _ => {
+            let _ = leave.lock().expect("lock").recv(); // The test has ended.
+            String::new()
+        }
+    });
+    let mut route = caching("/");
+    route.policy.timeout_ms = 600_000;
+    let world = World::start(vec![route], shop.address);
+    world.get("/", "");
+    // Those that come while it is fresh get it at once; the first after that asks, and hangs.
+    let mut clients = Vec::new();
+    until(|| {
+        let mut client = world.running.client();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("write");
+        clients.push(client);
+        (shop.calls() == 2).then_some(())
+    });
+    let waits = world.get("/", "");
+    assert_eq!((body(&waits), shop.calls()), ("old", 2), "{waits}");
+    assert!(how(&waits).starts_with("ondol; fwd=stale"), "{waits}");
+    drop(let_go);
 }

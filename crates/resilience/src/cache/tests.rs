@@ -121,15 +121,6 @@ fn what_an_answer_says_decides_whether_it_is_kept() {
             Some([10, 0, 0]),
         ),
         (
-            "proxy-revalidate",
-            Said {
-                proxy_revalidate: true,
-                on_error: secs(9),
-                ..by_age
-            },
-            Some([10, 0, 0]),
-        ),
-        (
             "no-cache without a validator is of no use",
             Said {
                 no_cache: true,
@@ -198,10 +189,6 @@ fn credentials_need_leave_and_so_does_sharing_what_was_for_one() {
             s_maxage: secs(10),
             ..said
         },
-        Said {
-            must_revalidate: true,
-            ..said
-        },
     ];
     let shared = Rules { shared: true, ..RULES };
     let known = Asker {
@@ -222,7 +209,7 @@ fn credentials_need_leave_and_so_does_sharing_what_was_for_one() {
     ] {
         assert_eq!(keep(&rules, asker, &said).is_some(), without, "{rules:?} {asker:?}");
         let revalidated = Said {
-            proxy_revalidate: true,
+            must_revalidate: true,
             ..said
         };
         assert_eq!(keep(&rules, asker, &revalidated).is_some(), without, "it is no leave");
