@@ -229,6 +229,23 @@ mod tests {
         assert_eq!(answer(&[("expires", "0")]).expires, secs(0));
     }
 
+    proptest::proptest! {
+        /// Whatever else is said, and however broken: what forbids keeping is heard.
+        #[test]
+        fn nothing_hides_what_forbids(noise in "[a-z=\", -]{0,30}", directive in 0..3_usize, first: bool) {
+            let word = ["no-store", "Private", "NO-CACHE=\"x\""][directive];
+            let mut values = [("cache-control", noise.as_str()), ("cache-control", word)];
+            if first {
+                values.reverse();
+            }
+            let said = answer(&values);
+            proptest::prop_assert!([said.no_store, said.private, said.no_cache][directive]);
+            let text = format!("{noise}, {word}");
+            let said = answer(&[("cache-control", &text)]);
+            proptest::prop_assert!(said.no_store || [said.no_store, said.private, said.no_cache][directive]);
+        }
+    }
+
     #[test]
     fn dates_give_lifetime_and_age() {
         let date = ("date", "Sun, 06 Nov 1994 08:49:07 GMT");
