@@ -58,7 +58,8 @@ fn judge(asked: &Asked, lead: &Lead, asks: bool, head: &ResponseHead, took: Dura
 }
 
 impl Front<'_> {
-    /// Answers a request from what is kept, or sends it to where it may go and keeps the answer.
+    /// Answers a request from what is kept, or sends it to where it may go and keeps the answer. What leads to the service is
+    /// boxed: an answer that is there needs none of its room.
     pub(super) async fn go_by_cache<'b, R: Reply>(
         &self,
         tables: &Tables,
@@ -76,7 +77,7 @@ impl Front<'_> {
             _ => None,
         };
         let Some(asked) = asked else {
-            return self.go_past_cache(tables, going, head, body, line, reply).await;
+            return Box::pin(self.go_past_cache(tables, going, head, body, line, reply)).await;
         };
         let until = patience(&going.plan, shared.clock.mono());
         let mut collapsed = false;
@@ -103,7 +104,7 @@ impl Front<'_> {
                 Found::Absent => return absent(line),
                 found @ (Found::Lead(_) | Found::Alone(_)) if head.method == Method::HEAD => {
                     drop(found); // Nobody is to wait for an answer without a body.
-                    let tried = self.go(tables, going, head, body, line, reply).await;
+                    let tried = Box::pin(self.go(tables, going, head, body, line, reply)).await;
                     return seen(tried, line, How::new(CacheResult::Miss));
                 }
                 Found::Alone(lead)
@@ -114,7 +115,7 @@ impl Front<'_> {
                     (CacheResult::Stale, given) // The service is so slow that it has as good as failed.
                 }
                 Found::Lead(lead) | Found::Alone(lead) => {
-                    return self.ask(tables, going, head, line, reply, (asked, lead)).await;
+                    return Box::pin(self.ask(tables, going, head, line, reply, (asked, lead))).await;
                 }
             };
             let conditions = Conditions::of(&head.fields);

@@ -74,7 +74,7 @@ impl Front<'_> {
         let declared = going.policy.fallback.as_ref().filter(|_| plain);
         let tried = self.go_by_cache(tables, going, head, body, line, reply).await;
         match declared.and_then(|declared| Some((declared, Failed::of(&tried)?))) {
-            Some((declared, failed)) => self.stand_in(going, head, line, reply, tried, (declared, failed)).await,
+            Some(why) => Box::pin(self.stand_in(going, head, line, reply, tried, why)).await,
             None => tried,
         }
     }
