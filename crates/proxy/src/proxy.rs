@@ -142,9 +142,10 @@ impl Service for Front<'_> {
         seen.waited = going.as_ref().is_ok_and(|going| going.plan.lasts);
         let tried = match going {
             Err(stop) => stop.into(),
-            // Boxed: it is large, and most requests have nothing to do with it.
+            // Boxed: it is large, and most requests have nothing to do with it. Its reply is another type, so that what is
+            // compiled of `go` for it is too, and leaves the one below as it would be without.
             Ok(going) if fallback::concerns(&tables, &going, head) => {
-                Box::pin(self.go_guarded(&tables, &going, head, body, &seen.line, reply)).await
+                Box::pin(self.go_guarded(&tables, &going, head, body, &seen.line, &mut &mut *reply)).await
             }
             Ok(going) => self.go(&tables, &going, head, body, &seen.line, reply).await,
         };
