@@ -52,6 +52,20 @@ impl Lead {
         self.stored.as_ref()
     }
 
+    /// The same, for itself: those who wait hear that it leads no more.
+    pub(crate) fn alone(self) -> Self {
+        Self {
+            cache: self.cache.clone(),
+            key: self.key.clone(),
+            place: self.place,
+            values: self.values.clone(),
+            stored: self.stored.clone(),
+            flight: None,
+            begun: self.begun,
+            landed: false,
+        }
+    }
+
     /// Whether what it gets may be of use to others, or to those who come later.
     pub(crate) fn is_of_use(&self) -> bool {
         self.flight.is_some() || self.stored.is_some()

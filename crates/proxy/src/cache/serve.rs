@@ -129,7 +129,7 @@ pub(crate) fn respond(stored: &Stored, age: Duration, how: &How, conditions: &Co
         status: stored.status,
         fields: stored.fields.clone(),
     };
-    head.fields.push("age", age.as_secs().to_string());
+    head.fields.set("age", age.as_secs().to_string());
     how.write(&mut head.fields);
     let body = Body::Full(stored.body.clone());
     known(

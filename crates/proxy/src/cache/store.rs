@@ -142,8 +142,10 @@ impl Store {
 
     /// The variant for a request with these fields; a new one where there is none.
     pub(super) fn find(&mut self, key: &Key, fields: &Fields) -> &mut Variant {
+        let known = self.by_key.contains_key(key);
         let at = self.place(key);
         let entry = self.ring[at].get_or_insert_with(|| Entry::empty(key));
+        entry.used |= known; // What is asked for once is no reason to keep it.
         let values = values(&entry.vary, fields);
         let found = entry.variants.iter().position(|variant| variant.values == values);
         let variant = found.unwrap_or_else(|| entry.add(Variant::new(values)));
@@ -201,13 +203,12 @@ impl Store {
         at
     }
 
-    /// Counts an entry anew, which has been used, and makes room.
+    /// Counts an entry anew, and makes room.
     fn settle(&mut self, at: usize) {
         if let Some(entry) = &mut self.ring[at] {
             self.bytes -= entry.bytes;
             entry.bytes = entry.size();
             self.bytes += entry.bytes;
-            entry.used = true;
         }
         // Two rounds find one that nobody used in between, a third one takes what is busy.
         let mut looks = 0;
@@ -246,7 +247,7 @@ impl Entry {
             vary: Box::default(),
             variants: Vec::new(),
             bytes: 0,
-            used: true,
+            used: false,
         }
     }
 
@@ -321,6 +322,22 @@ mod tests {
         keep(&mut store, 5, 1);
         assert!(has(&mut store, left[0]) && has(&mut store, 5));
         assert_eq!((store.report().entries, store.report().evicted), (4, 2));
+    }
+
+    #[test]
+    fn what_is_asked_for_once_drives_nothing_out_that_is_asked_for_again() {
+        let mut store = Store::new(Bounds {
+            bytes: usize::MAX,
+            entries: 20,
+        });
+        (0..3).for_each(|number| keep(&mut store, number, 1));
+        for number in 3..1_000 {
+            store.find(&key(number), &Fields::new());
+            keep(&mut store, number, 1);
+            let again = number % 3;
+            assert!(has(&mut store, again), "{again} at {number}");
+            store.find(&key(again), &Fields::new());
+        }
     }
 
     #[test]

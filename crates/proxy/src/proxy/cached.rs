@@ -102,10 +102,13 @@ impl Front<'_> {
                     (CacheResult::Updating, given)
                 }
                 Found::Absent => return absent(line),
-                found @ (Found::Lead(_) | Found::Alone(_)) if head.method == Method::HEAD => {
-                    drop(found); // Nobody is to wait for an answer without a body.
+                Found::Lead(lead) | Found::Alone(lead) if head.method == Method::HEAD => {
+                    let lead = lead.alone(); // Nobody is to wait for an answer without a body.
                     let tried = Box::pin(self.go(tables, going, head, body, line, reply)).await;
-                    return seen(tried, line, How::new(CacheResult::Miss));
+                    return match has_failed(&tried) {
+                        true => failed(tried, lead.stand_in(shared.clock.mono()), line, &Conditions::default()),
+                        false => seen(tried, line, How::new(CacheResult::Miss)),
+                    };
                 }
                 Found::Alone(lead)
                     if collapsed
@@ -188,8 +191,15 @@ impl Front<'_> {
                 let terms = asked.terms(&merged, took, beside.clock.wall());
                 let age = terms.map_or(took, |terms| terms.age);
                 let body = lead.stored().map(|stored| stored.body.clone()).unwrap_or_default();
+                // Its client gets all that was said, others what is of the answer.
+                let (fields, status) = (merged.fields.clone(), merged.status);
+                let told = Stored {
+                    status,
+                    fields,
+                    body: body.clone(),
+                };
                 let stored = Stored::new(&merged, body);
-                answered.response = respond(&stored, age, &how, &conditions);
+                answered.response = respond(&told, age, &how, &conditions);
                 match terms {
                     Some(terms) => {
                         let known = Known::of(&merged.fields, &head.fields);
@@ -279,6 +289,15 @@ impl Front<'_> {
 /// Whether a request asks for one answer with an end.
 fn is_whole_call(plan: &Plan, head: &RequestHead, body: &Body<'_>) -> bool {
     body.is_empty() && plan.deadline.is_some() && !plan.lasts && !plan.websocket && !is_grpc(head)
+}
+
+/// Whether what is kept may stand in.
+fn has_failed(tried: &Tried<'_>) -> bool {
+    match &tried.result {
+        Ok(answered) => is_error(answered.response.head.status.as_u16()),
+        Err(Lost::Own(answer)) => answer.status.is_server_error(),
+        Err(Lost::Gone) => false,
+    }
 }
 
 /// Until when it waits for others.

@@ -190,18 +190,6 @@ fn what_is_no_plain_get_is_not_kept_and_head_is_answered_from_what_is() {
     );
 }
 
-/// A head to which no body belongs.
-fn head_of(client: &mut std::net::TcpStream, request: &str) -> String {
-    use std::io::Read;
-    client.write_all(request.as_bytes()).expect("write");
-    let (mut text, mut byte) = (Vec::new(), [0]);
-    while !text.ends_with(b"\r\n\r\n") {
-        client.read_exact(&mut byte).expect("a head");
-        text.push(byte[0]);
-    }
-    String::from_utf8(text).expect("text")
-}
-
 #[test]
 fn a_client_that_has_it_is_told_so_and_a_stale_one_is_compared() {
     let shop = Shop::start(|request, _| match field(request, "if-none-match") {
@@ -233,6 +221,33 @@ fn a_client_that_has_it_is_told_so_and_a_stale_one_is_compared() {
     assert_eq!(how(&confirmed), "ondol; fwd=stale; fwd-status=304");
     assert_eq!(status(&world.get("/", "If-None-Match: \"v1\"\r\n")), 304);
     assert_eq!(shop.calls(), 4);
+}
+
+#[test]
+fn who_asks_for_itself_alone_is_told_what_it_has_and_gets_its_cookie() {
+    let shop = Shop::start(|request, _| match field(request, "if-none-match") {
+        Some("\"mine\"") => "HTTP/1.1 304 Not Modified\r\nETag: \"mine\"\r\n\r\n".to_owned(),
+        Some(_) => "HTTP/1.1 304 Not Modified\r\nSet-Cookie: a=b\r\n\r\n".to_owned(),
+        None if request.contains("/own") => answer("ETag: \"mine\"\r\nCache-Control: private\r\n", "mine"),
+        None => answer("ETag: \"all\"\r\nCache-Control: no-cache\r\n", "all"),
+    });
+    let world = World::start(vec![caching("/")], shop.address);
+    // What is never kept is between the client and the service.
+    assert_eq!(body(&world.get("/own", "")), "mine");
+    let has = world.get("/own", "If-None-Match: \"mine\"\r\n");
+    assert_eq!(
+        (status(&has), field(&has, "etag"), shop.calls()),
+        (304, Some("\"mine\""), 2)
+    );
+    // What is said with a confirmation is for the one who asked.
+    world.get("/", "");
+    let confirmed = world.get("/", "");
+    assert_eq!(
+        (body(&confirmed), field(&confirmed, "set-cookie")),
+        ("all", Some("a=b"))
+    );
+    let next = world.get("/", "");
+    assert_eq!((body(&next), field(&next, "set-cookie")), ("all", None));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use crate::common::*;
 use ondol_core::wire::proxy::{Cache, Protocol, Route, Snapshot};
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -119,4 +120,15 @@ pub fn status(answer: &str) -> u16 {
 /// How kept answers served it.
 pub fn how(answer: &str) -> &str {
     field(answer, "cache-status").expect("a cache's word")
+}
+
+/// A head to which no body belongs.
+pub fn head_of(client: &mut TcpStream, request: &str) -> String {
+    client.write_all(request.as_bytes()).expect("write");
+    let (mut text, mut byte) = (Vec::new(), [0]);
+    while !text.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut byte).expect("a head");
+        text.push(byte[0]);
+    }
+    String::from_utf8(text).expect("text")
 }

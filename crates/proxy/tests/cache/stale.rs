@@ -49,6 +49,19 @@ fn a_stale_answer_stands_in_for_an_error_and_for_an_instance_that_has_gone() {
 }
 
 #[test]
+fn it_stands_in_for_the_error_of_a_head_too() {
+    let shop = Shop::start(|_, nth| match nth {
+        1 => answer(STALE, "well"),
+        _ => error(500),
+    });
+    let world = World::start(vec![caching("/")], shop.address);
+    world.get("/", "");
+    let head = head_of(&mut world.running.client(), "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((status(&head), shop.calls()), (200, 2), "{head}");
+    assert!(how(&head).starts_with("ondol; fwd=stale"), "{head}");
+}
+
+#[test]
 fn what_forbids_stale_answers_has_an_error_instead() {
     for control in [
         "max-age=10, must-revalidate",
