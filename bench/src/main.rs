@@ -9,6 +9,7 @@ mod backlog;
 mod claims;
 mod events;
 mod first_order;
+mod goal;
 mod http;
 mod laws;
 mod load;
@@ -49,7 +50,7 @@ enum Cli {
     Backlog(backlog::Args),
     /// From `ondol up` to the first confirmed order.
     FirstOrder(first_order::Args),
-    /// What a request costs the proxy; beside HAProxy, nginx and Caddy.
+    /// What the proxy costs, and what it is worth when backends fail; beside HAProxy, nginx and Caddy.
     Proxies(proxies::Args),
     /// The idle roles' memory.
     Memory(memory::Args),
@@ -57,7 +58,7 @@ enum Cli {
     WithShop(with_shop::Args),
     /// What proxies pass requests to; `proxies` starts it.
     #[command(hide = true)]
-    Origin,
+    Origin(proxies::origin::Args),
     /// A participant that keeps nothing; `sagas` starts it.
     #[command(hide = true)]
     Participant,
@@ -75,7 +76,7 @@ enum Cli {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli {
-        Cli::Origin => proxies::origin::run(),
+        Cli::Origin(args) => proxies::origin::run(args),
         Cli::Participant => participant::run(),
         Cli::Publisher => publisher::run(),
         Cli::Subscriber => subscriber::run(),
@@ -107,6 +108,6 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Cli::Proxies(args) => proxies::run(args).await,
         Cli::Memory(args) => memory::run(args).await,
         Cli::WithShop(args) => with_shop::run(args).await,
-        Cli::Origin | Cli::Participant | Cli::Publisher | Cli::Subscriber | Cli::Witness => Ok(()),
+        Cli::Origin(_) | Cli::Participant | Cli::Publisher | Cli::Subscriber | Cli::Witness => Ok(()),
     }
 }

@@ -1,5 +1,6 @@
 //! What was measured: every round, beside the round of a peer that ran next to it; as a table and as JSON.
 
+use crate::goal::Goal;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -48,6 +49,17 @@ struct Measure {
     ours: Vec<f64>,
     /// By peer: our round, and theirs beside it.
     peers: BTreeMap<&'static str, Vec<(f64, f64)>>,
+    goals: Vec<Goal>,
+}
+
+impl Measure {
+    /// Each goal, and whether it is reached.
+    fn goals(&self) -> impl Iterator<Item = (&Goal, Option<bool>)> {
+        let (median, ratio) = (median(&self.ours), |peer: &str| {
+            self.peers.get(peer).map(|pairs| ratio(pairs))
+        });
+        self.goals.iter().map(move |goal| (goal, goal.reached(median, ratio)))
+    }
 }
 
 #[derive(Default)]
@@ -70,6 +82,12 @@ impl Report {
         measure.peers.entry(peer).or_default().push((ours, value));
     }
 
+    /// Says what a measure is to reach. One that has no round has no goal.
+    pub(crate) fn goal(&mut self, name: &str, goal: Goal) {
+        let found = self.measures.iter_mut().find(|measure| measure.name == name);
+        found.into_iter().for_each(|measure| measure.goals.push(goal));
+    }
+
     fn measure(&mut self, name: &str, unit: &'static str) -> &mut Measure {
         let at = self.measures.iter().position(|measure| measure.name == name);
         let at = at.unwrap_or_else(|| {
@@ -84,15 +102,18 @@ impl Report {
         &mut self.measures[at]
     }
 
-    /// A table in Markdown: medians with the least and the greatest, and how many times a peer's figure ours is.
+    /// A table in Markdown: medians with the least and the greatest, how many times a peer's figure ours is, and goals where
+    /// there are any.
     pub(crate) fn table(&self) -> String {
         let mut names: Vec<&str> = self.measures.iter().flat_map(|m| m.peers.keys().copied()).collect();
         names.sort_unstable();
         names.dedup();
+        let has_goals = self.measures.iter().any(|measure| !measure.goals.is_empty());
+        let heads = names.iter().copied().chain(has_goals.then_some("goal"));
         let mut out = format!(
             "| | Ondol |{}\n|---|---|{}\n",
-            names.iter().map(|name| format!(" {name} |")).collect::<String>(),
-            "---|".repeat(names.len())
+            heads.map(|head| format!(" {head} |")).collect::<String>(),
+            "---|".repeat(names.len() + usize::from(has_goals))
         );
         for measure in &self.measures {
             let mut line = format!("| {}, {} | {} |", measure.name, measure.unit, spread(&measure.ours));
@@ -101,6 +122,10 @@ impl Report {
                     let theirs: Vec<f64> = pairs.iter().map(|pair| pair.1).collect();
                     format!(" {}; Ondol × {:.2} |", spread(&theirs), ratio(pairs))
                 });
+            }
+            if has_goals {
+                let goals: Vec<_> = measure.goals().map(|(goal, reached)| goal.cell(reached)).collect();
+                line += &format!(" {} |", goals.join("; "));
             }
             out += &(line + "\n");
         }
@@ -120,7 +145,8 @@ impl Report {
                 })
                 .collect();
             let ondol = json!({ "median": median(&measure.ours), "rounds": measure.ours });
-            json!({ "measure": measure.name, "unit": measure.unit, "ondol": ondol, "peers": peers })
+            let goals: Vec<_> = measure.goals().map(|(goal, reached)| goal.json(reached)).collect();
+            json!({ "measure": measure.name, "unit": measure.unit, "ondol": ondol, "peers": peers, "goals": goals })
         });
         json!({ "measures": measures.collect::<Vec<_>>() })
     }
@@ -188,6 +214,44 @@ mod tests {
             "| | Ondol | Other |\n|---|---|---|\n\
              | rows, per second | 300 (100 to 1,234,567) | 100 (50.0 to 1,234,567); Ondol × 2.00 |\n\
              | alone, ms | 1.50 | |\n"
+        );
+    }
+
+    #[test]
+    fn goals_are_judged_by_the_ratio_of_a_peer_or_by_the_median() {
+        let mut report = Report::default();
+        for ours in [10.0, 30.0, 20.0] {
+            report.ours("cost", "µs", ours);
+            report.peer("cost", "µs", "Other", 20.0);
+        }
+        let goals = [
+            (Goal::Times("Other", 1.0), Some(true)),
+            (Goal::Times("Other", 0.9), Some(false)),
+            (Goal::Times("Absent", 1.0), None),
+            (Goal::AtMost(20.0), Some(true)),
+            (Goal::AtMost(19.0), Some(false)),
+            (Goal::AtLeast(20.0), Some(true)),
+            (Goal::AtLeast(21.0), Some(false)),
+        ];
+        goals.iter().for_each(|(goal, _)| report.goal("cost", *goal));
+        report.goal("never measured", Goal::AtMost(1.0));
+        let told = report.json();
+        let reached = goals.map(|(_, reached)| json!(reached));
+        let of = |told: &Value| told["reached"].clone();
+        let seen: Vec<_> = told["measures"][0]["goals"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(of)
+            .collect();
+        assert_eq!(seen, reached);
+        report.ours("free", "µs", 1.0);
+        assert_eq!(
+            report.table(),
+            "| | Ondol | Other | goal |\n|---|---|---|---|\n\
+             | cost, µs | 20.0 (10.0 to 30.0) | 20.0 (20.0 to 20.0); Ondol × 1.00 | ≤ × 1 of Other: reached; \
+             ≤ × 0.9 of Other: missed; ≤ × 1 of Absent: not measured; ≤ 20: reached; ≤ 19: missed; ≥ 20: reached; \
+             ≥ 21: missed |\n| free, µs | 1.00 | |  |\n"
         );
     }
 }

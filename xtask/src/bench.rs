@@ -9,7 +9,7 @@ use std::process::Command;
 const BENCHES: [(&str, &str); 8] = [
     (
         "proxies",
-        "what a request costs the proxy; beside HAProxy, nginx and Caddy where installed",
+        "what a request, a token, a handshake and a hop cost the proxy, and what it is worth when backends fail; beside HAProxy, nginx and Caddy where installed",
     ),
     (
         "sagas",

@@ -12,6 +12,17 @@ pub(crate) fn pin(pid: Option<Pid>, core: usize) -> anyhow::Result<()> {
     sched_setaffinity(pid, &cores).context("choosing a core")
 }
 
+/// Moves all threads of these processes to a core.
+pub(super) fn move_to(pids: &[u32], core: usize) -> anyhow::Result<()> {
+    for pid in pids {
+        for task in std::fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
+            let thread = task.file_name().to_str().and_then(|thread| thread.parse().ok());
+            pin(thread.and_then(Pid::from_raw), core)?;
+        }
+    }
+    Ok(())
+}
+
 /// As many open files as the system allows.
 pub(super) fn most_files() -> anyhow::Result<()> {
     let hard = getrlimit(Resource::Nofile).maximum;

@@ -1,6 +1,7 @@
 //! The proxies: ours as a system runs it, the others with what a team would set, each on one core.
 
-use super::clients::Load;
+use super::Entrance;
+use super::ours::Behind;
 use crate::system::{System, free_port, free_ports, workplace};
 use anyhow::{Context, ensure};
 use std::net::TcpStream;
@@ -61,6 +62,28 @@ impl Kind {
             Self::Caddy => ("Caddyfile", include_str!("Caddyfile")),
         }
     }
+
+    /// How it is told of the instances of a service, without a word on how to choose among them.
+    fn servers(self, ports: &[u16]) -> String {
+        let one = |(index, port): (usize, &u16)| match self {
+            Self::HaProxy => format!("server s{index} 127.0.0.1:{port} check\n    "),
+            Self::Nginx => format!("server 127.0.0.1:{port}; "),
+            Self::Caddy => format!("127.0.0.1:{port} "),
+        };
+        ports.iter().enumerate().map(one).collect()
+    }
+}
+
+/// Fills a file of settings in: `@HTTP1@` and so on is an entrance's address, `@HTTP1_SERVERS@` who is behind it.
+fn settings<'a>(kind: Kind, port: impl Fn(Entrance) -> u16, instances: impl Fn(Entrance) -> &'a [u16]) -> String {
+    let mut text = kind.file().1.to_owned();
+    for entrance in Entrance::ALL {
+        let name = format!("{entrance:?}").to_uppercase();
+        text = text
+            .replace(&format!("@{name}@"), &format!("127.0.0.1:{}", port(entrance)))
+            .replace(&format!("@{name}_SERVERS@"), &kind.servers(instances(entrance)));
+    }
+    text
 }
 
 /// One of those that are measured. Dropping it ends it.
@@ -69,29 +92,34 @@ pub(super) struct Contender {
     pub(super) kind: Option<Kind>,
     pub(super) name: &'static str,
     pub(super) pids: Vec<u32>,
-    pub(super) port: u16,
-    /// Where it speaks HTTP/2 and HTTP/1 not at one port.
-    http2: u16,
+    ports: Ports,
     server: Option<Child>,
 }
 
+/// Where it is asked.
+enum Ports {
+    /// Ours: one for everything in the clear, and one for TLS.
+    Ours { clear: u16, secure: u16 },
+    /// One for each entrance, from this one on, in their order.
+    From(u16),
+}
+
 impl Contender {
-    pub(super) fn ondol(system: &System) -> anyhow::Result<Self> {
+    pub(super) fn ondol(system: &System, secure: u16) -> anyhow::Result<Self> {
         let pid = *system.pids()?.get("proxy").context("no proxy runs")?;
-        let port = system.gateway.rsplit(':').next().and_then(|port| port.parse().ok());
-        let port = port.context("the gateway has no port")?;
+        let clear = system.gateway.rsplit(':').next().and_then(|port| port.parse().ok());
+        let clear = clear.context("the gateway has no port")?;
         Ok(Self {
             kind: None,
             name: "Ondol",
             pids: vec![pid],
-            port,
-            http2: port,
+            ports: Ports::Ours { clear, secure },
             server: None,
         })
     }
 
     /// Starts it on this thread's core, and waits until it answers. `None`: it is not installed.
-    pub(super) fn start(kind: Kind, origin: u16) -> anyhow::Result<Option<Self>> {
+    pub(super) fn start(kind: Kind, behind: &Behind) -> anyhow::Result<Option<Self>> {
         let words = kind.words();
         if !Path::new(words[0]).is_file() {
             return Ok(None);
@@ -101,14 +129,23 @@ impl Contender {
             std::fs::remove_dir_all(&folder)?;
         }
         std::fs::create_dir_all(&folder)?;
-        let port = free_ports(free_port()? + 700, 2)?;
-        let http2 = if kind == Kind::Nginx { port + 1 } else { port };
-        let (file, text) = kind.file();
-        let text = text
-            .replace("ORIGIN", &format!("127.0.0.1:{origin}"))
-            .replace("HTTP2", &format!("127.0.0.1:{http2}"))
-            .replace("HTTP1", &format!("127.0.0.1:{port}"));
-        std::fs::write(folder.join(file), text)?;
+        let ports = Ports::From(free_ports(free_port()? + 700, Entrance::ALL.len() as u16)?);
+        let (cert, key) = (&behind.certificate.cert, &behind.certificate.key);
+        for (name, text) in [
+            (
+                kind.file().0,
+                settings(
+                    kind,
+                    |entrance| ports.of(entrance),
+                    |entrance| behind.instances(entrance),
+                ),
+            ),
+            ("bench.crt", cert.clone()),
+            ("bench.key", key.clone()),
+            ("bench.pem", format!("{cert}{key}")),
+        ] {
+            std::fs::write(folder.join(name), text)?;
+        }
         let log = std::fs::File::create(folder.join("output.log"))?;
         let server = Command::new(words[0])
             .args(&words[1..])
@@ -122,8 +159,7 @@ impl Contender {
             kind: Some(kind),
             name: kind.name(),
             pids: vec![server.id()],
-            port,
-            http2,
+            ports,
             server: Some(server),
         };
         contender.wait(&folder)?;
@@ -132,7 +168,8 @@ impl Contender {
 
     fn wait(&mut self, folder: &Path) -> anyhow::Result<()> {
         let end = Instant::now() + PATIENCE;
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        let port = self.port(Entrance::Http1);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
             let server = self.server.as_mut().context("a server")?;
             let ended = server.try_wait()?;
             ensure!(
@@ -150,9 +187,19 @@ impl Contender {
         Ok(())
     }
 
-    /// Where it takes this.
-    pub(super) fn port_for(&self, load: &Load) -> Option<u16> {
-        Some(if load.is_http2() { self.http2 } else { self.port })
+    /// Where it is asked for this.
+    pub(super) fn port(&self, entrance: Entrance) -> u16 {
+        self.ports.of(entrance)
+    }
+}
+
+impl Ports {
+    fn of(&self, entrance: Entrance) -> u16 {
+        match (self, entrance) {
+            (Self::Ours { secure, .. }, Entrance::Tls) => *secure,
+            (Self::Ours { clear, .. }, _) => *clear,
+            (Self::From(first), entrance) => first + entrance as u16,
+        }
     }
 }
 
@@ -162,6 +209,28 @@ impl Drop for Contender {
             // Of nginx the worker ends with its master; a bench that fails leaves nothing behind that matters.
             let _ = Command::new("kill").arg(server.id().to_string()).status();
             let _ = server.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_have_every_entrance_and_whoever_is_behind_it() {
+        for kind in Kind::ALL {
+            let ports = [[41_000, 41_001], [42_000, 42_001]];
+            let text = settings(
+                kind,
+                |entrance| 40_000 + entrance as u16,
+                |entrance| &ports[usize::from(entrance == Entrance::Late)],
+            );
+            assert!(!text.contains('@'), "{kind:?}: {text}");
+            let wanted = (40_000..40_006).chain([41_000, 41_001, 42_000, 42_001]);
+            for port in wanted {
+                assert!(text.contains(&format!("127.0.0.1:{port}")), "{kind:?}: {port}");
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy::{Edge, Gateway, Policy};
 use ondol_discovery::Declared;
 use ondol_discovery::declared::DeclaredService;
+use std::sync::Arc;
 
 /// Listeners, routes, edges and targets of the whole system.
 pub fn declared(plan: &SystemPlan) -> Declared {
@@ -44,7 +45,7 @@ pub fn declared(plan: &SystemPlan) -> Declared {
         routes: plan
             .services
             .iter()
-            .flat_map(|service| service.routes.clone())
+            .flat_map(|service| service.routes.iter().cloned().map(Arc::new))
             .collect(),
         edges,
         services: services.collect(),

@@ -1,12 +1,13 @@
 //! The control socket: proxies connect, take every snapshot, acknowledge it, and report.
 //!
-//! A slow proxy holds nobody up: it always gets the newest snapshot and skips those between. At most
+//! A slow proxy holds nobody up: it always gets the newest snapshot and skips those between, the first whole, then what
+//! changed. At most
 //! [`MAX_PROXIES`] connections are served.
 
 use ondol_core::id::InstanceId;
 use ondol_core::task::{Kind, Tasks};
 use ondol_core::wire::asynchronous::{read_frame, write_frame};
-use ondol_core::wire::proxy::{FromProxy, Report, Snapshot, ToProxy};
+use ondol_core::wire::proxy::{Change, FromProxy, Report, Snapshot, ToProxy};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,12 +24,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A connected proxy.
 #[derive(Clone, Debug, Default)]
 struct Proxy {
+    /// It takes no new requests, nor snapshots.
+    leaving: bool,
     /// What it served by before it came.
     came_with: u64,
     acked: u64,
-    /// What was acknowledged when the last report came: an older report does not know who began to drain since.
+    /// What was acknowledged when the last report came: an older report does not know who began to drain since. Of one
+    /// that leaves, any report that came since it said so is true of every later generation.
     counted: u64,
     report: Report,
+}
+
+impl Proxy {
+    fn hear(&mut self, report: Report) {
+        self.counted = if self.leaving { u64::MAX } else { self.acked };
+        self.report = report;
+    }
 }
 
 /// What the connected proxies say.
@@ -60,10 +71,11 @@ impl Proxies {
         Some(counts.filter(|(id, _)| id == instance).map(|(_, count)| count).sum())
     }
 
-    /// True once every connected proxy, at least one, serves by `generation` or a newer one.
+    /// True once every connected proxy that stays, at least one, serves by `generation` or a newer one.
     pub fn acked(&self, generation: u64) -> bool {
         let connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
-        !connected.is_empty() && connected.values().all(|proxy| proxy.acked >= generation)
+        let mut staying = connected.values().filter(|proxy| !proxy.leaving).peekable();
+        staying.peek().is_some() && staying.all(|proxy| proxy.acked >= generation)
     }
 
     /// The newest generation that any connected proxy serves by; 0 when none is known.
@@ -140,10 +152,17 @@ async fn converse(
 ) -> io::Result<()> {
     let (mut from, mut to) = stream.into_split();
     let down = async {
+        let mut told: Option<Arc<Snapshot>> = None;
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
             if let Some(snapshot) = snapshot {
-                write_frame(&mut to, &ToProxy::Snapshot(Box::new((*snapshot).clone()))).await?;
+                let change = told.as_ref().and_then(|told| Change::between(told, &snapshot));
+                let word = match change {
+                    Some(change) => ToProxy::Change(Box::new(change)),
+                    None => ToProxy::Snapshot(Box::new((*snapshot).clone())),
+                };
+                write_frame(&mut to, &word).await?;
+                told = Some(snapshot);
             }
             if snapshots.changed().await.is_err() {
                 return Ok(());
@@ -176,12 +195,17 @@ fn hear(word: FromProxy, id: u64, proxies: &Proxies, on_report: &(dyn Fn(&Report
             }
         }),
         FromProxy::Refused { generation, error } => tracing::error!(generation, error, "proxy refused a snapshot"),
+        FromProxy::Leaving => proxies.update(id, |all, id| {
+            if let Some(proxy) = all.get_mut(&id) {
+                proxy.leaving = true;
+                proxy.counted = 0;
+            }
+        }),
         FromProxy::Report(report) => {
             on_report(&report);
             proxies.update(id, |all, id| {
                 if let Some(proxy) = all.get_mut(&id) {
-                    proxy.counted = proxy.acked;
-                    proxy.report = *report;
+                    proxy.hear(*report);
                 }
             });
         }
@@ -250,6 +274,25 @@ mod tests {
             changes.changed().await.expect("open");
         }
         assert!(proxies.acked(got.generation));
+        let mut next = (*got).clone();
+        (next.generation, next.trusted_proxies) = (next.generation + 1, vec!["10.0.0.0/8".into()]);
+        tx.send_replace(Some(Arc::new(next.clone())));
+        let whole = read_frame(&mut stream).await.expect("frame");
+        assert_eq!(
+            whole,
+            Some(ToProxy::Snapshot(Box::new(next.clone()))),
+            "of what rarely changes"
+        );
+        let last = Snapshot {
+            generation: next.generation + 1,
+            ..next.clone()
+        };
+        tx.send_replace(Some(Arc::new(last.clone())));
+        let Some(ToProxy::Change(change)) = read_frame(&mut stream).await.expect("frame") else {
+            panic!("no change")
+        };
+        change.apply(&mut next).expect("it fits");
+        assert_eq!(next, last);
         drop(stream);
         while proxies.acked(0) {
             changes.changed().await.expect("open");
@@ -280,6 +323,38 @@ mod tests {
             "a request may have come since that report"
         );
         say(report(1));
+        assert_eq!(proxies.in_flight(&orders, 7), Some(1));
+    }
+
+    #[test]
+    fn a_proxy_that_leaves_is_not_waited_for_and_its_requests_still_count() {
+        let proxies = Proxies::default();
+        let say = |id, word| {
+            proxies.update(id, |all, id| {
+                all.entry(id).or_default();
+            });
+            hear(word, id, &proxies, &|_| {});
+        };
+        let orders: InstanceId = "orders.1".parse().expect("valid");
+        let report = |count| {
+            FromProxy::Report(Box::new(Report {
+                in_flight: vec![("orders.1".parse().expect("valid"), count)],
+                ..Report::default()
+            }))
+        };
+        say(1, FromProxy::Ack { generation: 6 });
+        say(1, report(2));
+        say(1, FromProxy::Leaving);
+        assert!(!proxies.acked(6), "nobody stays");
+        assert_eq!(
+            proxies.in_flight(&orders, 6),
+            None,
+            "that report was from before it left"
+        );
+        say(2, FromProxy::Ack { generation: 7 });
+        say(2, report(0));
+        assert!(proxies.acked(7));
+        say(1, report(1));
         assert_eq!(proxies.in_flight(&orders, 7), Some(1));
     }
 }

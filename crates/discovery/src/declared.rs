@@ -3,6 +3,7 @@
 use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy::{Concurrency, Edge, Gateway, HealthCheck, Issuer, Protocol, Route};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What the manifests say about traffic.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -10,7 +11,7 @@ pub struct Declared {
     /// Gateway listeners.
     pub gateways: Vec<Gateway>,
     /// Gateway routes.
-    pub routes: Vec<Route>,
+    pub routes: Vec<Arc<Route>>,
     /// Caller → target.
     pub edges: Vec<Edge>,
     /// Services that can be called.

@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use ondol_core::clock::{SharedClock, SystemClock};
 use ondol_core::task::{Kind, Tasks};
 use ondol_proxy::check::HeadError;
+use ondol_proxy::ending::Ending;
 use ondol_proxy::exchange::{Reply, Request, Response, Service};
 use ondol_proxy::h1::head::{self, Length};
 use ondol_proxy::h1::{server, write};
@@ -167,7 +168,7 @@ impl Service for Answering {
 
 fn ours(listener: TcpListener, tasks: Tasks) -> io::Result<()> {
     let clock: SharedClock = Arc::new(SystemClock);
-    let ending = tasks.clone();
+    let ending = Ending::new();
     accept(listener, tasks, move |stream| {
         let (clock, ending) = (clock.clone(), ending.clone());
         async move { server::serve(&Io::Tcp(stream), BytesMut::new(), clock, &Answering, &ending).await }

@@ -10,10 +10,11 @@ mod common;
 
 use common::{cluster, route, serving, snapshot};
 use ondol_core::clock::{Clock, SystemClock};
-use ondol_core::wire::proxy::{FromProxy, PathMatch, Protocol, Route, RouteMatch, Snapshot};
+use ondol_core::wire::proxy::{Change, FromProxy, PathMatch, Protocol, Route, RouteMatch, Snapshot, ToProxy};
 use ondol_proxy::message::RequestHead;
 use ondol_proxy::route::Table;
 use std::hint::black_box;
+use std::sync::Arc;
 
 const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
 const LOOK_UPS: usize = 200_000;
@@ -51,7 +52,8 @@ fn path(number: usize) -> String {
 
 /// Nanoseconds of one look-up.
 fn look_up(routes: &[Route]) -> f64 {
-    let table = Table::compile(routes).expect("good routes");
+    let shared: Vec<_> = routes.iter().cloned().map(Arc::new).collect();
+    let table = Table::compile(&shared).expect("good routes");
     let heads: Vec<RequestHead> = (0..routes.len())
         .map(|number| {
             let target = path(number)
@@ -73,7 +75,7 @@ fn look_up(routes: &[Route]) -> f64 {
     (SystemClock.mono() - begun).as_nanos() as f64 / LOOK_UPS as f64
 }
 
-/// Milliseconds from the first byte of a snapshot sent to the word that all workers serve by it; the median.
+/// Milliseconds from two snapshots at the controller to the word that all workers serve by the newer; the median.
 fn change(routes: Vec<Route>, services: usize) -> f64 {
     let dir = tempfile::tempdir().expect("a folder");
     let clusters = (0..services)
@@ -89,10 +91,13 @@ fn change(routes: Vec<Route>, services: usize) -> f64 {
     let (running, mut controller) = serving(dir.path(), &told);
     let mut took: Vec<f64> = (0..CHANGES)
         .map(|change| {
-            told.generation += 1;
-            told.routes[0].policy.timeout_ms = 1_000 + change;
+            let mut next = told.clone();
+            next.generation += 1;
+            Arc::make_mut(&mut next.routes[0]).policy.timeout_ms = 1_000 + change;
             let begun = SystemClock.mono();
-            let word = controller.tell(&told);
+            let change = Change::between(&told, &next).expect("they differ in a route");
+            let word = controller.tell_word(&ToProxy::Change(Box::new(change)));
+            told = next;
             assert!(matches!(word, FromProxy::Ack { .. }), "{word:?}");
             (SystemClock.mono() - begun).as_secs_f64() * 1_000.0
         })

@@ -37,7 +37,7 @@ use ondol_core::wire::proxy::{self as wire, HealthCheck, Protocol, Snapshot};
 use ondol_resilience::breaker::{self, Breaker};
 use ondol_resilience::budget::Budget;
 use ondol_resilience::outlier;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -118,8 +118,9 @@ impl Clusters {
                 .or_insert_with(|| Arc::new(Cluster::new(spec, self.shared.clone())));
             gone.extend(cluster.apply(spec, needs.get(&spec.service).copied().unwrap_or_default(), now));
         }
+        let stay: HashSet<_> = snapshot.clusters.iter().map(|spec| &spec.service).collect();
         by_name.retain(|service, cluster| {
-            let stays = snapshot.clusters.iter().any(|spec| spec.service == *service);
+            let stays = stay.contains(service);
             if !stays {
                 gone.extend(cluster.clear());
             }
@@ -234,8 +235,9 @@ impl Cluster {
     /// Gives the endpoints that are gone.
     fn apply(&self, spec: &wire::Cluster, needs: Needs, now: Duration) -> Vec<Arc<Endpoint>> {
         let before = self.view.load_full();
-        // The first instances of a service have nobody to leave the traffic to while they warm up.
-        let served = before.endpoints.iter().any(|endpoint| !endpoint.is_draining());
+        // The first instances of a service have nobody to leave the traffic to while they warm up. They become ready one after the
+        // other; the very first one would get nearly all of it, whatever it has in hand.
+        let served = before.endpoints.iter().any(|endpoint| endpoint.has_served(now));
         let mut new = false;
         let endpoints: Vec<_> = spec
             .endpoints
@@ -249,7 +251,7 @@ impl Cluster {
                     .unwrap_or_else(|| {
                         new = true;
                         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
-                        Arc::new(Endpoint::new(wanted, id, served.then_some(now)))
+                        Arc::new(Endpoint::new(wanted, id, now, served))
                     })
             })
             .collect();

@@ -1,8 +1,10 @@
 //! The controller's word: snapshots come down and are acknowledged, counts go up.
 //!
 //! While the controller is away the last snapshot serves on; the connection is tried again every [`RETRY`]. While the proxy
-//! ends, counts still go up, the last of them after the last request; snapshots are left to the next proxy.
+//! leaves, counts still go up, the last of them after the last request; snapshots are left to the next proxy.
 
+use crate::ending::Ending;
+use crate::keeper::Keeper;
 use crate::listener::Socket;
 use crate::service::Config;
 use crate::state::Shared;
@@ -34,13 +36,16 @@ pub struct Control {
     workers: Vec<mpsc::Sender<Order>>,
     open: BTreeSet<SocketName>,
     generation: Option<u64>,
+    /// The supervisor knows that it serves.
+    announced: bool,
+    keeper: Keeper,
     ends: Ends,
 }
 
 /// The two ends of a proxy.
 pub struct Ends {
-    /// Stops when the proxy is told to end.
-    pub told: Tasks,
+    /// How the proxy is told to end.
+    pub told: Ending,
     /// Stops when the last worker has ended.
     pub served: Tasks,
 }
@@ -49,11 +54,13 @@ impl Control {
     /// Knows nothing yet.
     pub fn new(config: Config, shared: Arc<Shared>, workers: Vec<mpsc::Sender<Order>>, ends: Ends) -> Self {
         Self {
+            keeper: Keeper::new(&config.run_dir),
             config,
             shared,
             workers,
             open: BTreeSet::new(),
             generation: None,
+            announced: false,
             ends,
         }
     }
@@ -61,7 +68,7 @@ impl Control {
     /// Serves with the snapshot on disk, if there is a fit one, then as the controller says, until all workers have ended
     /// and the controller, if it is there, has their last counts.
     pub async fn run(mut self) {
-        if let Some(snapshot) = kept(&self.config) {
+        if let Some(snapshot) = self.keeper.kept(&self.config.boot) {
             match self.take(&snapshot).await {
                 Ok(()) => tracing::info!(
                     generation = snapshot.generation,
@@ -70,6 +77,7 @@ impl Control {
                 Err(error) => tracing::warn!(code = "GW-040", error, "the snapshot kept on disk cannot be served"),
             }
         }
+        self.announce().await;
         let path = self.config.run_dir.join("control.sock");
         loop {
             match self.listen(&path).await {
@@ -98,7 +106,10 @@ impl Control {
         // Reading a frame may not be dropped halfway, so a task of this function reads and hands over.
         let (frames, mut snapshots) = mpsc::channel(1);
         let reading = async move {
-            while let Some(ToProxy::Snapshot(snapshot)) = read_frame(&mut from).await? {
+            let mut known: Option<Arc<Snapshot>> = None;
+            while let Some(word) = read_frame(&mut from).await? {
+                let snapshot = Arc::new(heard(word, known.take())?);
+                known = Some(snapshot.clone());
                 if frames.send(snapshot).await.is_err() {
                     break;
                 }
@@ -109,13 +120,19 @@ impl Control {
         let mut due = tokio::time::interval(REPORT);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let shared = self.shared.clone();
-        let mut told_at = None;
+        let (mut told_at, mut leaving) = (None, std::pin::pin!(self.ends.told.leaving()));
+        let mut ending = false;
         loop {
-            let ending = self.ends.told.is_stopping();
             let mut newest = tokio::select! {
-                ended = &mut reading => return ended,
+                // What a newer controller says need not even be readable any more.
+                ended = &mut reading, if !ending => return ended,
                 () = self.ends.served.stopping() => {
                     return write_frame(&mut to, &FromProxy::Report(Box::new(self.report()))).await;
+                }
+                () = leaving.as_mut(), if !ending => {
+                    ending = true;
+                    write_frame(&mut to, &FromProxy::Leaving).await?;
+                    None
                 }
                 snapshot = snapshots.recv(), if !ending => snapshot,
                 _ = due.tick() => None,
@@ -134,7 +151,7 @@ impl Control {
                 let word = match self.take(&snapshot).await {
                     Ok(()) => FromProxy::Ack { generation },
                     // Workers that end take no orders, which says nothing of the snapshot.
-                    Err(_) if self.ends.told.is_stopping() => continue,
+                    Err(_) if self.ends.told.is_leaving() => continue,
                     Err(error) => {
                         tracing::warn!(
                             code = "GW-040",
@@ -148,13 +165,26 @@ impl Control {
                 let told = write_frame(&mut to, &word).await;
                 if matches!(word, FromProxy::Ack { .. }) {
                     // For the next proxy, also where nobody hears of it; whoever waits for this one waits no longer.
-                    self.keep(&snapshot);
+                    self.keeper.keep(snapshot);
                 }
                 told?;
+                self.announce().await;
             } else {
                 told_at = None;
                 write_frame(&mut to, &FromProxy::Report(Box::new(self.report()))).await?;
+                self.announce().await;
             }
+        }
+    }
+
+    /// Tells the supervisor once that it serves.
+    async fn announce(&mut self) {
+        if self.generation.is_none() || self.announced || self.ends.told.is_leaving() {
+            return;
+        }
+        match self.config.supervisor.serving().await {
+            Ok(()) => self.announced = true,
+            Err(error) => tracing::warn!(%error, "the supervisor cannot be told that this proxy serves; trying again"),
         }
     }
 
@@ -179,7 +209,7 @@ impl Control {
             .collect();
         let mut taken = Vec::new();
         for name in wanted.difference(&self.open) {
-            let socket = self.config.sockets.take(name).await;
+            let socket = self.config.supervisor.take_socket(name).await;
             taken.push((
                 name.clone(),
                 socket.map_err(|error| format!("socket {}: {error}", name.0))?,
@@ -234,26 +264,17 @@ impl Control {
             ..counters.report(clusters, clock.wall(), clock.mono(), log.dropped())
         }
     }
-
-    /// Writes the snapshot beside the socket; without it the next proxy waits for the controller.
-    fn keep(&self, snapshot: &Snapshot) {
-        let (path, new) = (
-            self.config.run_dir.join("snapshot.json"),
-            self.config.run_dir.join("snapshot.json.new"),
-        );
-        let written = serde_json::to_vec(snapshot)
-            .map_err(io::Error::from)
-            .and_then(|text| std::fs::write(&new, text))
-            .and_then(|()| std::fs::rename(&new, &path));
-        if let Err(error) = written {
-            tracing::warn!(code = "GW-042", %error, "the snapshot could not be kept on disk");
-        }
-    }
 }
 
-/// The snapshot on disk, if it is whole and of this boot.
-fn kept(config: &Config) -> Option<Snapshot> {
-    let text = std::fs::read(config.run_dir.join("snapshot.json")).ok()?;
-    let snapshot: Snapshot = serde_json::from_slice(&text).ok()?;
-    (snapshot.boot == config.boot).then_some(snapshot)
+/// What is true from now on.
+fn heard(word: ToProxy, known: Option<Arc<Snapshot>>) -> io::Result<Snapshot> {
+    match (word, known) {
+        (ToProxy::Snapshot(snapshot), _) => Ok(*snapshot),
+        (ToProxy::Change(change), Some(known)) => {
+            let mut snapshot = Arc::unwrap_or_clone(known);
+            change.apply(&mut snapshot).map_err(io::Error::other)?;
+            Ok(snapshot)
+        }
+        (ToProxy::Change(_), None) => Err(io::Error::other("a change came before any snapshot")),
+    }
 }

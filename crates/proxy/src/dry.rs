@@ -28,6 +28,7 @@ use ondol_core::wire::proxy as wire;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 /// A request that nobody sends.
 #[derive(Clone, Debug)]
@@ -122,7 +123,7 @@ pub enum BadGateway {
 /// The gateway of a snapshot, for requests that nobody sends.
 pub struct Gateway {
     table: Table,
-    specs: Vec<wire::Route>,
+    specs: Vec<Arc<wire::Route>>,
     trusted: Trusted,
     issuers: BTreeSet<String>,
 }
@@ -133,9 +134,10 @@ impl Gateway {
     /// # Errors
     /// What a proxy would refuse as well.
     pub fn new(routes: Vec<wire::Route>, trusted: &[String], issuers: BTreeSet<String>) -> Result<Self, BadGateway> {
+        let specs: Vec<_> = routes.into_iter().map(Arc::new).collect();
         Ok(Self {
-            table: Table::compile(&routes)?,
-            specs: routes,
+            table: Table::compile(&specs)?,
+            specs,
             trusted: Trusted::parse(trusted)?,
             issuers,
         })

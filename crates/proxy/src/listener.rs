@@ -4,9 +4,9 @@
 //! prior knowledge; anything else is HTTP/1. One task serves one connection, and a panic ends that connection alone.
 
 use crate::addresses::Place;
+use crate::ending::Ending;
 use crate::io::Io;
 use bytes::BytesMut;
-use ondol_core::task::Tasks;
 use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 /// Client connections of one worker.
 pub const MAX_CONNECTIONS: usize = 16_384;
 
-/// Once the proxy ends: for a request that was on its way already over a connection without one.
+/// Once the proxy stops: for a request that was on its way already over a connection without one.
 pub const LAST_CALL: Duration = Duration::from_millis(100);
 
 /// HTTP/2's first bytes (RFC 9113, section 3.4).
@@ -106,9 +106,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// What a new connection comes to; `None` when it comes to nothing within `limit`, or within [`LAST_CALL`] of the end that
-/// `ending` tells.
-pub async fn in_time<T>(limit: Duration, ending: &Tasks, comes: impl Future<Output = T>) -> Option<T> {
+/// What a new connection comes to; `None` when it comes to nothing within `limit`, or within [`LAST_CALL`] of the word
+/// that stops the proxy.
+pub async fn in_time<T>(limit: Duration, ending: &Ending, comes: impl Future<Output = T>) -> Option<T> {
     let last_call = async {
         ending.stopping().await;
         tokio::time::sleep(LAST_CALL).await;
@@ -121,7 +121,7 @@ pub async fn in_time<T>(limit: Duration, ending: &Tasks, comes: impl Future<Outp
 
 /// Reads until it is certain whether the client speaks HTTP/2; what was read is in `buf`. `None` when it ends the
 /// connection or is too late for [`in_time`].
-pub async fn speaks_http2(io: &Io, buf: &mut BytesMut, limit: Duration, ending: &Tasks) -> Option<bool> {
+pub async fn speaks_http2(io: &Io, buf: &mut BytesMut, limit: Duration, ending: &Ending) -> Option<bool> {
     let sniff = async {
         loop {
             let n = buf.len().min(PREFACE.len());

@@ -26,6 +26,7 @@ use ondol_core::id::RouteName;
 use ondol_core::wire::proxy as wire;
 use paths::{Candidate, Paths};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Why a snapshot's routes are not served.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +65,7 @@ pub struct Route {
     /// Its position in the snapshot.
     pub index: usize,
     /// As the snapshot has it.
-    pub spec: wire::Route,
+    pub spec: Arc<wire::Route>,
     conditions: Conditions,
 }
 
@@ -84,7 +85,7 @@ impl Table {
     ///
     /// # Errors
     /// [`BadRoute`] for the first route with a pattern that cannot be matched.
-    pub fn compile(specs: &[wire::Route]) -> Result<Self, BadRoute> {
+    pub fn compile(specs: &[Arc<wire::Route>]) -> Result<Self, BadRoute> {
         let mut table = Self::default();
         for (index, spec) in specs.iter().enumerate() {
             table.add(index, spec).map_err(|reason| BadRoute {
@@ -108,7 +109,7 @@ impl Table {
         Ok(table)
     }
 
-    fn add(&mut self, index: usize, spec: &wire::Route) -> Result<(), BadPattern> {
+    fn add(&mut self, index: usize, spec: &Arc<wire::Route>) -> Result<(), BadPattern> {
         let pattern = paths::Pattern::new(&spec.matches.path)?;
         let conditions = Conditions::new(&spec.matches, spec.cors.is_some())?;
         if let Some(wire::PathChange::Full(path) | wire::PathChange::Prefix(path)) = spec.path_change() {

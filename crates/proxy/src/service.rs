@@ -9,14 +9,15 @@
 //! Invariants
 //! - Ready only with a whole snapshot: one from the controller, or the last one on disk if it is of this boot.
 //! - A snapshot is acknowledged when all workers serve by it and listen on its sockets.
-//! - Told to stop, it takes no new connections, ends what it has begun within [`Config::drain`], tells the controller the
-//!   last counts, and returns.
+//! - Told to leave, it takes no new connections, ends what it has begun, tells the controller the last counts, and returns;
+//!   told to stop, within [`Config::drain`].
 //! - The controller's absence changes nothing but that no newer snapshot comes.
 //!
 //! Not here: who decides what a snapshot says (the controller), who binds sockets (the supervisor).
 
 use crate::cluster::health;
 use crate::control::{Control, Ends};
+use crate::ending::Ending;
 use crate::fetch::Fetch;
 use crate::listener::Socket;
 use crate::report::access::AccessLog;
@@ -35,10 +36,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Gives listening sockets by name; in the program it asks the supervisor.
-pub trait SocketSource: Send + Sync + 'static {
+/// Who runs the proxy: it gives listening sockets by name, and is told once they are served.
+pub trait Supervisor: Send + Sync + 'static {
     /// A descriptor of the socket.
-    fn take(&self, name: &SocketName) -> BoxFuture<io::Result<Socket>>;
+    fn take_socket(&self, name: &SocketName) -> BoxFuture<io::Result<Socket>>;
+    /// From now on the proxy serves; who served before may leave. Said again where it fails.
+    fn serving(&self) -> BoxFuture<io::Result<()>>;
 }
 
 /// What the role needs.
@@ -52,7 +55,7 @@ pub struct Config {
     /// How long requests under way may go on once the role is told to stop.
     pub drain: Duration,
     /// Where the sockets come from.
-    pub sockets: Arc<dyn SocketSource>,
+    pub supervisor: Arc<dyn Supervisor>,
     /// Where the access log goes: one JSON line per request.
     pub access_log: Box<dyn io::Write + Send>,
     /// Time.
@@ -67,11 +70,11 @@ const ORDERS: usize = 2;
 /// For the last counts to reach the controller; one that is stuck holds no end up.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// Runs the role on this thread and `config.workers` others until `tasks` stops and what was begun has ended.
+/// Runs the role on this thread and `config.workers` others until it is told to end and what was begun has ended.
 ///
 /// # Errors
 /// When the system gives no thread or runtime.
-pub fn run(mut config: Config, tasks: &Tasks) -> io::Result<()> {
+pub fn run(mut config: Config, ending: &Ending) -> io::Result<()> {
     let log = AccessLog::start(std::mem::replace(&mut config.access_log, Box::new(io::sink())))?;
     let shared = Shared::new(
         config.clock.clone(),
@@ -84,17 +87,17 @@ pub fn run(mut config: Config, tasks: &Tasks) -> io::Result<()> {
     let (life, mut lives) = mpsc::channel::<Infallible>(1);
     for number in 0..config.workers.max(1) {
         let (sender, receiver) = mpsc::channel(ORDERS);
-        let (shared, tasks, drain, life) = (shared.clone(), tasks.child(), config.drain, life.clone());
+        let (shared, ending, drain, life) = (shared.clone(), ending.clone(), config.drain, life.clone());
         let make = move |tasks| Worker::new(shared, fast_entropy(), tasks);
         threads.push(Tasks::thread(&format!("proxy-{number}"), move || {
             let _life = life;
-            worker::run(make, receiver, tasks, drain)
+            worker::run(make, receiver, ending, drain)
         })?);
         orders.push(sender);
     }
     drop(life);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let own = tasks.clone();
+    let (own, ending) = (ending.until_leaving(), ending.clone());
     tokio::task::LocalSet::new().block_on(&runtime, async move {
         let fetch = Fetch::new(Worker::new(shared.clone(), fast_entropy(), own.clone()));
         let (authority, clusters) = (shared.authority.clone(), shared.clusters.clone());
@@ -102,13 +105,13 @@ pub fn run(mut config: Config, tasks: &Tasks) -> io::Result<()> {
         own.spawn_local(Kind::Control, async move { authority.keep_keys(fetch).await });
         let certificates = shared.clone();
         own.spawn_local(Kind::Control, async move { certificates.tls.watch().await });
-        let (told, served) = (own, Tasks::new());
+        let served = Tasks::new();
         let control = Control::new(
             config,
             shared,
             orders,
             Ends {
-                told,
+                told: ending,
                 served: served.clone(),
             },
         );

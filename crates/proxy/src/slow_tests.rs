@@ -7,6 +7,7 @@ mod frames;
 
 use crate::answer::{Answer, Word};
 use crate::check::HeadError;
+use crate::ending::Ending;
 use crate::exchange::{End, Reply, Request, Response, Sent, Service};
 use crate::h2::{MAX_REQUESTS, MAX_STREAMS, room};
 use crate::io::Io;
@@ -18,7 +19,6 @@ use bytes::{Bytes, BytesMut};
 use frames::*;
 use http::StatusCode;
 use ondol_core::clock::SharedClock;
-use ondol_core::task::Tasks;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -121,7 +121,7 @@ async fn against<C: Future<Output = ()>>(client: impl FnOnce(UnixStream) -> C) -
     };
     let began = tokio::time::Instant::now();
     let serving = async {
-        let (io, mut first, ending) = (Io::Unix(theirs), BytesMut::new(), Tasks::new());
+        let (io, mut first, ending) = (Io::Unix(theirs), BytesMut::new(), Ending::new());
         let http2 = crate::listener::speaks_http2(&io, &mut first, 10 * SEC, &ending).await;
         match http2 {
             Some(true) => crate::h2::server::serve(io, first, clock, &shop, &ending).await,

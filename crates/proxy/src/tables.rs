@@ -165,7 +165,7 @@ impl Tables {
             Some(wire::Fallback::Answer { .. }) | None => None,
         };
         let (lines, limiters) = (shared.counters.apply(snapshot), shared.limiters.apply(&snapshot.routes));
-        let rule = |((route, limiter), lines): ((&wire::Route, _), &RouteLines)| {
+        let rule = |((route, limiter), lines): ((&Arc<wire::Route>, _), &RouteLines)| {
             let to = |target, line: &Arc<Line>, until| Backend {
                 target,
                 line: line.clone(),

@@ -1,10 +1,11 @@
 //! One worker: a thread with a runtime of its own, accepting on its own descriptors and serving what it accepted.
 //!
-//! Its end is gentle: told to stop, it accepts no more at once (who knocks waits in the socket for the next proxy), and
-//! each connection ends after the request that it serves, or within [`listener::LAST_CALL`] if it serves none. What has
-//! not ended within the limit given is cut. Tests: `tests/ending.rs`.
+//! Its end is gentle. Told to leave, it accepts no more at once (who knocks waits in the socket for the next proxy), and each
+//! connection ends after the request that it serves, or serves next. Told to stop, connections without a request end within
+//! [`listener::LAST_CALL`], and what has not ended within the limit given is cut. Tests: `tests/ending.rs`.
 
 use crate::check::HeadError;
+use crate::ending::Ending;
 use crate::h1;
 use crate::h2;
 use crate::io::Io;
@@ -44,25 +45,27 @@ pub struct Order {
 struct Room {
     worker: Worker,
     census: Rc<Census>,
-    /// Stops when the worker is told to end.
-    ending: Tasks,
+    /// How the worker is told to end.
+    ending: Ending,
     /// Connections: they see the end and finish by themselves.
     lasting: Tasks,
 }
 
-/// Serves until the family stops, and then for at most `drain` what it has begun. Call on a thread of its own.
+/// Serves until it is told to leave, and then what it has begun, once it is told to stop for at most `drain`. Call on a
+/// thread of its own.
 ///
 /// # Errors
 /// When the system gives no runtime.
 pub fn run(
     make: impl FnOnce(Tasks) -> Worker,
     orders: mpsc::Receiver<Order>,
-    ending: Tasks,
+    ending: Ending,
     drain: Duration,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async move {
-        let (stopping, lasting, census) = (ending.stopping(), Tasks::new(), Rc::new(Census::default()));
+        let (leaving, stopping) = (ending.leaving(), ending.stopping());
+        let (lasting, census) = (Tasks::new(), Rc::new(Census::default()));
         let room = Rc::new(Room {
             worker: make(lasting.clone()),
             census: census.clone(),
@@ -71,10 +74,16 @@ pub fn run(
         });
         tokio::select! {
             () = serve(room, orders) => {}
-            () = stopping => {}
+            () = leaving => {}
         }
-        if tokio::time::timeout(drain, census.empty()).await.is_err() {
-            tracing::warn!(?drain, "requests did not end in time; they are cut");
+        let cut = async {
+            stopping.await;
+            tokio::time::sleep(drain).await;
+        };
+        tokio::select! {
+            biased;
+            () = census.empty() => {}
+            () = cut => tracing::warn!(?drain, "requests did not end in time; they are cut"),
         }
     });
     Ok(())
@@ -89,7 +98,7 @@ async fn serve(room: Rc<Room>, mut orders: mpsc::Receiver<Order>) {
                 let Some(Order { open, close, done }) = order else { return };
                 close.iter().filter_map(|name| listening.remove(name)).for_each(|listener| listener.stop());
                 let opened = open.into_iter().try_for_each(|(name, socket)| {
-                    let (listener, family) = (Listener::new(socket)?, room.ending.child());
+                    let (listener, family) = (Listener::new(socket)?, room.ending.until_leaving());
                     family.spawn_local(Kind::Listener, accept(room.clone(), listener, name.clone()));
                     listening.insert(name, family);
                     Ok(())

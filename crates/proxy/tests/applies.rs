@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use ondol_core::wire::proxy::{FromProxy, Protocol, Snapshot};
+use ondol_core::wire::proxy::{Change, FromProxy, Protocol, Snapshot, ToProxy};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -74,4 +74,46 @@ fn no_request_is_dropped_or_misrouted_during_a_thousand_applies() {
     });
     running.stop();
     assert!(asked > APPLIES, "{asked} requests are not a load");
+}
+
+#[test]
+fn a_change_is_served_like_a_snapshot_and_one_that_does_not_fit_is_asked_for_whole() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let addresses = ["one", "two"].map(|name| instance(move |_| ok(name)));
+    let listener = Controller::listen(dir.path());
+    let running = Running::start(dir.path());
+    let mut controller = Controller::accept(&listener);
+    let of = |number| generation(number, addresses);
+    assert!(matches!(controller.tell(&of(1)), FromProxy::Ack { .. }));
+    let change = |from, to| ToProxy::Change(Box::new(Change::between(&of(from), &of(to)).expect("routes differ")));
+    for number in 2..=4 {
+        assert_eq!(
+            controller.tell_word(&change(number - 1, number)),
+            FromProxy::Ack { generation: number }
+        );
+        let answer = ask(&mut running.client(), "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(answer.ends_with(target(number)), "{number}: {answer}");
+    }
+
+    // It ends the conversation, serves on, and comes again to hear the whole.
+    controller.send_word(&change(8, 9));
+    while controller.next().is_some() {}
+    let answer = ask(&mut running.client(), "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(answer.ends_with(target(4)), "{answer}");
+    let mut controller = Controller::accept(&listener);
+    assert!(matches!(
+        controller.hello,
+        FromProxy::Hello {
+            generation: Some(4),
+            ..
+        }
+    ));
+    controller.send_word(&change(4, 5));
+    while controller.next().is_some() {}
+    let mut controller = Controller::accept(&listener);
+    assert!(
+        matches!(controller.tell(&of(9)), FromProxy::Ack { generation: 9 }),
+        "nothing was said before"
+    );
+    running.stop();
 }

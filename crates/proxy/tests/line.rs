@@ -328,7 +328,7 @@ fn a_snapshot_that_cannot_be_served_changes_nothing() {
     unbound.gateways[0].socket = SocketName("gateway/unbound".into());
     let mut pattern = good.clone();
     pattern.generation = 4;
-    pattern.routes[0].matches.path = ondol_core::wire::proxy::PathMatch::Regex("(".into());
+    Arc::make_mut(&mut pattern.routes[0]).matches.path = ondol_core::wire::proxy::PathMatch::Regex("(".into());
     for bad in [foreign, unbound, pattern] {
         let word = controller.tell(&bad);
         assert!(

@@ -32,6 +32,8 @@ pub struct RoleSpec {
     pub argv: Vec<String>,
     /// Beside the supervisor's own environment, which a role inherits.
     pub env: BTreeMap<String, String>,
+    /// Whether it says itself when it serves, by `Request::Serving`. Otherwise it is ready as soon as it runs.
+    pub announces: bool,
 }
 
 impl Config {

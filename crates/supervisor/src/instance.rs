@@ -25,6 +25,8 @@ pub(crate) struct Instance {
     pub machine: Machine,
     source: Arc<str>,
     role: bool,
+    /// A role that says itself when it serves.
+    announces: bool,
     ready_line: Option<Regex>,
     life: Option<Life>,
     /// The life's leader was waited for.
@@ -57,11 +59,11 @@ impl Instance {
         };
         let ready_line = checked(&spec)?;
         let source = spec.id.to_string().into();
-        Ok(Self::new(spec, policy, source, false, ready_line, now))
+        Ok(Self::new(spec, policy, source, ready_line, now))
     }
 
-    /// A role: ready as soon as it runs, never given up.
-    pub(crate) fn role(spec: InstanceSpec, now: Timestamp) -> Self {
+    /// A role, never given up. It is ready as soon as it runs, or when it says so.
+    pub(crate) fn role(spec: InstanceSpec, announces: bool, now: Timestamp) -> Self {
         let stop_within = Duration::from_millis(spec.stop_within_ms);
         let policy = Policy {
             start_within: None,
@@ -70,22 +72,20 @@ impl Instance {
             gives_up: false,
         };
         let source = spec.id.service.as_str().into();
-        Self::new(spec, policy, source, true, None, now)
+        Self {
+            role: true,
+            announces,
+            ..Self::new(spec, policy, source, None, now)
+        }
     }
 
-    fn new(
-        spec: InstanceSpec,
-        policy: Policy,
-        source: Arc<str>,
-        role: bool,
-        ready_line: Option<Regex>,
-        now: Timestamp,
-    ) -> Self {
+    fn new(spec: InstanceSpec, policy: Policy, source: Arc<str>, ready_line: Option<Regex>, now: Timestamp) -> Self {
         Self {
             spec,
             machine: Machine::new(policy),
             source,
-            role,
+            role: false,
+            announces: false,
             ready_line,
             life: None,
             leader_ended: true,
@@ -111,13 +111,8 @@ impl Instance {
             self.explain(&event, before, tools);
             next = match effect {
                 Some(Effect::Spawn) => self.spawn(tools),
-                Some(Effect::Terminate) => {
-                    self.life
-                        .as_ref()
-                        .filter(|_| !self.leader_ended)
-                        .inspect(|life| life.process.terminate());
-                    None
-                }
+                Some(Effect::Retire) => self.tell_leader(Process::retire),
+                Some(Effect::Terminate) => self.tell_leader(Process::terminate),
                 Some(Effect::Kill) => self.kill(),
                 None => None,
             };
@@ -126,6 +121,12 @@ impl Instance {
             // Nobody will answer: clients are refused now instead of kept waiting.
             self.listener = None;
         }
+    }
+
+    fn tell_leader(&self, tell: fn(&Process)) -> Option<Event> {
+        let life = self.life.as_ref().filter(|_| !self.leader_ended);
+        life.inspect(|life| tell(&life.process));
+        None
     }
 
     /// The leader of this life was waited for.
@@ -171,6 +172,10 @@ impl Instance {
         self.role
     }
 
+    pub(crate) fn announces(&self) -> bool {
+        self.announces
+    }
+
     /// Rises with every start.
     pub(crate) fn start(&self) -> u64 {
         self.start
@@ -207,7 +212,7 @@ impl Instance {
     fn spawn(&mut self, tools: &mut Tools) -> Option<Event> {
         self.starts += 1;
         match self.new_life(tools) {
-            Ok(()) => self.role.then_some(Event::Ready),
+            Ok(()) => (self.role && !self.announces).then_some(Event::Ready),
             Err(why) => Some(Event::CannotSpawn(why)),
         }
     }
@@ -288,7 +293,7 @@ impl Instance {
             self.until = Some(tools.clock.wall().plus(due.saturating_sub(tools.clock.mono())));
         }
         match event {
-            Event::Ready | Event::Start | Event::Restart | Event::Stop => {
+            Event::Ready | Event::Start | Event::Restart | Event::Stop | Event::Retire(_) => {
                 (self.reason, self.death) = (None, None);
             }
             Event::CannotSpawn(why) => self.tell(why.clone(), tools),

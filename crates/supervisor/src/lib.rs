@@ -17,6 +17,7 @@ mod contain;
 mod descriptors;
 mod error;
 mod facts;
+mod handover;
 mod home;
 mod instance;
 mod jobs;
@@ -105,6 +106,7 @@ pub fn run(config: Config) -> Result<(), SupervisorError> {
         jobs: jobs::Jobs::default(),
         tries: Vec::new(),
         waiting: Vec::new(),
+        handovers: Vec::new(),
         answers: Vec::new(),
         stopping: false,
     };
@@ -184,23 +186,23 @@ fn roles(config: &Config, root: &std::path::Path, clock: &dyn Clock) -> Vec<Inst
             service: spec.name.clone(),
             number: 1,
         };
-        let spec = InstanceSpec {
+        let of_role = InstanceSpec {
             id,
             argv: spec.argv.clone(),
             env,
             dir: root.to_path_buf(),
             socket: None,
             port: 0,
-            // Not asked: a role is ready as soon as it runs.
+            // Not asked: a role is ready as soon as it runs, or says so.
             ready: Readiness::Log(String::new()),
             ready_interval_ms: 0,
             ready_timeout_ms: 0,
             start_within_ms: 0,
             stop_within_ms: u64::try_from(config.role_stop_within.as_millis()).unwrap_or(u64::MAX),
             rank: 0,
-            release: String::new(),
+            release: spec.argv.first().cloned().unwrap_or_default(),
         };
-        Instance::role(spec, clock.wall())
+        Instance::role(of_role, spec.announces, clock.wall())
     };
     config.roles.iter().map(role).collect()
 }

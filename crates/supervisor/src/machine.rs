@@ -41,6 +41,8 @@ pub(crate) enum State {
     Starting { since: Duration },
     /// Ready since then; `startup` is how long that took.
     Ready { since: Duration, startup: Duration },
+    /// Another process has taken over; ends at its own pace, and is terminated then.
+    Retiring { until: Duration },
     /// Was sent SIGTERM; the tree is killed then.
     Ending { kill_at: Duration, then: Then },
     /// The tree was killed; not seen gone yet.
@@ -66,6 +68,8 @@ pub(crate) enum Event {
     Restart,
     /// A client asks for the end.
     Stop,
+    /// Another process has taken over; what this one has begun may go on for so long.
+    Retire(Duration),
     /// `Effect::Spawn` failed, with the reason.
     CannotSpawn(String),
     /// It was seen ready.
@@ -83,6 +87,8 @@ pub(crate) enum Event {
 pub(crate) enum Effect {
     /// Start a new life; answered by `CannotSpawn` or in time by `Ready` or `Exited`.
     Spawn,
+    /// SIGUSR1; answered some time by `Exited`.
+    Retire,
     /// SIGTERM; answered in time by `Exited`.
     Terminate,
     /// SIGKILL to the whole tree; answered by `Gone` when none is left.
@@ -133,6 +139,7 @@ impl Machine {
         match event {
             Event::Start | Event::Restart => self.told_to_run(event == &Event::Restart, now),
             Event::Stop => self.told_to_stop(now),
+            Event::Retire(within) => self.retire(*within, now),
             Event::CannotSpawn(reason) => self.cannot_spawn(reason, now, entropy),
             Event::Ready => self.ready(now),
             Event::Exited(exit) => self.exited(exit, now, entropy),
@@ -144,8 +151,8 @@ impl Machine {
     /// From now on nothing is given time to end by itself.
     pub(crate) fn hurry(&mut self, now: Duration) {
         self.policy.stop_within = Duration::ZERO;
-        if let State::Ending { kill_at, .. } = &mut self.state {
-            *kill_at = now;
+        if let State::Ending { kill_at: due, .. } | State::Retiring { until: due } = &mut self.state {
+            *due = now;
         }
     }
 
@@ -154,7 +161,7 @@ impl Machine {
         match self.state {
             State::Stopped | State::Failed | State::Ready { .. } => None,
             State::Starting { since } => self.policy.start_within.map(|limit| since + limit),
-            State::Ending { kill_at, .. } => Some(kill_at),
+            State::Ending { kill_at: due, .. } | State::Retiring { until: due } => Some(due),
             State::Clearing { look_at, .. } => Some(look_at),
             State::Waiting { until, .. } => Some(until),
         }
@@ -168,6 +175,7 @@ impl Machine {
             | State::Failed
             | State::Starting { .. }
             | State::Ready { .. }
+            | State::Retiring { .. }
             | State::Ending { .. }
             | State::Clearing { .. } => None,
         }
@@ -181,7 +189,8 @@ impl Machine {
             State::Failed => Phase::Failed,
             State::Starting { .. } => Phase::Starting,
             State::Ready { .. } => Phase::Ready,
-            State::Ending { .. }
+            State::Retiring { .. }
+            | State::Ending { .. }
             | State::Clearing {
                 then: Then::Stop | Then::Start,
                 ..
@@ -194,11 +203,24 @@ impl Machine {
         }
     }
 
+    /// True once it was told to end for good.
+    pub(crate) fn is_told_to_end(&self) -> bool {
+        match self.state {
+            State::Stopped | State::Retiring { .. } => true,
+            State::Ending { then, .. } | State::Clearing { then, .. } => then == Then::Stop,
+            State::Failed | State::Starting { .. } | State::Ready { .. } | State::Waiting { .. } => false,
+        }
+    }
+
     /// True while a process may be left of it.
     pub(crate) fn may_run(&self) -> bool {
         match self.state {
             State::Stopped | State::Failed | State::Waiting { .. } => false,
-            State::Starting { .. } | State::Ready { .. } | State::Ending { .. } | State::Clearing { .. } => true,
+            State::Starting { .. }
+            | State::Ready { .. }
+            | State::Retiring { .. }
+            | State::Ending { .. }
+            | State::Clearing { .. } => true,
         }
     }
 
@@ -214,7 +236,7 @@ impl Machine {
                 self.forget();
                 self.spawn(now)
             }
-            State::Starting { .. } | State::Ready { .. } => {
+            State::Starting { .. } | State::Ready { .. } | State::Retiring { .. } => {
                 self.forget();
                 self.terminate(Then::Start, now)
             }
@@ -231,11 +253,28 @@ impl Machine {
                 self.state = State::Stopped;
                 None
             }
-            State::Starting { .. } | State::Ready { .. } => self.terminate(Then::Stop, now),
+            State::Starting { .. } | State::Ready { .. } | State::Retiring { .. } => self.terminate(Then::Stop, now),
             State::Ending { ref mut then, .. } | State::Clearing { ref mut then, .. } => {
                 *then = Then::Stop;
                 None
             }
+        }
+    }
+
+    /// Only what is ready has begun anything.
+    fn retire(&mut self, within: Duration, now: Duration) -> Option<Effect> {
+        match self.state {
+            State::Ready { .. } => {
+                self.state = State::Retiring { until: now + within };
+                Some(Effect::Retire)
+            }
+            State::Retiring { .. } => None,
+            State::Stopped
+            | State::Failed
+            | State::Starting { .. }
+            | State::Ending { .. }
+            | State::Clearing { .. }
+            | State::Waiting { .. } => self.told_to_stop(now),
         }
     }
 
@@ -256,6 +295,7 @@ impl Machine {
             State::Stopped
             | State::Failed
             | State::Ready { .. }
+            | State::Retiring { .. }
             | State::Ending { .. }
             | State::Clearing { .. }
             | State::Waiting { .. } => {}
@@ -275,6 +315,7 @@ impl Machine {
             State::Stopped
             | State::Failed
             | State::Ready { .. }
+            | State::Retiring { .. }
             | State::Ending { .. }
             | State::Clearing { .. }
             | State::Waiting { .. } => {}
@@ -288,6 +329,10 @@ impl Machine {
                 let then = self.after_death(exit, now, entropy);
                 self.last_exit = Some(exit.clone());
                 self.kill(then, now)
+            }
+            State::Retiring { .. } => {
+                self.last_exit = Some(Exit::Told);
+                self.kill(Then::Stop, now)
             }
             State::Ending { then, .. } => {
                 self.last_exit = Some(Exit::Told);
@@ -324,6 +369,7 @@ impl Machine {
             | State::Failed
             | State::Starting { .. }
             | State::Ready { .. }
+            | State::Retiring { .. }
             | State::Ending { .. }
             | State::Waiting { .. } => None,
         }
@@ -339,6 +385,7 @@ impl Machine {
                 self.last_exit = Some(Exit::NotReady);
                 self.kill(then, now)
             }
+            State::Retiring { .. } => self.terminate(Then::Stop, now),
             State::Ending { then, .. } => {
                 self.last_exit = Some(Exit::Told);
                 self.kill(then, now)

@@ -44,6 +44,7 @@ fn state(name: &str) -> State {
             since: NOW,
             startup: Duration::ZERO,
         },
+        "retiring" => State::Retiring { until: later },
         "ending to stop" => State::Ending {
             kill_at: later,
             then: Then::Stop,
@@ -88,6 +89,7 @@ fn name(state: State) -> &'static str {
         State::Failed => "failed",
         State::Starting { .. } => "starting",
         State::Ready { .. } => "ready",
+        State::Retiring { .. } => "retiring",
         State::Ending { then: Then::Stop, .. } => "ending to stop",
         State::Ending { .. } => "ending to start",
         State::Clearing { then: Then::Stop, .. } => "clearing to stop",
@@ -104,11 +106,12 @@ fn name(state: State) -> &'static str {
     }
 }
 
-const STATES: [&str; 11] = [
+const STATES: [&str; 12] = [
     "stopped",
     "failed",
     "starting",
     "ready",
+    "retiring",
     "ending to stop",
     "ending to start",
     "clearing to stop",
@@ -123,6 +126,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("start", Event::Start),
         ("restart", Event::Restart),
         ("stop", Event::Stop),
+        ("retire", Event::Retire(Duration::from_secs(1))),
         ("cannot spawn", Event::CannotSpawn("why".into())),
         ("ready", Event::Ready),
         ("exited", Event::Exited(Exit::Code(1))),
@@ -140,8 +144,10 @@ const MOVES: &[(&str, &str, &str, Option<Effect>)] = &[
     ("failed", "start", "starting", Some(Effect::Spawn)),
     ("failed", "restart", "starting", Some(Effect::Spawn)),
     ("failed", "stop", "stopped", None),
+    ("failed", "retire", "stopped", None),
     ("starting", "restart", "ending to start", Some(Effect::Terminate)),
     ("starting", "stop", "ending to stop", Some(Effect::Terminate)),
+    ("starting", "retire", "ending to stop", Some(Effect::Terminate)),
     ("starting", "cannot spawn", "failed", None),
     ("starting", "ready", "ready", None),
     ("starting", "exited", "clearing to wait", Some(Effect::Kill)),
@@ -149,13 +155,20 @@ const MOVES: &[(&str, &str, &str, Option<Effect>)] = &[
     ("starting", "due", "clearing to wait", Some(Effect::Kill)),
     ("ready", "restart", "ending to start", Some(Effect::Terminate)),
     ("ready", "stop", "ending to stop", Some(Effect::Terminate)),
+    ("ready", "retire", "retiring", Some(Effect::Retire)),
     ("ready", "exited", "clearing to wait", Some(Effect::Kill)),
     ("ready", "killed", "clearing to go on", Some(Effect::Kill)),
+    ("retiring", "restart", "ending to start", Some(Effect::Terminate)),
+    ("retiring", "stop", "ending to stop", Some(Effect::Terminate)),
+    ("retiring", "exited", "clearing to stop", Some(Effect::Kill)),
+    ("retiring", "killed", "clearing to stop", Some(Effect::Kill)),
+    ("retiring", "due", "ending to stop", Some(Effect::Terminate)),
     ("ending to stop", "restart", "ending to start", None),
     ("ending to stop", "exited", "clearing to stop", Some(Effect::Kill)),
     ("ending to stop", "killed", "clearing to stop", Some(Effect::Kill)),
     ("ending to stop", "due", "clearing to stop", Some(Effect::Kill)),
     ("ending to start", "stop", "ending to stop", None),
+    ("ending to start", "retire", "ending to stop", None),
     ("ending to start", "exited", "clearing to start", Some(Effect::Kill)),
     ("ending to start", "killed", "clearing to start", Some(Effect::Kill)),
     ("ending to start", "due", "clearing to start", Some(Effect::Kill)),
@@ -163,18 +176,22 @@ const MOVES: &[(&str, &str, &str, Option<Effect>)] = &[
     ("clearing to stop", "gone", "stopped", None),
     ("clearing to stop", "due", "clearing to stop", Some(Effect::Kill)),
     ("clearing to start", "stop", "clearing to stop", None),
+    ("clearing to start", "retire", "clearing to stop", None),
     ("clearing to start", "gone", "starting", Some(Effect::Spawn)),
     ("clearing to start", "due", "clearing to start", Some(Effect::Kill)),
     ("clearing to go on", "restart", "clearing to start", None),
     ("clearing to go on", "stop", "clearing to stop", None),
+    ("clearing to go on", "retire", "clearing to stop", None),
     ("clearing to go on", "gone", "starting", Some(Effect::Spawn)),
     ("clearing to go on", "due", "clearing to go on", Some(Effect::Kill)),
     ("clearing to wait", "restart", "clearing to start", None),
     ("clearing to wait", "stop", "clearing to stop", None),
+    ("clearing to wait", "retire", "clearing to stop", None),
     ("clearing to wait", "gone", "waiting", None),
     ("clearing to wait", "due", "clearing to wait", Some(Effect::Kill)),
     ("waiting", "restart", "starting", Some(Effect::Spawn)),
     ("waiting", "stop", "stopped", None),
+    ("waiting", "retire", "stopped", None),
     ("waiting", "due", "starting", Some(Effect::Spawn)),
 ];
 
@@ -221,7 +238,7 @@ fn drawing() -> String {
             to.replace(' ', "_")
         );
     }
-    page + "```\n\n`due` is the end of what the state waits for: `start_within`, `stop_within`, the back-off, or the next look at a tree.\n"
+    page + "```\n\n`due` is the end of what the state waits for: `start_within`, the drain of one that retires, `stop_within`, the back-off, or the next look at a tree.\n"
 }
 
 #[test]
@@ -264,7 +281,7 @@ fn explore(machine: &Machine, tree: Tree, wanted: bool, length: usize) {
             tree.leader &= !matches!(name, "exited" | "killed");
             let wanted = match name {
                 "start" | "restart" => true,
-                "stop" => false,
+                "stop" | "retire" => false,
                 _ => wanted,
             };
             follow(&mut machine, &mut tree, &event, now, wanted);
@@ -283,7 +300,7 @@ fn follow(machine: &mut Machine, tree: &mut Tree, event: &Event, now: Duration, 
                 rest: true,
             };
         }
-        Some(Effect::Terminate) => assert!(tree.leader, "nobody to terminate"),
+        Some(Effect::Retire | Effect::Terminate) => assert!(tree.leader, "nobody to tell"),
         Some(Effect::Kill) => *tree = Tree::default(),
         None => {}
     }

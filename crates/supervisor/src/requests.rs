@@ -52,6 +52,23 @@ impl Service {
                     .start(*spec, &mut self.tools)
                     .map(|end| Answer::Job { end, name })
             }
+            Request::Upgrade {
+                role,
+                program,
+                hand_over: Some(how),
+            } => match self.hand_over(&role, &program, how, reply) {
+                Ok(()) => return None,
+                Err(refusal) => Err(refusal),
+            },
+            Request::Upgrade {
+                role,
+                program,
+                hand_over: None,
+            } => match self.exchange(&role, &program) {
+                Ok((id, start)) => return self.wait(id, Wants::Started(start), reply),
+                Err(refusal) => Err(refusal),
+            },
+            Request::Serving(life) => self.serving(life).map(|()| Answer::Reply(Reply::Done)),
             Request::Stop(id) => return self.end(id, Event::Stop, reply),
             Request::Restart(id) => return self.end(id, Event::Restart, reply),
         };
@@ -124,12 +141,24 @@ impl Service {
             Wants::Started(instance.start())
         };
         instance.handle(event, tools);
-        self.waiting.push(Waiting {
-            id,
-            wants,
-            reply: reply.clone(),
-        });
+        self.wait(id, wants, reply)
+    }
+
+    fn wait(&mut self, id: InstanceId, wants: Wants, reply: &SyncSender<Answer>) -> Option<Answer> {
+        let reply = reply.clone();
+        self.waiting.push(Waiting { id, wants, reply });
         None
+    }
+
+    fn serving(&mut self, life: u64) -> Result<(), Refusal> {
+        let Self { roles, tools, .. } = self;
+        let role = roles.iter_mut().find(|role| role.is_life(life) && role.announces());
+        let role = role.ok_or_else(|| Refusal::Invalid {
+            name: format!("life {life}"),
+            why: "it is no role's that says when it serves".into(),
+        })?;
+        role.handle(Event::Ready, tools);
+        Ok(())
     }
 
     /// Answers those whose instance is where they want it.

@@ -4,6 +4,7 @@
 //! for processes. What clients ask for is in `requests.rs`. Everything in it is bounded: instances, jobs, sockets, waiting clients (by the number of connections).
 
 use crate::facts::Board;
+use crate::handover::Handover;
 use crate::instance::Instance;
 use crate::jobs::Jobs;
 use crate::machine::Event;
@@ -39,6 +40,8 @@ pub(crate) struct Service {
     pub jobs: Jobs,
     pub tries: Vec<Try>,
     pub waiting: Vec<Waiting>,
+    /// At most one for each role.
+    pub handovers: Vec<Handover>,
     /// Sent once the facts are out: who asked and then looks sees what was done.
     pub answers: Vec<(SyncSender<Answer>, Answer)>,
     pub stopping: bool,
@@ -99,11 +102,13 @@ impl Service {
     /// How long nothing is due.
     fn pause(&self) -> Option<Duration> {
         let tries = self.tries.iter().map(|tried| tried.deadline);
+        let handovers = self.handovers.iter().map(|handover| handover.deadline);
         let due = self
             .all()
             .filter_map(|instance| instance.machine.due())
             .chain(self.jobs.due())
             .chain(tries)
+            .chain(handovers)
             .min();
         due.map(|due| due.saturating_sub(self.tools.clock.mono()))
     }
@@ -234,6 +239,7 @@ impl Service {
         for instance in roles.iter_mut().chain(instances.values_mut()) {
             instance.handle(Event::Tick, tools);
         }
+        self.look_at_handovers();
         self.answer_waiting();
         self.forget_stopped();
     }

@@ -53,6 +53,11 @@ impl Process {
         let _ = pidfd_send_signal(&self.handle, Signal::KILL);
     }
 
+    /// SIGUSR1 to it alone: what a role does by itself to end at its own pace. Only while it has not been waited for.
+    pub(crate) fn retire(&self) {
+        let _ = rustix::process::kill_process(self.pid, Signal::USR1);
+    }
+
     /// SIGTERM to the group it leads, as a terminal or systemd would. Only while it has not been waited for.
     pub(crate) fn terminate(&self) {
         let _ = rustix::process::kill_process_group(self.pid, Signal::TERM);

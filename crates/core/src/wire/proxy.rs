@@ -1,4 +1,4 @@
-//! Controller ↔ proxy: whole snapshots go down and are acknowledged by generation; counts come up.
+//! Controller ↔ proxy: snapshots, or what changed since the last one, go down and are acknowledged by generation; counts come up.
 //!
 //! The proxy connects to `.ondol/run/control.sock` and says [`FromProxy::Hello`]. It is ready only with a first full
 //! snapshot, and writes each to `.ondol/run/snapshot.json`, used again only within the same boot. Listening sockets are
@@ -6,10 +6,12 @@
 //!
 //! All spans are milliseconds. Every type refuses unknown fields, since both ends are the same program.
 
+mod change;
 mod policy;
 mod report;
 mod tls;
 
+pub use change::{Change, Misfit, Splice};
 pub use policy::{Balance, Breaker, Cache, Fallback, HashBy, Limit, LimitBy, Policy, Priority};
 pub use report::{Bulkhead, CacheReport, CacheResult, Report, Traffic, bucket_end, bucket_of};
 pub use tls::{CertificateFiles, CertificateReport, ClientCertificates, Tls, TlsReport, TlsVersion};
@@ -19,6 +21,7 @@ use crate::id::{BootId, InstanceId, RouteName, SagaName, ServiceName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Everything a proxy needs. Immutable; a newer generation replaces it whole.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -31,7 +34,7 @@ pub struct Snapshot {
     /// The gateway's listeners.
     pub gateways: Vec<Gateway>,
     /// Gateway routes. Precedence is the proxy's to compute; this order breaks the last tie.
-    pub routes: Vec<Route>,
+    pub routes: Vec<Arc<Route>>,
     /// Caller → target, each with its own listener.
     pub edges: Vec<Edge>,
     /// Services that can be called.
@@ -408,6 +411,8 @@ pub struct Issuer {
 pub enum ToProxy {
     /// The whole truth from now on.
     Snapshot(Box<Snapshot>),
+    /// The whole truth is what this makes of the one sent last on this connection.
+    Change(Box<Change>),
 }
 
 /// Proxy → controller.
@@ -433,6 +438,8 @@ pub enum FromProxy {
         /// Why.
         error: String,
     },
+    /// Another proxy has taken over: from now on it takes no new requests and no snapshots, and reports what is left.
+    Leaving,
     /// Counts since the proxy's start and exact numbers in flight; once a second, and at once when the number in flight
     /// of a draining instance becomes zero.
     Report(Box<Report>),

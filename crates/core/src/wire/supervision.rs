@@ -216,6 +216,15 @@ pub struct LogLine {
     pub trace_id: Option<String>,
 }
 
+/// How a role's process gives way to the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HandOver {
+    /// Within this the new one says that it serves, or it is ended.
+    pub serve_within_ms: u64,
+    /// For what the old one has begun. It gets SIGUSR1 at once, SIGTERM after this.
+    pub drain_ms: u64,
+}
+
 /// What a client asks. One per connection.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -238,6 +247,18 @@ pub enum Request {
     Stop(InstanceId),
     /// Ends and starts the same spec again → [`Reply::Done`] once it is spawned.
     Restart(InstanceId),
+    /// Runs a role by another program from now on, its other arguments kept.
+    Upgrade {
+        /// Such as `proxy`.
+        role: ServiceName,
+        /// Absolute path of the program.
+        program: PathBuf,
+        /// `None`: the role ends and starts again → [`Reply::Done`] once it is spawned. Otherwise the old process goes on until
+        /// the new one serves → [`Reply::Done`] then, or [`Reply::Error`]: the old one serves on.
+        hand_over: Option<HandOver>,
+    },
+    /// A role says that it serves, by the number in its `ONDOL_LIFE` → [`Reply::Done`].
+    Serving(u64),
     /// Runs to the end → [`Reply::Log`] lines, then [`Reply::JobEnded`]. Closing the connection kills the job.
     RunJob(Box<JobSpec>),
     /// Kept lines, oldest first, of these sources (empty: all), then with `follow` new ones as they come.
@@ -292,7 +313,8 @@ pub struct Facts {
     pub version: u64,
     /// The supervisor's process.
     pub pid: u32,
-    /// The roles it keeps running: `controller` and `proxy`, as service-like facts named `controller.1`, `proxy.1`.
+    /// The roles it keeps running: `controller` and `proxy`, as service-like facts named `controller.1`, `proxy.1`; their
+    /// release is the program. One that hands over stays until it has ended, its successor has another number.
     pub roles: Vec<InstanceFact>,
     /// Services' instances.
     pub instances: Vec<InstanceFact>,

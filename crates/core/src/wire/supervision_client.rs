@@ -5,10 +5,12 @@
 //!
 //! Not here: waiting for a supervisor to appear (whoever starts one), retries. Tests: `crates/supervisor/tests`.
 
-use super::supervision::{Bind, Bound, Exit, Facts, InstanceSpec, JobSpec, LogLine, Reply, Request, SocketName};
+use super::supervision::{
+    Bind, Bound, Exit, Facts, HandOver, InstanceSpec, JobSpec, LogLine, Reply, Request, SocketName,
+};
 use super::{encode, read_frame, write_frame};
 use crate::error::ErrorCode;
-use crate::id::InstanceId;
+use crate::id::{InstanceId, ServiceName};
 use crate::unix;
 use std::io::{self, Read};
 use std::net::Shutdown;
@@ -184,6 +186,27 @@ impl SupervisorClient {
     /// As [`SupervisorClient::stop`] and [`SupervisorClient::start`].
     pub fn restart(&self, id: &InstanceId) -> Result<()> {
         self.done(&Request::Restart(id.clone()), LONG)
+    }
+
+    /// Runs a role by another program; returns once that is spawned, with `hand_over` once it serves.
+    ///
+    /// # Errors
+    /// A refusal when there is no such role, or when its successor did not come to serve; the old one serves on then.
+    pub fn upgrade(&self, role: &ServiceName, program: &Path, hand_over: Option<HandOver>) -> Result<()> {
+        let request = Request::Upgrade {
+            role: role.clone(),
+            program: program.to_owned(),
+            hand_over,
+        };
+        self.done(&request, LONG)
+    }
+
+    /// Says that the role of this life serves.
+    ///
+    /// # Errors
+    /// A refusal when there is no such life.
+    pub fn serving(&self, life: u64) -> Result<()> {
+        self.done(&Request::Serving(life), SOON)
     }
 
     /// Runs a job; its lines, then its end. Dropping the stream kills the job and its tree.

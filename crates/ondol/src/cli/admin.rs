@@ -43,6 +43,7 @@ pub(crate) struct Admin {
     address: String,
     token: String,
     runtime: tokio::runtime::Runtime,
+    patience: Duration,
 }
 
 impl Admin {
@@ -64,7 +65,13 @@ impl Admin {
             address: address.trim().to_owned(),
             token: home.token()?,
             runtime,
+            patience: PATIENCE,
         })
+    }
+
+    /// With this as the longest wait for an answer: while there is no controller, whoever asks waits for the next one.
+    pub(crate) fn within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Host and port.
@@ -132,7 +139,7 @@ impl Admin {
                     end = driver => { end?; bail!("the controller closed the connection") }
                 }
             };
-            tokio::time::timeout(PATIENCE, exchange)
+            tokio::time::timeout(self.patience, exchange)
                 .await
                 .context("the controller does not answer")?
         })

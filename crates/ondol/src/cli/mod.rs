@@ -26,6 +26,7 @@ mod subscriptions;
 mod table;
 mod test;
 mod up;
+mod upgrade;
 
 use crate::home::Home;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -77,6 +78,8 @@ enum Command {
     Apply(apply::ApplyArgs),
     /// Go back to what ran before; the files stay as they are.
     Rollback(apply::RollbackArgs),
+    /// Run the controller and the proxy by this program from now on, without a failed request.
+    Upgrade(upgrade::Args),
     /// Say where a route's values come from.
     Explain(explain::Args),
     /// Say what the gateway would do with a request, from the manifests, without sending it.
@@ -145,6 +148,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Diff(args) => apply::diff(&home()?, args, cli.json),
         Command::Apply(args) => apply::apply(&home()?, args, cli.json),
         Command::Rollback(args) => apply::rollback(&home()?, args, cli.json),
+        Command::Upgrade(args) => upgrade::run(&home()?, args, cli.json),
         Command::Explain(args) => explain::run(&home()?, args, cli.json),
         Command::Test(args) => test::run(&home()?, args, cli.json),
         Command::Schema(args) => schema::run(args),

@@ -4,7 +4,7 @@ use super::admin::{Admin, Away};
 use super::show::{BAD, FAINT, RESET};
 use super::{down, look, table};
 use crate::home::Home;
-use ondol_core::wire::supervision::Facts;
+use ondol_core::wire::supervision::{Facts, Phase};
 use ondol_deploy::status::SystemStatus;
 use std::process::ExitCode;
 
@@ -23,6 +23,7 @@ pub(crate) fn run(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
                 println!("{}", serde_json::to_string_pretty(&status)?);
             } else {
                 show(&status);
+                show_leaving(&facts);
             }
             Ok(if status.is_up() {
                 ExitCode::SUCCESS
@@ -62,6 +63,17 @@ fn show(status: &SystemStatus) {
     }
     for warning in &status.warnings {
         anstream::println!("{BAD}warning:{RESET} {warning}");
+    }
+}
+
+/// Proxies that have handed over and not ended yet.
+fn show_leaving(facts: &Facts) {
+    for fact in facts.roles.iter().filter(|fact| fact.phase == Phase::Stopping) {
+        anstream::println!(
+            "{FAINT}{}{RESET} ends with the last of what it has begun; it runs by {}",
+            fact.id,
+            fact.release
+        );
     }
 }
 

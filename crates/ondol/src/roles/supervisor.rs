@@ -1,6 +1,6 @@
 //! The supervisor's role, with controller and proxy as what it keeps running.
 
-use super::{RoleArgs, SHIM};
+use super::RoleArgs;
 use anyhow::Context;
 use ondol_supervisor::{Config, RoleSpec};
 use std::collections::BTreeMap;
@@ -28,10 +28,10 @@ pub(super) fn run(args: RoleArgs) -> anyhow::Result<ExitCode> {
             name: name.parse()?,
             argv,
             env: BTreeMap::new(),
+            announces: name == "proxy",
         })
     };
     let mut config = Config::new(&args.root);
-    config.shim = vec![program.clone().into(), SHIM.into()];
     config.roles = vec![role("controller")?, role("proxy")?];
     ondol_supervisor::run(config).map_err(|error| {
         let code = error.code();

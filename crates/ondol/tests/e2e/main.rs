@@ -32,5 +32,6 @@ mod streams;
 mod subscriptions;
 mod system;
 mod tls;
+mod upgrade;
 mod user;
 mod watch;

@@ -8,6 +8,7 @@
 //! | `/jwks` | the file `JWKS` |
 //! | `/seen` | how many requests came to `/echo` |
 //! | `/echo…` | the request as JSON |
+//! | `/socket` | 101, and then back what comes |
 //! | `/calls/SAGA` | the calls of one saga, oldest first |
 //! | `/part/STEP/SAGA` | what the body's `how` says for this attempt: see [`Part`] |
 //! | `/events/NAME` | the same for a pushed event; its calls are at `/calls/NAME` |
@@ -74,6 +75,12 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
             ["echo", ..] => {
                 lock(state).echoed += 1;
                 text(&shown(method, path, &request).to_string())
+            }
+            ["socket"] => {
+                let head = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+                stream.get_mut().write_all(head)?;
+                let mut back = stream.get_ref().try_clone()?;
+                return io::copy(&mut stream, &mut back).map(drop);
             }
             ["calls", saga] => text(&json!(lock(state).calls.get(*saga)).to_string()),
             ["items", ..] => items(method, path, &request),

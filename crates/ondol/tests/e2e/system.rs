@@ -259,7 +259,11 @@ fn send(pid: i32, signal: Signal) {
 impl Drop for System {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for args in [["status", "--json"].as_slice(), &["logs", "-n", "40", "controller"]] {
+            for args in [
+                ["status", "--json"].as_slice(),
+                &["logs", "-n", "40", "controller"],
+                &["logs", "-n", "60", "proxy"],
+            ] {
                 let Ended { out, err, .. } = self.ondol(args);
                 eprintln!("--- ondol {}\n{out}{err}", args.join(" "));
             }

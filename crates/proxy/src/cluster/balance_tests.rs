@@ -117,9 +117,9 @@ fn whatever_the_way_one_that_joins_warms_up() {
         let world = world(2);
         world
             .clusters
-            .apply(&hashed(vec![at(1, 1), at(2, 1), at(3, 1)]), 2 * SEC);
+            .apply(&hashed(vec![at(1, 1), at(2, 1), at(3, 1)]), 12 * SEC);
         let share = |now| (0..3_000).filter(|_| world.number(now, by) == 3).count();
-        let (early, late) = (share(2 * SEC), share(13 * SEC));
+        let (early, late) = (share(12 * SEC), share(23 * SEC));
         assert!(cold.contains(&early), "{by:?} {early}");
         assert!((700..1_300).contains(&late), "{by:?} {late}");
     }

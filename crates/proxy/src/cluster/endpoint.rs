@@ -34,8 +34,10 @@ pub struct Endpoint {
     answers: AtomicBool,
     /// Until when it is ejected, nanoseconds of the monotonic clock; 0: never was.
     out_until: AtomicU64,
-    /// Since when it is here, nanoseconds; 0: it needs no warming up.
-    here_since: AtomicU64,
+    /// When it came.
+    came: Duration,
+    /// Whether it begins with few requests, since others have been here for longer.
+    warms_up: bool,
     history: Mutex<History>,
 }
 
@@ -48,7 +50,7 @@ pub(super) struct History {
 }
 
 impl Endpoint {
-    pub(super) fn new(spec: &wire::Endpoint, id: u64, warm_up_from: Option<Duration>) -> Self {
+    pub(super) fn new(spec: &wire::Endpoint, id: u64, came: Duration, warms_up: bool) -> Self {
         Self {
             instance: spec.instance.clone(),
             address: spec.address,
@@ -59,7 +61,8 @@ impl Endpoint {
             draining: AtomicBool::new(spec.draining),
             answers: AtomicBool::new(true),
             out_until: AtomicU64::new(0),
-            here_since: AtomicU64::new(warm_up_from.map_or(0, nanos)),
+            came,
+            warms_up,
             history: Mutex::default(),
         }
     }
@@ -108,15 +111,17 @@ impl Endpoint {
 
     /// The share of its turns that it takes.
     pub(super) fn warmth(&self, now: Duration) -> f64 {
-        let came = self
-            .here_since
-            .load(Ordering::Relaxed)
-            .max(self.out_until.load(Ordering::Relaxed));
-        if came == 0 {
-            1.0
-        } else {
-            balance::warmth(Duration::from_nanos(nanos(now).saturating_sub(came)))
+        let out_until = self.out_until.load(Ordering::Relaxed);
+        if out_until == 0 && !self.warms_up {
+            return 1.0;
         }
+        let came = if self.warms_up { self.came } else { Duration::ZERO };
+        balance::warmth(now.saturating_sub(came.max(Duration::from_nanos(out_until))))
+    }
+
+    /// Whether it has been here, with requests to be had, for as long as a warm-up takes.
+    pub(super) fn has_served(&self, now: Duration) -> bool {
+        !self.is_draining() && balance::warmth(now.saturating_sub(self.came)) >= 1.0
     }
 
     pub(super) fn history(&self) -> MutexGuard<'_, History> {

@@ -430,14 +430,15 @@ fn the_faster_instance_gets_more() {
 
 #[test]
 fn an_instance_that_joins_others_warms_up_and_the_first_ones_do_not() {
-    let world = World::new(vec![at(1, 1), at(2, 1)]);
-    let share = world.share(SEC, 1_000, 1);
-    assert!((300..700).contains(&share), "{share}");
+    let world = World::new(vec![at(1, 1)]);
+    world.clusters.apply(&snapshot(vec![at(1, 1), at(2, 1)]), 3 * SEC);
+    let share = world.share(3 * SEC, 1_000, 1);
+    assert!((300..700).contains(&share), "ready three seconds later: {share}");
     world
         .clusters
-        .apply(&snapshot(vec![at(1, 1), at(2, 1), at(3, 1)]), 2 * SEC);
-    let early = world.share(2 * SEC, 3_000, 3);
-    let late = world.share(13 * SEC, 3_000, 3);
+        .apply(&snapshot(vec![at(1, 1), at(2, 1), at(3, 1)]), 12 * SEC);
+    let early = world.share(12 * SEC, 3_000, 3);
+    let late = world.share(23 * SEC, 3_000, 3);
     assert!((20..450).contains(&early), "{early}");
     assert!((700..1_300).contains(&late), "{late}");
 }

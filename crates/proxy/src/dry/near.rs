@@ -6,6 +6,7 @@ use crate::route::Table;
 use ondol_core::id::RouteName;
 use ondol_core::wire::proxy::{PathMatch, Route, RouteMatch};
 use serde::Serialize;
+use std::sync::Arc;
 
 /// Most that are told.
 const MOST: usize = 5;
@@ -20,7 +21,7 @@ pub struct Near {
 }
 
 /// The nearest, in the snapshot's order.
-pub(super) fn find(routes: &[Route], head: &RequestHead) -> Vec<Near> {
+pub(super) fn find(routes: &[Arc<Route>], head: &RequestHead) -> Vec<Near> {
     let near = routes.iter().filter_map(|route| {
         let but = misses(route, head)?;
         Some(Near {
@@ -94,5 +95,5 @@ fn fits(route: &Route, matches: RouteMatch, head: &RequestHead) -> bool {
         ..route.clone()
     };
     // What was compiled with more conditions compiles with fewer.
-    Table::compile(&[alone]).is_ok_and(|table| table.find(head).is_some())
+    Table::compile(&[Arc::new(alone)]).is_ok_and(|table| table.find(head).is_some())
 }

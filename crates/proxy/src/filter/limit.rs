@@ -159,10 +159,10 @@ pub struct Limiters {
 
 impl Limiters {
     /// A limiter for each of these routes that has a limit, in their order; the others' are forgotten.
-    pub fn apply(&self, routes: &[Route]) -> Vec<Option<Arc<Limiter>>> {
+    pub fn apply(&self, routes: &[Arc<Route>]) -> Vec<Option<Arc<Limiter>>> {
         let mut known = self.by_route.lock().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *known);
-        let mut one = |route: &Route| {
+        let mut one = |route: &Arc<Route>| {
             let spec = route.limit.as_ref()?;
             let same = before.remove(&route.name).filter(|limiter| limiter.spec == *spec);
             let limiter = same.unwrap_or_else(|| Arc::new(Limiter::new(spec.clone())));

@@ -2,7 +2,8 @@
 //!
 //! Invariants
 //! - A connection goes back to its shelf only when the whole request was written, the whole answer was read, both
-//!   sides agreed to keep it, and not a byte is left over.
+//!   sides agreed to keep it, and not a byte is left over. Never after a body in chunks: a server that answers without
+//!   reading it may take what is left of it for the next request (cheroot 11 does).
 //! - An answer may come before the request's body has ended; the body's rest then goes on while the answer is read.
 //! - Nothing of a tunnel is read before the upstream's 101.
 //!
@@ -183,6 +184,7 @@ fn answer<'b>(
             }),
         };
     }
+    let keep_alive = parsed.keep_alive && !upload.is_chunked();
     let mut decoder = Decoder::new(parsed.length);
     let left = match parsed.length {
         Length::Exact(n) => Some(n),
@@ -191,7 +193,7 @@ fn answer<'b>(
     // The whole answer is often here already: then the connection is free before the client gets it.
     if let (true, Some(n)) = (upload.is_done(), left.filter(|n| *n <= conn.buf.len() as u64)) {
         let bytes = conn.buf.split_to(n as usize).freeze();
-        shelve(conn, home, parsed.keep_alive, upload.take_lead());
+        shelve(conn, home, keep_alive, upload.take_lead());
         return Response {
             head,
             body: if n == 0 { Body::Empty } else { Body::Full(bytes) },
@@ -208,7 +210,7 @@ fn answer<'b>(
         home,
         decoder,
         upload,
-        keep_alive: parsed.keep_alive,
+        keep_alive,
     };
     Response {
         head,

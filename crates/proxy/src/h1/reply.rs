@@ -5,6 +5,7 @@
 use super::head::Length;
 use super::server::{DRAIN, WRITE_TIMEOUT};
 use super::write;
+use crate::ending::Ending;
 use crate::exchange::{End, Reply, Response, Sent};
 use crate::io::Io;
 use crate::message::{Body, BodyError, Frame, Source};
@@ -12,7 +13,6 @@ use crate::timer::Timer;
 use crate::tunnel;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use ondol_core::task::Tasks;
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
@@ -58,7 +58,7 @@ pub(super) struct H1Reply<'c> {
     pub close: bool,
     watching: bool,
     /// Has stopped when the proxy ends: then this answer is the connection's last.
-    ending: &'c Tasks,
+    ending: &'c Ending,
     pub outcome: Outcome,
 }
 
@@ -69,7 +69,7 @@ impl<'c> H1Reply<'c> {
         out: &'c mut Vec<u8>,
         timer: &'c mut Timer,
         progress: &'c Progress,
-        ending: &'c Tasks,
+        ending: &'c Ending,
     ) -> Self {
         let (http10, bodiless, close) = (false, false, false);
         Self {
@@ -209,7 +209,7 @@ impl Reply for H1Reply<'_> {
             None if self.http10 => Some(Length::UntilClose),
             None => Some(Length::Chunked),
         };
-        self.close |= length == Some(Length::UntilClose) || !self.body_is_nearly_read() || self.ending.is_stopping();
+        self.close |= length == Some(Length::UntilClose) || !self.body_is_nearly_read() || self.ending.is_leaving();
         self.out.clear();
         write::response(&head, length, self.close, self.out);
         if length.is_none() {

@@ -12,6 +12,7 @@ use super::body::{Decoder, Step};
 use super::head::{Length, Parsed, Search};
 use super::reply::{H1Reply, Outcome, Progress};
 use crate::check::HeadError;
+use crate::ending::Ending;
 use crate::exchange::{Reply, Request, Response, Service};
 use crate::io::Io;
 use crate::listener::LAST_CALL;
@@ -22,7 +23,6 @@ use crate::timer::Timer;
 use bytes::BytesMut;
 use http::Method;
 use ondol_core::clock::SharedClock;
-use ondol_core::task::Tasks;
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -44,9 +44,9 @@ pub const DRAIN: u64 = 64 << 10;
 const LINGER: Duration = Duration::from_secs(2);
 const READ: usize = 4 << 10;
 
-/// Serves a connection until either side ends it, or until no request is under way once `ending` has stopped. `buf`
-/// holds what was read of it already.
-pub async fn serve<S: Service>(io: &Io, mut buf: BytesMut, clock: SharedClock, service: &S, ending: &Tasks) {
+/// Serves a connection until either side ends it. Once the proxy leaves, the next answer is the last; once it stops, so is
+/// the one under way. `buf` holds what was read of it already.
+pub async fn serve<S: Service>(io: &Io, mut buf: BytesMut, clock: SharedClock, service: &S, ending: &Ending) {
     let mut told = std::pin::pin!(ending.stopping());
     let mut timer = Timer::new(clock);
     let peer = io.peer().map(|address| address.ip());
@@ -97,7 +97,7 @@ struct Exchange<'c> {
     io: &'c Io,
     buf: &'c mut BytesMut,
     timer: &'c mut Timer,
-    ending: &'c Tasks,
+    ending: &'c Ending,
     peer: Option<IpAddr>,
     /// Of this connection.
     last: bool,
@@ -162,12 +162,12 @@ impl Exchange<'_> {
 }
 
 /// Answers a connection on which there can be no request, and ends it.
-pub async fn refuse<S: Service>(io: &Io, why: HeadError, clock: SharedClock, service: &S, ending: &Tasks) {
+pub async fn refuse<S: Service>(io: &Io, why: HeadError, clock: SharedClock, service: &S, ending: &Ending) {
     farewell(io, BytesMut::new(), &mut Timer::new(clock), service.refuse(why), ending).await;
 }
 
 /// The last answer of a connection whose next bytes mean nothing.
-async fn farewell(io: &Io, buf: BytesMut, timer: &mut Timer, response: Response<'_>, ending: &Tasks) {
+async fn farewell(io: &Io, buf: BytesMut, timer: &mut Timer, response: Response<'_>, ending: &Ending) {
     let (progress, mut out) = (Progress::default(), Vec::new());
     let mut reply = H1Reply::new(io, &mut out, timer, &progress, ending);
     reply.close = true;
@@ -187,7 +187,7 @@ struct Reading<'c, T> {
     io: &'c Io,
     buf: &'c mut BytesMut,
     timer: &'c mut Timer,
-    /// Resolves when the proxy ends.
+    /// Resolves when the proxy stops.
     told: Pin<&'c mut T>,
 }
 
@@ -220,7 +220,7 @@ impl<T: Future<Output = ()>> Reading<'_, T> {
         }
     }
 
-    /// Reads more; `None` when the time is over, which is soon where no request has begun and the proxy ends.
+    /// Reads more; `None` when the time is over, which is soon where no request has begun and the proxy stops.
     async fn fill(&mut self) -> Option<io::Result<usize>> {
         let idle = self.buf.is_empty();
         let filling = self.timer.limit(self.io.fill(self.buf, READ));

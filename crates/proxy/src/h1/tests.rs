@@ -2,6 +2,7 @@
 
 use crate::answer::{Answer, Word};
 use crate::check::HeadError;
+use crate::ending::Ending;
 use crate::exchange::{Reply, Request, Response, Sent, Service};
 use crate::io::Io;
 use crate::message::PIECE;
@@ -68,7 +69,7 @@ where
     let address = front.local_addr().expect("address");
     let serving = async {
         let (stream, _) = front.accept().await.expect("accept");
-        super::server::serve(&Io::Tcp(stream), BytesMut::new(), clock, &*service, &Tasks::new()).await;
+        super::server::serve(&Io::Tcp(stream), BytesMut::new(), clock, &*service, &Ending::new()).await;
     };
     let client = async { client(TcpStream::connect(address).await.expect("connect")).await };
     let ((), client, upstream) = tokio::time::timeout(Duration::from_secs(30), async {
@@ -223,6 +224,39 @@ async fn chunks_pass_both_ways_and_trailers_back() {
         },
     )
     .await;
+}
+
+#[tokio::test]
+async fn after_a_body_in_chunks_a_connection_to_an_instance_is_not_used_again() {
+    for (fields, body) in [
+        ("Content-Length: 2", "ok"),
+        ("Transfer-Encoding: chunked", "2\r\nok\r\n0\r\n\r\n"),
+    ] {
+        between(
+            async |mut client| {
+                say(
+                    &mut client,
+                    "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+                )
+                .await;
+                hear(&mut client, "\r\n\r\n").await;
+                hear(&mut client, body).await;
+                // The client's goes on.
+                say(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+                hear(&mut client, "next").await;
+            },
+            async |upstream| {
+                let (mut stream, _) = upstream.accept().await.expect("accept");
+                hear(&mut stream, "0\r\n\r\n").await;
+                say(&mut stream, &format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n{body}")).await;
+                assert_eq!(rest(&mut stream).await, "");
+                let (mut stream, _) = upstream.accept().await.expect("accept");
+                hear(&mut stream, "\r\n\r\n").await;
+                say(&mut stream, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext").await;
+            },
+        )
+        .await;
+    }
 }
 
 #[tokio::test]

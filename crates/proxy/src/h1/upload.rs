@@ -55,6 +55,10 @@ impl<'b> Upload<'b> {
         self.phase == Phase::Done
     }
 
+    pub(super) fn is_chunked(&self) -> bool {
+        self.chunked
+    }
+
     pub(super) fn give_up(&mut self) {
         self.phase = Phase::Failed;
         self.body = Body::Empty;

@@ -7,6 +7,7 @@ use super::{
     CONNECTION_WINDOW, MAX_ERROR_RESETS, MAX_PENDING_RESETS, MAX_REQUESTS, MAX_STREAMS, STREAM_WINDOW, convert,
 };
 use crate::check::HeadError;
+use crate::ending::Ending;
 use crate::exchange::{End, Reply, Request, Response, Sent, Service};
 use crate::h1::server::{IDLE_TIMEOUT, WRITE_TIMEOUT};
 use crate::io::Io;
@@ -21,7 +22,6 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{Method, StatusCode};
 use ondol_core::clock::SharedClock;
-use ondol_core::task::Tasks;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,9 +31,9 @@ use std::time::Duration;
 /// For a client without streams to end a connection after it was asked to.
 const LEAVE: Duration = Duration::from_secs(5);
 
-/// Serves a connection until either side ends it; once `ending` has stopped, no new streams are taken. `first` holds what
+/// Serves a connection until either side ends it; once the proxy leaves, no new streams are taken. `first` holds what
 /// was read of it already. When it ends under streams, each is still told so and leaves its record.
-pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, service: &S, ending: &Tasks) {
+pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, service: &S, ending: &Ending) {
     let peer = io.peer().map(|address| address.ip());
     let mut builder = h2::server::Builder::new();
     builder
@@ -53,7 +53,7 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
         return;
     };
     let (mut streams, mut served, room) = (FuturesUnordered::new(), 0, Arc::<Room>::default());
-    let (mut told, mut leaving, mut cut) = (pin!(ending.stopping()), false, false);
+    let (mut told, mut leaving, mut cut) = (pin!(ending.leaving()), false, false);
     timer.arm(IDLE_TIMEOUT);
     loop {
         // Streams first: what they all have to say then leaves with the connection's one write.

@@ -6,9 +6,9 @@
 use super::identity;
 use super::listener::{Listener, Serving};
 use super::stream::{Tls, refusal};
+use crate::ending::Ending;
 use crate::io::Io;
 use crate::listener::in_time;
-use ondol_core::task::Tasks;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 use std::io;
 use std::sync::Arc;
@@ -129,8 +129,8 @@ pub enum Accepted {
     Nothing,
 }
 
-/// Takes a connection through its handshake. Ends soon after `ending` has stopped.
-pub async fn accept(io: Io, listener: &Listener, ending: &Tasks) -> Accepted {
+/// Takes a connection through its handshake. Ends soon after the proxy was told to stop.
+pub async fn accept(io: Io, listener: &Listener, ending: &Ending) -> Accepted {
     let Io::Tcp(socket) = io else {
         return Accepted::Nothing; // Gateways listen on TCP.
     };

@@ -18,8 +18,9 @@ use ondol_core::wire::proxy::{
 };
 use ondol_core::wire::supervision::SocketName;
 use ondol_core::wire::{read_frame, write_frame};
+use ondol_proxy::ending::Ending;
 use ondol_proxy::listener::Socket;
-use ondol_proxy::service::{self, Config, SocketSource};
+use ondol_proxy::service::{self, Config, Supervisor};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -37,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub const NEVER: &str = "never";
 
 #[derive(Default)]
-pub struct Sockets(Mutex<HashMap<SocketName, Socket>>, AtomicBool);
+pub struct Sockets(Mutex<HashMap<SocketName, Socket>>, AtomicBool, AtomicBool);
 
 impl Sockets {
     pub fn tcp(&self, name: &str) -> SocketAddr {
@@ -64,10 +65,15 @@ impl Sockets {
     pub fn asked_for_never(&self) {
         until(|| self.1.load(Ordering::SeqCst).then_some(()));
     }
+
+    /// Whether a proxy said that it serves.
+    pub fn is_told(&self) -> bool {
+        self.2.load(Ordering::SeqCst)
+    }
 }
 
-impl SocketSource for Sockets {
-    fn take(&self, name: &SocketName) -> BoxFuture<io::Result<Socket>> {
+impl Supervisor for Sockets {
+    fn take_socket(&self, name: &SocketName) -> BoxFuture<io::Result<Socket>> {
         if name.0.ends_with(NEVER) {
             self.1.store(true, Ordering::SeqCst);
             return Box::pin(std::future::pending());
@@ -78,6 +84,11 @@ impl SocketSource for Sockets {
             .ok_or_else(|| io::Error::other("no such socket"))
             .and_then(Socket::try_clone);
         Box::pin(std::future::ready(socket))
+    }
+
+    fn serving(&self) -> BoxFuture<io::Result<()>> {
+        self.2.store(true, Ordering::SeqCst);
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
@@ -173,7 +184,7 @@ pub fn snapshot(routes: Vec<Route>, edges: Vec<Edge>, clusters: Vec<Cluster>) ->
             socket: SocketName("gateway/web".into()),
             tls: None,
         }],
-        routes,
+        routes: routes.into_iter().map(Arc::new).collect(),
         edges,
         clusters,
         issuers: BTreeMap::new(),
@@ -188,7 +199,7 @@ pub struct Running {
     pub sockets: Arc<Sockets>,
     pub gateway: SocketAddr,
     pub log: Log,
-    tasks: Tasks,
+    ending: Ending,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
@@ -254,25 +265,25 @@ impl Running {
 
     /// With so long for running requests at its end.
     pub fn start_with(dir: &Path, sockets: Arc<Sockets>, gateway: SocketAddr, drain: Duration) -> Self {
-        let (tasks, log) = (Tasks::new(), Log::default());
+        let (ending, log) = (Ending::new(), Log::default());
         let config = Config {
             run_dir: dir.to_owned(),
             boot: boot(),
             workers: 2,
             drain,
-            sockets: sockets.clone(),
+            supervisor: sockets.clone(),
             access_log: Box::new(log.clone()),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         };
-        let own = tasks.clone();
+        let own = ending.clone();
         let thread = Tasks::thread("proxy", move || service::run(config, &own)).expect("a thread");
         Self {
             dir: dir.to_owned(),
             sockets,
             gateway,
             log,
-            tasks,
+            ending,
             thread: Some(thread),
         }
     }
@@ -284,19 +295,29 @@ impl Running {
 
     /// What SIGTERM does.
     pub fn tell_to_stop(&self) {
-        self.tasks.stop();
+        self.ending.stop();
     }
 
-    pub fn stop(mut self) {
-        self.tasks.stop();
+    /// What SIGUSR1 does.
+    pub fn tell_to_leave(&self) {
+        self.ending.leave();
+    }
+
+    /// Waits for the end that it comes to by itself.
+    pub fn ended(mut self) {
         let thread = self.thread.take().expect("running");
         thread.join().expect("no panic").expect("a clean end");
+    }
+
+    pub fn stop(self) {
+        self.ending.stop();
+        self.ended();
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.tasks.stop();
+        self.ending.stop();
     }
 }
 
@@ -327,9 +348,14 @@ impl Controller {
     /// Sends a snapshot and gives the proxy's word about it. Reads meanwhile, as a controller does: a proxy that reports on
     /// many services reads nothing before its report is taken.
     pub fn tell(&mut self, snapshot: &Snapshot) -> FromProxy {
+        self.tell_word(&ToProxy::Snapshot(Box::new(snapshot.clone())))
+    }
+
+    /// The same with what changed.
+    pub fn tell_word(&mut self, word: &ToProxy) -> FromProxy {
         let mut to = self.stream.try_clone().expect("another descriptor");
         std::thread::scope(|scope| {
-            scope.spawn(move || tell(&mut to, snapshot));
+            scope.spawn(move || write_frame(&mut to, word).expect("write"));
             loop {
                 match self.word() {
                     FromProxy::Report(_) => {}
@@ -340,7 +366,17 @@ impl Controller {
     }
 
     pub fn send(&mut self, snapshot: &Snapshot) {
-        tell(&mut self.stream, snapshot);
+        self.send_word(&ToProxy::Snapshot(Box::new(snapshot.clone())));
+    }
+
+    pub fn send_word(&mut self, word: &ToProxy) {
+        write_frame(&mut self.stream, word).expect("write");
+    }
+
+    /// Sends what need not be a snapshot.
+    pub fn send_text(&mut self, text: &str) {
+        let value: serde_json::Value = serde_json::from_str(text).expect("JSON");
+        write_frame(&mut self.stream, &value).expect("write");
     }
 
     pub fn word(&mut self) -> FromProxy {
@@ -361,10 +397,6 @@ impl Controller {
             }
         }
     }
-}
-
-fn tell(to: &mut UnixStream, snapshot: &Snapshot) {
-    write_frame(to, &ToProxy::Snapshot(Box::new(snapshot.clone()))).expect("write");
 }
 
 /// A proxy that serves this snapshot.

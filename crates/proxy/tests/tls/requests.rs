@@ -25,7 +25,8 @@ fn large_bodies_go_both_ways_though_nobody_reads_for_a_while() {
         if snapshot.is_none() {
             let files = bed.authority.issue(&["shop.example"]).write(bed.dir.path(), "large");
             let mut wider = secured(tls(vec![files]), large);
-            (wider.routes[0].policy.body_limit, wider.generation) = (2 * LARGE as u64, 2);
+            std::sync::Arc::make_mut(&mut wider.routes[0]).policy.body_limit = 2 * LARGE as u64;
+            wider.generation = 2;
             bed.controller.tell(&wider);
             snapshot = Some(wider);
         }
@@ -65,7 +66,8 @@ fn events_arrive_one_by_one_and_their_reader_may_go_away() {
     let mut bed = Bed::to(&["shop.example"], events);
     let files = bed.authority.issue(&["shop.example"]).write(bed.dir.path(), "stream");
     let mut snapshot = secured(tls(vec![files]), events);
-    (snapshot.routes[0].policy.stream, snapshot.generation) = (true, 2);
+    std::sync::Arc::make_mut(&mut snapshot.routes[0]).policy.stream = true;
+    snapshot.generation = 2;
     bed.controller.tell(&snapshot);
     let mut stream = bed.connect("shop.example");
     stream.write_all(get("/", "shop.example").as_bytes()).expect("written");
@@ -164,7 +166,7 @@ fn a_redirect_keeps_the_scheme_of_the_listener() {
     let (dir, authority) = (tempfile::tempdir().expect("a folder"), Authority::new());
     let files = authority.issue(&["shop.example"]).write(dir.path(), "server");
     let mut snapshot = secured(tls(vec![files]), instance(ok));
-    snapshot.routes[0].action = Action::Redirect(Redirect {
+    std::sync::Arc::make_mut(&mut snapshot.routes[0]).action = Action::Redirect(Redirect {
         scheme: None,
         host: Some("new.example".into()),
         port: None,

@@ -1,11 +1,14 @@
 //! The program of the supervisor's tests: the supervisor itself, its shim, and children that behave in a certain way.
 
+use ondol_core::wire::supervision_client::SupervisorClient;
 use ondol_supervisor::{Config, RoleSpec, run, shim};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 fn main() {
     let mut args = std::env::args();
@@ -22,12 +25,13 @@ fn main() {
         "spam" => spam(&rest),
         "bye" => bye(),
         "stubborn" => stubborn(),
+        "serve" => serve(),
         "eat" => eat(),
         other => panic!("no behaviour {other}"),
     }
 }
 
-/// `ROOT [no-cgroups] [quota=BYTES] [role=NAME:BEHAVIOUR]…`
+/// `ROOT [no-cgroups] [quota=BYTES] [role=NAME:BEHAVIOUR]… [announcing=NAME:BEHAVIOUR]…`
 fn supervise(args: &[String]) {
     let mut config = Config::new(&args[0]);
     let me = std::env::current_exe().expect("own path").display().to_string();
@@ -35,13 +39,14 @@ fn supervise(args: &[String]) {
         match arg.split_once('=') {
             None if arg == "no-cgroups" => config.cgroups = false,
             Some(("quota", bytes)) => config.log_quota = bytes.parse().expect("bytes"),
-            Some(("role", role)) => {
+            Some((kind @ ("role" | "announcing"), role)) => {
                 let (name, behaviour) = role.split_once(':').expect("NAME:BEHAVIOUR");
                 let argv = vec![me.clone(), behaviour.to_owned()];
                 config.roles.push(RoleSpec {
                     name: name.parse().expect("name"),
                     argv,
                     env: Default::default(),
+                    announces: kind == "announcing",
                 });
             }
             _ => panic!("no option {arg}"),
@@ -142,6 +147,23 @@ fn spam(args: &[String]) {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for number in 0..count {
         writeln!(out, "{word} {number}").expect("write");
+    }
+}
+
+/// A role that says when it serves, and after SIGUSR1 goes on until there is a file `go`.
+fn serve() {
+    let (told, leaving) = (on_term(), Arc::new(AtomicBool::new(false)));
+    signal_hook::flag::register(signal_hook::consts::SIGUSR1, leaving.clone()).expect("register");
+    let life = std::env::var("ONDOL_LIFE").expect("a life").parse().expect("a number");
+    let supervisor = SupervisorClient::new(Path::new("."));
+    supervisor.serving(life).expect("known");
+    println!("serves {}", std::process::id());
+    let (is, mut said) = (|flag: &AtomicBool| flag.load(Ordering::SeqCst), false);
+    while !(is(&told) || is(&leaving) && Path::new("go").exists()) {
+        if is(&leaving) && !std::mem::replace(&mut said, true) {
+            println!("leaves {}", std::process::id());
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

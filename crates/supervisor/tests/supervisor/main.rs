@@ -1,6 +1,7 @@
 //! The supervisor with real processes, asked through its client.
 
 mod bed;
+mod handover;
 mod jobs;
 mod logs;
 mod predecessor;

@@ -5,6 +5,8 @@
 //! Invariants
 //! - One write is a batch of whole lines, appended by one call. What a crash left of a batch stays where it is, and the
 //!   next proxy begins another file; a reader passes over a line without an end.
+//! - Two proxies may write while one hands over to the other: each batch is written under a lock on the folder, to the newest file
+//!   that there is. The kernel takes the lock from a process that ends.
 //! - Never more than [`FILES`] files. One is at most [`PART`] bytes long, or one batch longer.
 //! - A disk that refuses stops nothing: the error goes to the caller, and the next batch is tried again.
 //!
@@ -27,6 +29,8 @@ const SUFFIX: &str = "jsonl";
 pub struct Files {
     folder: PathBuf,
     part: u64,
+    /// The folder itself.
+    lock: Option<File>,
     current: Option<Current>,
 }
 
@@ -34,7 +38,6 @@ pub struct Files {
 struct Current {
     file: File,
     number: u64,
-    size: u64,
 }
 
 impl Files {
@@ -43,23 +46,48 @@ impl Files {
         Self {
             folder,
             part: PART,
+            lock: None,
             current: None,
         }
     }
 
-    /// The file that the next batch goes to.
-    fn current(&mut self) -> io::Result<&mut Current> {
+    /// What is locked; the folder is made if it is not there.
+    fn lock(&mut self) -> io::Result<File> {
+        if let Some(folder) = self.lock.take() {
+            return Ok(folder);
+        }
+        fs::create_dir_all(&self.folder)?;
+        File::open(&self.folder)
+    }
+
+    /// Appends a batch. Call under the lock.
+    fn append(&mut self, batch: &[u8]) -> io::Result<()> {
+        let (file, size) = self.current()?;
+        file.write_all(batch).inspect_err(|_| {
+            // A part of a line would spoil the next one.
+            let _ = file.set_len(size);
+        })
+    }
+
+    /// The file that the next batch goes to, and its size.
+    fn current(&mut self) -> io::Result<(&mut File, u64)> {
         let next = match self.current.take() {
-            Some(current) if current.size < self.part => current,
-            Some(full) => self.begin(full.number + 1)?,
-            None => self.resume()?,
+            // The other proxy may have begun the next one.
+            Some(current) if !path_of(&self.folder, current.number + 1).exists() => {
+                match current.file.metadata()?.len() < self.part {
+                    true => current,
+                    false => self.begin(current.number + 1)?,
+                }
+            }
+            _ => self.resume()?,
         };
-        Ok(self.current.insert(next))
+        let current = self.current.insert(next);
+        let size = current.file.metadata()?.len();
+        Ok((&mut current.file, size))
     }
 
     /// The newest file, if its last line is whole and there is room; else another one.
     fn resume(&self) -> io::Result<Current> {
-        fs::create_dir_all(&self.folder)?;
         let Some(number) = numbers(&self.folder)?.pop() else {
             return self.begin(1);
         };
@@ -74,13 +102,12 @@ impl Files {
             file.read_exact(&mut last)?;
         }
         if last == *b"\n" && size < self.part {
-            return Ok(Current { file, number, size });
+            return Ok(Current { file, number });
         }
         self.begin(number + 1)
     }
 
     fn begin(&self, number: u64) -> io::Result<Current> {
-        fs::create_dir_all(&self.folder)?;
         let mut kept = numbers(&self.folder)?;
         kept.truncate((kept.len() + 1).saturating_sub(FILES));
         for oldest in kept {
@@ -94,21 +121,18 @@ impl Files {
             .append(true)
             .mode(0o600)
             .open(path_of(&self.folder, number))?;
-        let size = file.metadata()?.len();
-        Ok(Current { file, number, size })
+        Ok(Current { file, number })
     }
 }
 
 impl Write for Files {
     /// Takes the whole batch, or none of it.
     fn write(&mut self, batch: &[u8]) -> io::Result<usize> {
-        let current = self.current()?;
-        if let Err(error) = current.file.write_all(batch) {
-            // A part of a line would spoil the next one.
-            let _ = current.file.set_len(current.size);
-            return Err(error);
-        }
-        current.size += batch.len() as u64;
+        let folder = self.lock()?;
+        folder.lock()?;
+        self.append(batch)?; // An error closes the folder, which gives the lock back.
+        folder.unlock()?;
+        self.lock = Some(folder);
         Ok(batch.len())
     }
 
@@ -195,6 +219,24 @@ mod tests {
         write(&mut small(dir.path()), &["b\n"]);
         assert_eq!(numbers(dir.path()).expect("listed"), [1]);
         assert_eq!(latest(dir.path(), 9), "a b");
+    }
+
+    #[test]
+    fn two_proxies_at_once_lose_no_line_to_a_follower_and_keep_the_bounds() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut reader = Reader::at_latest(dir.path().to_owned(), &[], 9).expect("nothing yet");
+        let (mut old, mut new) = (small(dir.path()), small(dir.path()));
+        for n in 0..40 {
+            write(&mut old, &[&format!("old-{n:02}\n")]);
+            write(&mut new, &[&format!("new-{n:02}\n")]);
+            assert_eq!(read(&mut reader), format!("old-{n:02} new-{n:02}"));
+        }
+        let files = numbers(dir.path()).expect("listed");
+        assert_eq!(files.len(), FILES);
+        for number in files {
+            let size = fs::metadata(path_of(dir.path(), number)).expect("there").len();
+            assert_eq!(size, 14, "two lines in file {number}");
+        }
     }
 
     #[test]
