@@ -20,6 +20,8 @@ pub(crate) fn policy() -> Policy {
         priority: Default::default(),
         hedge_share: 0.0,
         balance: Default::default(),
+        cache: None,
+        fallback: None,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::source::{At, Place, Span};
 use crate::value::{Millis, Need, Share, Short};
 use ondol_core::error::ErrorCode;
 use ondol_core::unit::{Rate, show_duration, show_size};
-use ondol_core::wire::proxy::LimitBy;
+use ondol_core::wire::proxy::{Fallback, LimitBy};
 use serde_json::{Value as Json, json};
 use std::fmt;
 use std::time::Duration;
@@ -341,6 +341,23 @@ pub(crate) fn policy_values(effective: &Effective) -> Vec<(&'static str, String,
     ];
     if let Some(share) = effective.hedge {
         out.push(("hedge.share", percent(share.value), share.at));
+    }
+    if let Some(cache) = &effective.cache {
+        let span = |span: At<Millis>| (duration(span.value), span.at);
+        let (on_error, at) = span(cache.stale_if_error);
+        out.push(("cache.stale_if_error", on_error, at));
+        let (meanwhile, at) = span(cache.stale_while_revalidate);
+        out.push(("cache.stale_while_revalidate", meanwhile, at));
+        out.push(("cache.shared", cache.shared.value.to_string(), cache.shared.at));
+    }
+    if let Some(fallback) = &effective.fallback {
+        let value = match &fallback.value {
+            Fallback::Service { service } => format!("service {service}"),
+            Fallback::Answer {
+                status, content_type, ..
+            } => format!("{status}, {content_type}"),
+        };
+        out.push(("fallback", value, fallback.at));
     }
     if let Some(limit) = &effective.limit {
         let by = match &limit.by.value {

@@ -60,6 +60,48 @@ fn each_value_names_the_line_of_the_nearest_level() {
 }
 
 #[test]
+fn what_is_kept_and_what_stands_in_is_explained_by_the_level_that_says_it() {
+    let root = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(root.path().join("a")).expect("a folder");
+    let service = "service: a\nrun: sh -c true\ndefaults:\n  cache: { stale_if_error: 5m }\n  fallback: { body: \"[]\" }\nroutes:\n\
+                   \x20 - { name: on, match: { prefix: /a } }\n\
+                   \x20 - { name: more, match: { prefix: /b }, cache: { shared: true }, fallback: none }\n\
+                   \x20 - { name: off, match: { prefix: /c }, cache: false, fallback: { service: a } }\n";
+    for (path, text) in [
+        (
+            "ondol.yaml",
+            "system: demo\nservices: [a]\ndefaults:\n  cache: { stale_while_revalidate: 9s }\n",
+        ),
+        ("a/service.yaml", service),
+    ] {
+        std::fs::write(root.path().join(path), text).expect("written");
+    }
+    let loaded = crate::load(root.path(), &FixedEnv::default().programs(&[("sh", "1")])).expect("good");
+    let on = explain_route(&loaded, "on").expect("is there");
+    for (key, value, place) in [
+        ("cache.stale_if_error", "5m", "a/service.yaml:4"),
+        ("cache.stale_while_revalidate", "9s", "ondol.yaml:4"),
+        ("cache.shared", "false", "built in"),
+        ("fallback", "200, application/json", "a/service.yaml:5"),
+    ] {
+        assert_eq!(origin(&on, key), (value.into(), place.into()), "{key}");
+    }
+    let more = explain_route(&loaded, "more").expect("is there");
+    assert_eq!(
+        origin(&more, "cache.shared"),
+        ("true".into(), "a/service.yaml:8".into())
+    );
+    assert_eq!(origin(&more, "cache.stale_if_error").0, "5m");
+    assert!(more.lines.iter().all(|line| line.key != "fallback"));
+    let off = explain_route(&loaded, "off").expect("is there");
+    assert!(off.lines.iter().all(|line| !line.key.starts_with("cache")));
+    assert_eq!(
+        origin(&off, "fallback"),
+        ("service a".into(), "a/service.yaml:9".into())
+    );
+}
+
+#[test]
 fn a_field_that_a_file_holds_is_explained_without_its_value() {
     let root = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(root.path().join("a")).expect("a folder");

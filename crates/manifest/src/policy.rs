@@ -1,8 +1,8 @@
 //! Policies of several levels as one, key by key, with the place that each value came from.
 
-use crate::doc::policy::{BalanceDoc, BreakerDoc, HashDoc, Layer, LimitDoc};
+use crate::doc::policy::{BalanceDoc, BreakerDoc, CacheDoc, FallbackDoc, HashDoc, Layer, LimitDoc};
 use crate::source::{At, Span};
-use crate::value::{Bytes, Millis, PerSecond, Share, Short};
+use crate::value::{Bytes, Millis, Nothing, PerSecond, Share, Short};
 use crate::value_balance::{Algorithm, Hashed};
 use ondol_core::wire::proxy::{self, HashBy, LimitBy, Priority};
 
@@ -21,6 +21,18 @@ pub struct Effective {
     /// `None`: no request is sent twice.
     pub hedge: Option<At<Share>>,
     pub balance: At<proxy::Balance>,
+    /// `None`: no answer is kept.
+    pub cache: Option<EffectiveCache>,
+    /// `None`: an error is an error.
+    pub fallback: Option<At<proxy::Fallback>>,
+}
+
+/// A cache that is on.
+#[derive(Clone, PartialEq, Debug)]
+pub struct EffectiveCache {
+    pub stale_if_error: At<Millis>,
+    pub stale_while_revalidate: At<Millis>,
+    pub shared: At<bool>,
 }
 
 /// A limit that has a rate.
@@ -62,6 +74,8 @@ pub fn merge(layers: &[Layer<'_>]) -> Effective {
         priority: last(layers, |l| l.priority, built_in(Priority::Default)),
         hedge: layers.iter().rev().find_map(|l| l.hedge).map(|hedge| hedge.share),
         balance: last(layers, |l| l.balance.map(balance), built_in(proxy::Balance::default())),
+        cache: merge_cache(layers),
+        fallback: layers.iter().rev().find_map(|l| l.fallback).and_then(fallback),
     }
 }
 
@@ -96,6 +110,45 @@ fn hash_by(written: &Short<At<Hashed>, HashDoc>) -> Option<HashBy> {
     }
 }
 
+/// Off unless some level says more; the nearest `true` or `false` decides, and a map says `true`.
+fn merge_cache(layers: &[Layer<'_>]) -> Option<EffectiveCache> {
+    fn last<T>(layers: &[Layer<'_>], get: impl Fn(&CacheDoc) -> Option<T>) -> Option<T> {
+        let long = layers.iter().rev().filter_map(|layer| match layer.cache {
+            Some(Short::Long(doc)) => Some(doc),
+            _ => None,
+        });
+        long.into_iter().find_map(get)
+    }
+    let on = match layers.iter().rev().find_map(|layer| layer.cache)? {
+        Short::Short(on) => on.value,
+        Short::Long(_) => true,
+    };
+    let minute = built_in(Millis(60_000));
+    on.then(|| EffectiveCache {
+        stale_if_error: last(layers, |doc| doc.stale_if_error).unwrap_or(minute),
+        stale_while_revalidate: last(layers, |doc| doc.stale_while_revalidate).unwrap_or(built_in(Millis(0))),
+        shared: last(layers, |doc| doc.shared).unwrap_or(built_in(false)),
+    })
+}
+
+fn fallback(written: &Short<At<Nothing>, FallbackDoc>) -> Option<At<proxy::Fallback>> {
+    let Short::Long(doc) = written else { return None };
+    let value = match &doc.service {
+        Some(service) => proxy::Fallback::Service {
+            service: service.value.clone(),
+        },
+        None => proxy::Fallback::Answer {
+            status: doc.status.map_or(200, |status| status.value.0),
+            content_type: match &doc.content_type {
+                Some(kind) => kind.value.0.clone(),
+                None => "application/json".into(),
+            },
+            body: doc.body.as_ref().map(|body| body.value.clone()).unwrap_or_default(),
+        },
+    };
+    Some(At { value, at: doc.at })
+}
+
 fn merge_limit(layers: &[Layer<'_>]) -> Option<EffectiveLimit> {
     fn last<T>(layers: &[Layer<'_>], get: impl Fn(&LimitDoc) -> Option<T>) -> Option<T> {
         layers.iter().rev().filter_map(|layer| layer.limit).find_map(get)
@@ -124,6 +177,12 @@ impl Effective {
             priority: self.priority.value,
             hedge_share: self.hedge.map_or(0.0, |share| share.value.0),
             balance: self.balance.value.clone(),
+            cache: self.cache.as_ref().map(|cache| proxy::Cache {
+                stale_if_error_ms: cache.stale_if_error.value.0,
+                stale_while_revalidate_ms: cache.stale_while_revalidate.value.0,
+                shared: cache.shared.value,
+            }),
+            fallback: self.fallback.as_ref().map(|fallback| fallback.value.clone()),
         }
     }
 

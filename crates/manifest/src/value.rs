@@ -405,6 +405,11 @@ words! {
         Fds = "fds", }
 }
 words! {
+    /// What takes back what an outer level says.
+    Nothing { /// It does not hold here.
+        None = "none", }
+}
+words! {
     /// `protocol:`.
     Protocol { /// HTTP/1.1.
         Http1 = "http1", /// HTTP/2 without TLS.

@@ -4,6 +4,7 @@
 //! its hint beneath. Nothing there means: taken without a word. `ONDOL_BLESS=1` writes what is said now; read the
 //! difference before committing it.
 
+use ondol_core::wire::proxy::Policy;
 use ondol_events::config::PublishedType;
 use ondol_events::reconcile::config::Reconciliation;
 use ondol_events::subscription::Subscription;
@@ -193,6 +194,32 @@ fn every_key_of_a_subscription_reaches_the_room() {
         "timeout": secs(10, 0), "retry": full["retry"], "from": "now",
     });
     assert_eq!(json, json!([full, short]));
+}
+
+#[test]
+fn what_is_kept_and_what_stands_in_reaches_routes_and_the_edges_to_a_service() {
+    let case = include_str!("../../../conformance/manifests/good-cache.case");
+    let root = tempfile::tempdir().expect("a folder");
+    unpack(case, root.path());
+    let plan = load(root.path(), &World).expect("good").lower().plan;
+    let told = |policy: &Policy| json!([policy.cache, policy.fallback]);
+    let service = |name: &str| {
+        plan.services
+            .iter()
+            .find(|plan| plan.service.as_str() == name)
+            .expect(name)
+    };
+    let routes: Vec<_> = service("a").routes.iter().map(|route| told(&route.policy)).collect();
+    let kept = |meanwhile: u64| json!({ "stale_if_error_ms": 300_000, "stale_while_revalidate_ms": meanwhile, "shared": true });
+    let answer = json!({ "status": 200, "content_type": "application/json", "body": "[]" });
+    assert_eq!(routes, [json!([null, null]), json!([kept(30_000), answer])]);
+    let edges: Vec<_> = service("c").depends_on.iter().map(|edge| told(&edge.policy)).collect();
+    assert_eq!(edges, [json!([kept(0), { "service": "b" }]), json!([null, null])]);
+    assert_eq!(
+        told(&plan.built_in_policy),
+        json!([null, null]),
+        "the controller says how things are now"
+    );
 }
 
 /// A case of a thousand lines would hide what it says.

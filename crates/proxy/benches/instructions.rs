@@ -13,7 +13,7 @@
 mod common;
 
 use common::{cluster, instance, route, serving, snapshot};
-use ondol_core::wire::proxy::Protocol;
+use ondol_core::wire::proxy::{Cache, Protocol};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -30,14 +30,23 @@ const EACH: u64 = 500;
 /// Bytes of an answer's body.
 const BODY: usize = 291;
 
+/// The row of requests that no service sees.
+const KEPT: &str = "KEPT";
+
 /// What is asked for; each is a row of the measure.
-const CASES: [(&str, &str); 2] = [
+const CASES: [(&str, &str); 3] = [
     (
         "GET",
         "GET /api/products/0195a1c2-6d1e-7c3a-9f52-0f4b7a1d2e3c?fields=name,price HTTP/1.1\r\n\
          Host: shop.example:8080\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
          Accept: application/json\r\nAccept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\
          Cookie: session=0195a1c26d1e7c3a9f520f4b7a1d2e3c; basket=tea*3\r\n\r\n",
+    ),
+    // From a kept answer: the service is asked once.
+    (
+        KEPT,
+        "GET /api/products/0195a1c2-6d1e-7c3a-9f52-0f4b7a1d2e3c?fields=name,price&kept HTTP/1.1\r\n\
+         Host: shop.example:8080\r\nAccept: application/json\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\r\n",
     ),
     (
         "POST",
@@ -49,7 +58,7 @@ const CASES: [(&str, &str); 2] = [
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
     let done = match words.iter().position(|word| word == "serve") {
-        Some(at) => serve(&words[at + 1]),
+        Some(at) => serve(&words[at + 1], words[at + 2] == KEPT),
         None => measure(),
     };
     done.unwrap_or_else(|error| {
@@ -58,15 +67,17 @@ fn main() -> ExitCode {
     })
 }
 
-/// The proxy alone, in front of an instance at `address`, until its input ends.
-fn serve(address: &str) -> io::Result<ExitCode> {
+/// The proxy alone, in front of an instance at `address`, until its input ends. `keeps`: its answers.
+fn serve(address: &str, keeps: bool) -> io::Result<ExitCode> {
     let address: SocketAddr = address.parse().map_err(io::Error::other)?;
     let dir = tempfile::tempdir()?;
-    let told = snapshot(
-        vec![route("/api", "shop")],
-        vec![],
-        vec![cluster("shop", Protocol::Http1, &[address])],
-    );
+    let mut api = route("/api", "shop");
+    api.policy.cache = keeps.then_some(Cache {
+        stale_if_error_ms: 60_000,
+        stale_while_revalidate_ms: 0,
+        shared: false,
+    });
+    let told = snapshot(vec![api], vec![], vec![cluster("shop", Protocol::Http1, &[address])]);
     let (running, _controller) = serving(dir.path(), &told);
     println!("{}", running.gateway);
     io::stdin().read_to_end(&mut Vec::new())?;
@@ -81,24 +92,28 @@ fn measure() -> io::Result<ExitCode> {
     }
     let body = "x".repeat(BODY);
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {BODY}\r\n\r\n{body}");
-    let shop = instance(move |_| answer.clone());
+    let kept = answer.replacen("\r\n", "\r\nCache-Control: max-age=3600\r\n", 1);
+    let shop = instance(move |request| match request.contains("&kept") {
+        true => kept.clone(),
+        false => answer.clone(),
+    });
     let mut figures = BTreeMap::new();
     for (name, request) in CASES {
-        let [few, more] = RUNS.map(|requests| run(shop, request, requests));
+        let [few, more] = RUNS.map(|requests| run(shop, name, request, requests));
         figures.insert(name, (more? - few?) / (RUNS[1] - RUNS[0]));
     }
     judge(&figures)
 }
 
 /// The instructions of a proxy that serves so many requests and ends.
-fn run(shop: SocketAddr, request: &str, requests: u64) -> io::Result<u64> {
+fn run(shop: SocketAddr, name: &str, request: &str, requests: u64) -> io::Result<u64> {
     let dir = tempfile::tempdir()?;
     let out = dir.path().join("callgrind");
     let mut proxy = Command::new("valgrind")
         .args(["--tool=callgrind", "--quiet"])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(std::env::current_exe()?)
-        .args(["serve", &shop.to_string()])
+        .args(["serve", &shop.to_string(), name])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;

@@ -27,6 +27,7 @@ use bytes::BytesMut;
 use ondol_core::clock::SharedClock;
 use ondol_core::entropy::SharedEntropy;
 use ondol_core::http_date;
+use ondol_core::wire::proxy::CacheResult;
 use ondol_resilience::bulkhead::Priority;
 use ondol_resilience::deadline::{self, Deadline};
 use ondol_resilience::retry::{self, Attempt, Ended, Repeat};
@@ -97,6 +98,8 @@ pub struct Tried<'b> {
     pub made: u32,
     /// The instance of the last one.
     pub endpoint: Option<Arc<Endpoint>>,
+    /// How kept answers served it; `None`: its route or edge keeps none.
+    pub kept: Option<CacheResult>,
 }
 
 impl Tried<'_> {
@@ -106,6 +109,17 @@ impl Tried<'_> {
             result: Ok(Answered { response, permit: None }),
             made: 0,
             endpoint: None,
+            kept: None,
+        }
+    }
+
+    /// Nothing was tried, and nobody waits any more.
+    pub fn gone() -> Self {
+        Self {
+            result: Err(Lost::Gone),
+            made: 0,
+            endpoint: None,
+            kept: None,
         }
     }
 
@@ -115,6 +129,7 @@ impl Tried<'_> {
             result: Err(Lost::Own(answer)),
             made: 0,
             endpoint: None,
+            kept: None,
         }
     }
 }
@@ -153,6 +168,7 @@ pub async fn to_service<'b, R: Reply>(
         result,
         made: tries.made,
         endpoint: tries.last,
+        kept: None,
     }
 }
 

@@ -271,9 +271,11 @@ impl Control {
             counters,
             log,
             tls,
+            cache,
             ..
         } = &*self.shared;
         Report {
+            cache: cache.report(),
             tls: tls.all().iter().map(|listener| listener.report()).collect(),
             ..counters.report(clusters, clock.wall(), clock.mono(), log.dropped())
         }

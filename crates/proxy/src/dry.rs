@@ -270,6 +270,12 @@ impl Gateway {
                 told.steps.extend(steps::rewrite(&before, head));
                 priority::write(priority::of(&spec.policy), &mut head.fields);
                 told.steps.extend(steps::grpc_web(head));
+                let policy = &spec.policy;
+                told.steps
+                    .extend(policy.cache.as_ref().map(|cache| steps::cache(cache, head)));
+                let stands_in = policy.fallback.as_ref();
+                told.steps
+                    .extend(stands_in.and_then(|fallback| steps::fallback(fallback, head)));
                 told.steps.extend(spec.mirrors.iter().map(steps::mirror));
                 Ok(End::Forwarded {
                     backends: backends.clone(),

@@ -71,6 +71,20 @@ pub trait Reply {
     fn send(&mut self, response: Response<'_>) -> impl Future<Output = Sent>;
 }
 
+impl<R: Reply> Reply for &mut R {
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        R::poll_gone(self, cx)
+    }
+
+    fn timer(&mut self) -> &mut Timer {
+        R::timer(self)
+    }
+
+    fn send(&mut self, response: Response<'_>) -> impl Future<Output = Sent> {
+        R::send(self, response)
+    }
+}
+
 /// What serves requests.
 pub trait Service {
     /// Serves one request. Returning without a call of [`Reply::send`] closes the connection or resets the stream.

@@ -16,6 +16,8 @@
 pub mod addresses;
 pub mod answer;
 pub mod attempt;
+pub mod beside;
+pub mod cache;
 pub mod check;
 pub mod cluster;
 pub mod control;

@@ -4,18 +4,14 @@
 //! task of its own, and its body is what the service itself has read so far. A copy that falls [`AHEAD`] pieces behind is
 //! given up, and beyond [`MOST`] at a time none is begun; both are counted.
 
-use crate::attempt::{self, Means, Plan};
+use crate::attempt::Plan;
+use crate::beside::Beside;
 use crate::cluster::Way;
-use crate::exchange::{End, Reply, Response, Sent};
+use crate::exchange::{End, Reply};
 use crate::filter::priority;
-use crate::limits::Activity;
 use crate::message::{Body, BodyError, Frame, RequestHead, Source};
-use crate::pool::Pool;
 use crate::report::Line;
 use crate::state::Worker;
-use crate::timer::Timer;
-use ondol_core::clock::SharedClock;
-use ondol_core::entropy::SharedEntropy;
 use ondol_core::task::Kind;
 use ondol_resilience::bulkhead::Priority;
 use smallvec::SmallVec;
@@ -31,8 +27,6 @@ const AHEAD: usize = 8;
 const MOST: u32 = 128;
 /// Nobody misses a copy.
 const COPIES: Priority = Priority::BestEffort;
-/// Of an answer no more than this is read, bytes; then its connection is closed.
-const LONGEST_ANSWER: u64 = 1 << 20;
 
 /// Who gets copies of a route's requests.
 #[derive(Debug)]
@@ -109,11 +103,9 @@ pub fn copy<'b>(
     body
 }
 
-/// What a copy needs of its worker, which it may not borrow.
+/// A copy on its way.
 struct Copying {
-    pool: Rc<Pool>,
-    clock: SharedClock,
-    entropy: SharedEntropy,
+    beside: Beside,
     way: Way,
     plan: Plan,
 }
@@ -121,9 +113,7 @@ struct Copying {
 impl Copying {
     fn new(worker: &Worker, way: Way, plan: &Plan) -> Self {
         Self {
-            pool: worker.pool.clone(),
-            clock: worker.shared().clock.clone(),
-            entropy: worker.shared_entropy(),
+            beside: Beside::of(worker),
             way,
             plan: Plan {
                 deadline: plan.deadline,
@@ -137,51 +127,9 @@ impl Copying {
 
     /// Whether an answer came.
     async fn send(&self, mut head: RequestHead, body: Body<'static>) -> bool {
-        let (means, activity) = (
-            Means {
-                pool: &self.pool,
-                clock: &self.clock,
-                entropy: &self.entropy,
-            },
-            Activity::default(),
-        );
-        let mut nobody = Nobody(Timer::new(self.clock.clone()));
-        let tried = attempt::to_service(&means, &self.way, &self.plan, &mut head, body, &activity, &mut nobody).await;
+        let tried = self.beside.call(&self.way, &self.plan, &mut head, body).await;
         let Ok(answered) = tried.result else { return false };
-        nobody.send(answered.response).await.end == End::Complete
-    }
-}
-
-/// Takes an answer that nobody waits for.
-struct Nobody(Timer);
-
-impl Reply for Nobody {
-    fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
-    }
-
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.0
-    }
-
-    async fn send(&mut self, mut response: Response<'_>) -> Sent {
-        let (mut bytes, mut end) = (0, End::Complete);
-        self.0.arm(attempt::IDLE);
-        while bytes < LONGEST_ANSWER {
-            match self.0.limit(response.body.frame()).await {
-                Some(Some(Ok(Frame::Data(data)))) => bytes += data.len() as u64,
-                Some(Some(Ok(Frame::Trailers(_))) | None) => break,
-                Some(Some(Err(error))) => {
-                    end = End::Broken(error);
-                    break;
-                }
-                None => {
-                    end = End::Broken(BodyError::TimedOut);
-                    break;
-                }
-            }
-        }
-        Sent { bytes, end }
+        self.beside.nobody().send(answered.response).await.end == End::Complete
     }
 }
 

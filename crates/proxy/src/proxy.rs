@@ -2,10 +2,13 @@
 //!
 //! The gateway's line and an edge's line differ in their first half only: the gateway trusts nobody and finds a route,
 //! an edge knows caller and target by its socket. From the plan on they are the same. The halves are `proxy/gateway.rs` and
-//! `proxy/plan.rs`, what they have in common `proxy/going.rs`.
+//! `proxy/plan.rs`, what they have in common `proxy/going.rs`; where answers are kept or something
+//! stands in for errors, `proxy/fallback.rs` and `proxy/cached.rs` stand before it.
 //!
 //! Not here: bytes (`h1`, `h2`), which instance and how often (`attempt`), what is legal (`check`).
 
+mod cached;
+mod fallback;
 mod gateway;
 mod going;
 mod plan;
@@ -19,16 +22,15 @@ use crate::filter::session::{self, Token};
 use crate::filter::trace::Trace;
 use crate::filter::{Denied, change, cors, identity};
 use crate::message::{Body, BodyError, Fields, RequestHead, ResponseHead, Version};
-use crate::mirror::Mirror;
 use crate::refusal;
 use crate::report::access::Entry;
 use crate::report::{Line, Served};
 use crate::state::Worker;
-use crate::tables::{Edge, Entrance, Tables, Target};
+use crate::tables::{Edge, Entrance, Others, Tables, Target};
 use crate::tls::handshake::Session;
 use http::Method;
 use ondol_core::id::ServiceName;
-use ondol_core::wire::proxy::Policy;
+use ondol_core::wire::proxy::{CacheResult, Policy};
 use ondol_core::wire::supervision::SocketName;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -52,7 +54,7 @@ struct Going<'t> {
     plan: Plan,
     target: &'t Target,
     policy: &'t Policy,
-    mirrors: &'t [Mirror],
+    others: &'t Others,
 }
 
 /// Why a request does not go.
@@ -107,6 +109,8 @@ struct Seen {
     session: Option<Token>,
     /// See [`Served::waited`].
     waited: bool,
+    /// See [`Tried::kept`].
+    kept: Option<CacheResult>,
 }
 
 impl Service for Front<'_> {
@@ -138,9 +142,15 @@ impl Service for Front<'_> {
         seen.waited = going.as_ref().is_ok_and(|going| going.plan.lasts);
         let tried = match going {
             Err(stop) => stop.into(),
+            // Boxed: it is large, and most requests have nothing to do with it. Its reply is another type, so that what is
+            // compiled of `go` for it is too, and leaves the one below as it would be without.
+            Ok(going) if fallback::concerns(&tables, &going, head) => {
+                Box::pin(self.go_guarded(&tables, &going, head, body, &seen.line, &mut &mut *reply)).await
+            }
             Ok(going) => self.go(&tables, &going, head, body, &seen.line, reply).await,
         };
         let (made, endpoint) = (tried.made, tried.endpoint.clone());
+        seen.kept = tried.kept;
         let answered_by = endpoint.clone().filter(|_| tried.result.is_ok());
         let Some((mut response, permit, own)) = self.finish(tried, edge.map(|(_, edge)| edge), (head, websocket))
         else {
@@ -203,6 +213,7 @@ impl Front<'_> {
             origin: None,
             session: None,
             waited: false,
+            kept: None,
         }
     }
 
@@ -304,6 +315,7 @@ impl Front<'_> {
             path: seen.path,
             tls: seen.tls,
             served,
+            kept: seen.kept,
             bytes: sent.bytes,
             cut,
         });

@@ -11,7 +11,7 @@ use crate::answer::Word;
 use crate::cluster::Clusters;
 use ondol_core::clock::Timestamp;
 use ondol_core::id::{RouteName, ServiceName};
-use ondol_core::wire::proxy::{Action, Report, Snapshot, Traffic, bucket_of};
+use ondol_core::wire::proxy::{Action, CacheReport, CacheResult, Report, Snapshot, Traffic, bucket_of};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -46,6 +46,10 @@ pub struct Line {
     retries: AtomicU64,
     /// Copies that got their answer, and those that did not.
     copies: [AtomicU64; 2],
+    /// Where answers are kept, by [`CacheResult`].
+    cache: [AtomicU64; CacheResult::ALL.len()],
+    /// Errors that something stood in for, and those for which it failed too.
+    fallbacks: [AtomicU64; 2],
     sum_us: AtomicU64,
     /// Only once there was a request: thousands of routes may never see one.
     buckets: OnceLock<Box<[AtomicU64; BUCKETS]>>,
@@ -70,12 +74,14 @@ pub struct Served {
 
 impl Line {
     fn new(name: Name) -> Self {
-        let (by_class, copies, own_answers) = Default::default();
+        let (by_class, copies, cache, fallbacks, own_answers) = Default::default();
         Self {
             name,
             by_class,
             retries: AtomicU64::new(0),
             copies,
+            cache,
+            fallbacks,
             sum_us: AtomicU64::new(0),
             buckets: OnceLock::new(),
             own_answers,
@@ -108,6 +114,16 @@ impl Line {
         self.copies[usize::from(!whole)].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts how a request was answered where answers are kept.
+    pub fn count_kept(&self, result: CacheResult) {
+        self.cache[result as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an error that something was to stand in for: whether it did.
+    pub fn count_fallback(&self, stood_in: bool) {
+        self.fallbacks[usize::from(!stood_in)].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// `None` when it has seen no request.
     fn traffic(&self) -> Option<Traffic> {
         let buckets = self.buckets.get()?;
@@ -126,6 +142,8 @@ impl Line {
             retries: count(&self.retries),
             mirrored: count(&self.copies[0]),
             mirrors_failed: count(&self.copies[1]),
+            cache: std::array::from_fn(|result| count(&self.cache[result])),
+            fallbacks: std::array::from_fn(|outcome| count(&self.fallbacks[outcome])),
             buckets: counts.map(|(bucket, count)| (bucket as u16, count)).collect(),
             sum_us: count(&self.sum_us),
         })
@@ -257,6 +275,7 @@ impl Counters {
             connections: self.connections.load(Ordering::Relaxed),
             connections_refused: self.refused.load(Ordering::Relaxed),
             tls: Vec::new(),
+            cache: CacheReport::default(),
         }
     }
 }
@@ -293,6 +312,8 @@ mod tests {
             priority: Default::default(),
             hedge_share: 0.0,
             balance: Default::default(),
+            cache: None,
+            fallback: None,
         };
         let edge = |caller: &&str| Edge {
             caller: caller.parse().expect("a name"),

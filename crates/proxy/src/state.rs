@@ -2,6 +2,7 @@
 
 use crate::addresses::Addresses;
 use crate::attempt::Means;
+use crate::cache::{Cache, Records};
 use crate::cluster::Clusters;
 use crate::filter::auth::Authority;
 use crate::filter::limit::Limiters;
@@ -40,6 +41,8 @@ pub struct Shared {
     pub tls: Listeners,
     /// Strangers' connections.
     pub addresses: Arc<Addresses>,
+    /// Kept answers.
+    pub cache: Arc<Cache>,
     run_dir: PathBuf,
 }
 
@@ -58,6 +61,7 @@ impl Shared {
             limiters: Limiters::default(),
             tls: Listeners::default(),
             addresses: Arc::default(),
+            cache: Arc::default(),
             run_dir,
         }
     }
@@ -83,6 +87,8 @@ pub struct Worker {
     pub pool: Rc<Pool>,
     /// Copies of requests under way.
     pub copies: Copies,
+    /// Answers that are being kept.
+    pub records: Records,
 }
 
 impl Worker {
@@ -95,6 +101,7 @@ impl Worker {
             tasks,
             pool: Rc::new(pool),
             copies: Copies::default(),
+            records: Records::default(),
         }
     }
 

@@ -29,6 +29,15 @@ pub enum Target {
     Nowhere,
 }
 
+/// Services beside the one that a request is for.
+#[derive(Debug, Default)]
+pub struct Others {
+    /// Who gets copies.
+    pub mirrors: Vec<Mirror>,
+    /// Whose answers stand in for errors.
+    pub fallback: Option<Way>,
+}
+
 /// A way from a caller to a target.
 #[derive(Debug)]
 pub struct Edge {
@@ -36,6 +45,8 @@ pub struct Edge {
     pub spec: wire::Edge,
     /// Where it leads.
     pub target: Target,
+    /// Others.
+    pub others: Others,
 }
 
 /// Who may use a route.
@@ -65,8 +76,8 @@ pub struct Rule {
     pub door: Door,
     /// How often.
     pub limiter: Option<Arc<Limiter>>,
-    /// Who gets copies.
-    pub mirrors: Vec<Mirror>,
+    /// Others.
+    pub others: Others,
     /// Counters of requests that go to no backend.
     pub line: Arc<Line>,
     backends: Vec<Backend>,
@@ -114,6 +125,8 @@ pub struct Tables {
     pub trusted: Trusted,
     /// The controller's socket.
     pub controller: PathBuf,
+    /// Some route or edge keeps answers or has a fallback.
+    pub stands_in: bool,
     entrances: HashMap<SocketName, Entrance>,
     secured: HashMap<SocketName, Arc<tls::Listener>>,
 }
@@ -147,6 +160,10 @@ impl Tables {
                 .way(caller, service, &policy.breaker)
                 .map_or(Target::Nowhere, Target::Service)
         };
+        let fallback = |caller: Option<&ServiceName>, policy: &wire::Policy| match &policy.fallback {
+            Some(wire::Fallback::Service { service }) => clusters.way(caller, service, &policy.breaker),
+            Some(wire::Fallback::Answer { .. }) | None => None,
+        };
         let (lines, limiters) = (shared.counters.apply(snapshot), shared.limiters.apply(&snapshot.routes));
         let rule = |((route, limiter), lines): ((&Arc<wire::Route>, _), &RouteLines)| {
             let to = |target, line: &Arc<Line>, until| Backend {
@@ -177,7 +194,10 @@ impl Tables {
                     Some(auth) => authority.guard(auth).map_or(Door::Shut, Door::Guarded),
                 },
                 limiter,
-                mirrors: mirrors.collect(),
+                others: Others {
+                    mirrors: mirrors.collect(),
+                    fallback: fallback(None, &route.policy),
+                },
                 line: lines.route.clone(),
                 backends,
             }
@@ -189,11 +209,22 @@ impl Tables {
             .zip(&lines.routes)
             .map(rule)
             .collect();
-        let edges = snapshot.edges.iter().map(|edge| Edge {
-            spec: edge.clone(),
-            target: target(Some(&edge.caller), &edge.target, &edge.policy),
+        let edges = snapshot.edges.iter().map(|edge| {
+            let (target, mut spec) = (target(Some(&edge.caller), &edge.target, &edge.policy), edge.clone());
+            if spec.caller == ServiceName::ondol() {
+                // A saga's step asks how things are now, and the service itself.
+                (spec.policy.cache, spec.policy.fallback) = (None, None);
+            }
+            let others = Others {
+                mirrors: vec![],
+                fallback: fallback(Some(&edge.caller), &spec.policy),
+            };
+            Edge { spec, target, others }
         });
+        let policies = snapshot.routes.iter().map(|route| &route.policy);
+        let mut policies = policies.chain(snapshot.edges.iter().map(|edge| &edge.policy));
         Ok(Self {
+            stands_in: policies.any(|policy| policy.cache.is_some() || policy.fallback.is_some()),
             generation: snapshot.generation,
             edges: edges.collect(),
             rules,

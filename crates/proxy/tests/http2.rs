@@ -9,10 +9,12 @@ use common::*;
 use h2::Reason;
 use http::{HeaderMap, Request, Response};
 use ondol_core::task::{Kind, Tasks};
-use ondol_core::wire::proxy::Protocol;
+use ondol_core::wire::proxy::{Cache, Protocol};
 use rpc::{client, instance, next, on_runtime, serving};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -314,5 +316,46 @@ fn a_connection_that_breaks_under_a_stream_leaves_the_streams_record() {
         let line = tokio::task::spawn_blocking(move || (running.log.line("/gone"), running)).await;
         let (line, _running) = line.expect("a record");
         assert_eq!(line["status"].as_u64(), Some(499));
+    });
+}
+
+#[test]
+fn streams_of_one_connection_share_a_kept_answer_and_a_head_has_no_body() {
+    on_runtime(async {
+        let (dir, tasks) = (tempfile::tempdir().expect("a folder"), Tasks::new());
+        let asked = Arc::new(AtomicU32::new(0));
+        let count = asked.clone();
+        let orders = common::instance(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            "HTTP/1.1 200 OK\r\nCache-Control: max-age=99\r\nContent-Length: 4\r\n\r\nkept".to_owned()
+        });
+        let clusters = vec![cluster("orders", Protocol::Http1, &[orders])];
+        let mut routes = routes("orders");
+        routes[0].policy.cache = Some(Cache {
+            stale_if_error_ms: 0,
+            stale_while_revalidate_ms: 0,
+            shared: false,
+        });
+        let (running, _controller) = serving(dir.path(), snapshot(routes, vec![], clusters)).await;
+        let mut sender = client(&tasks, running.gateway).await;
+        let get = || Request::get("http://shop/x").body(()).expect("a request");
+        let answers: Vec<_> = (0..30)
+            .map(|_| sender.send_request(get(), true).expect("sent").0)
+            .collect();
+        for answer in answers {
+            let answer = answer.await.expect("an answer");
+            assert!(answer.headers().contains_key("cache-status"));
+            assert_eq!(next(&mut answer.into_body()).await, "kept");
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        let head = Request::head("http://shop/x").body(()).expect("a request");
+        let head = sender.send_request(head, true).expect("sent").0.await.expect("a head");
+        assert!(
+            head.headers()["cache-status"]
+                .to_str()
+                .expect("text")
+                .starts_with("ondol; hit")
+        );
+        assert!(head.into_body().is_end_stream());
     });
 }

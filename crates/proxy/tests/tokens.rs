@@ -9,8 +9,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::*;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use ondol_core::clock::{Clock, SystemClock};
-use ondol_core::wire::proxy::{Auth, Issuer, Protocol};
+use ondol_core::wire::proxy::{Auth, Cache, Issuer, Protocol};
 use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 struct Signer {
     key: EncodingKey,
@@ -118,6 +120,57 @@ fn a_token_is_checked_by_the_keys_of_its_issuers_service() {
                 .contains("http_request_denied")
         );
     }
+}
+
+#[test]
+fn a_kept_answer_is_given_to_the_same_token_bearer_alone_and_to_nobody_without_one() {
+    let (dir, signer) = (tempfile::tempdir().expect("a folder"), Signer::new("k1"));
+    let jwks = signer.jwks.clone();
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = asked.clone();
+    let orders = instance(move |request| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let body = field(request, "ondol-scope").unwrap_or_default();
+        let length = body.len();
+        format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=99\r\nContent-Length: {length}\r\n\r\n{body}")
+    });
+    let mut guarded = route("/api/orders", "orders");
+    guarded.auth = Some(Auth {
+        issuer: "shop".into(),
+        scope: None,
+        role: None,
+        forward: false,
+    });
+    guarded.policy.cache = Some(Cache {
+        stale_if_error_ms: 60_000,
+        stale_while_revalidate_ms: 0,
+        shared: false,
+    });
+    let clusters = vec![
+        cluster("orders", Protocol::Http1, &[orders]),
+        cluster("users", Protocol::Http1, &[instance(move |_| ok(&jwks))]),
+    ];
+    let mut snapshot = snapshot(vec![guarded], vec![], clusters);
+    snapshot.issuers.insert("shop".into(), issuer());
+    let (running, _controller) = serving(dir.path(), &snapshot);
+    let get = |token: &str| {
+        let request = format!("GET /api/orders HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+        ask(&mut running.client(), &request)
+    };
+    let (reads, writes) = (signer.token("k1", "reads"), signer.token("k1", "writes"));
+    for (token, calls) in [(&reads, 1), (&writes, 2), (&reads, 2), (&writes, 2)] {
+        let answer = get(token);
+        let scope = if token == &reads { "reads" } else { "writes" };
+        assert!(
+            answer.ends_with(scope) && answer.starts_with("HTTP/1.1 200"),
+            "{answer}"
+        );
+        assert_eq!(asked.load(Ordering::SeqCst), calls);
+    }
+    assert!(
+        get("none").starts_with("HTTP/1.1 401"),
+        "a kept answer needs a good token too"
+    );
 }
 
 /// An answer, even of 500, is for the reader of keys to judge and cuts no saga and no push off.

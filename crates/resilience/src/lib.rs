@@ -6,6 +6,7 @@
 //!
 //! - before a call: [`deadline`], [`limit`], [`bulkhead`] with its limit by [`gradient`], [`breaker`]
 //! - which instance: [`balance`], [`round_robin`], [`hashing`] with [`bounded`] loads
+//! - in place of a call: [`cache`]
 //! - during a call: [`hedge`]
 //! - after a call: [`retry`] with [`backoff`] and [`budget`], [`outlier`]
 //! - beside calls: [`health`], [`adaptive`]
@@ -17,6 +18,7 @@ pub mod bounded;
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
+pub mod cache;
 pub mod deadline;
 pub mod gradient;
 pub mod hashing;

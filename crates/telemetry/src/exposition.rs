@@ -1,7 +1,8 @@
 //! Prometheus text (version 0.0.4). A [`Page`] keeps each family's lines together, as the format demands.
 
 use crate::red::{Counts, Red, Series};
-use ondol_core::wire::proxy::Priority;
+use ondol_core::wire::proxy::{CacheResult, Priority};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Upper bounds of the duration histogram, seconds.
@@ -83,6 +84,7 @@ pub fn traffic(page: &mut Page, red: &Red) {
             page.sample("ondol_mirrored_requests_total", &labels, count);
         }
     }
+    cache(page, red, &totals);
     page.family(
         "ondol_request_duration_seconds",
         "histogram",
@@ -106,6 +108,51 @@ pub fn traffic(page: &mut Page, red: &Red) {
         "Access log lines that were dropped under load.",
     );
     page.sample("ondol_access_log_dropped_total", &[], red.access_log_dropped());
+}
+
+/// What is kept of answers, and what stands in for errors. Series of routes and edges that keep none are left out.
+fn cache(page: &mut Page, red: &Red, totals: &BTreeMap<Series, Counts>) {
+    let name = "ondol_cache_requests_total";
+    page.family(
+        name,
+        "counter",
+        "Requests of routes and edges that keep answers, by how they were answered.",
+    );
+    for (series, counts) in totals
+        .iter()
+        .filter(|(_, counts)| counts.cache.iter().any(|count| *count > 0))
+    {
+        for (result, count) in CacheResult::ALL.iter().zip(counts.cache) {
+            page.sample(name, &labels(series, &[("result", result.as_str())]), count);
+        }
+    }
+    let name = "ondol_fallbacks_total";
+    page.family(
+        name,
+        "counter",
+        "Errors that a declared fallback stood in for (answered), or failed to (failed).",
+    );
+    for (series, counts) in totals.iter().filter(|(_, counts)| counts.fallbacks != [0, 0]) {
+        for (outcome, count) in ["answered", "failed"].into_iter().zip(counts.fallbacks) {
+            page.sample(name, &labels(series, &[("outcome", outcome)]), count);
+        }
+    }
+    let kept = red.cache();
+    page.family(
+        "ondol_cache_bytes",
+        "gauge",
+        "What kept answers take, over all proxies.",
+    );
+    page.sample("ondol_cache_bytes", &[], kept.bytes);
+    page.family(
+        "ondol_cache_entries",
+        "gauge",
+        "Targets and consumers of which there are kept answers.",
+    );
+    page.sample("ondol_cache_entries", &[], kept.entries);
+    let name = "ondol_cache_evictions_total";
+    page.family(name, "counter", "Kept answers that had to go for others.");
+    page.sample(name, &[], kept.evicted);
 }
 
 fn bulkheads(page: &mut Page, red: &Red) {
@@ -222,8 +269,7 @@ fn labels<'a>(series: &'a Series, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, 
 mod tests {
     use super::*;
     use ondol_core::clock::Timestamp;
-    use ondol_core::wire::proxy::{Bulkhead, CertificateReport, Report, TlsReport, Traffic, bucket_of};
-    use std::collections::BTreeMap;
+    use ondol_core::wire::proxy::{Bulkhead, CacheReport, CertificateReport, Report, TlsReport, Traffic, bucket_of};
 
     #[test]
     fn handshakes_of_a_gone_proxy_still_count_and_the_newest_certificate_is_told() {
@@ -267,6 +313,8 @@ mod tests {
             retries: 2,
             mirrored: 0,
             mirrors_failed: 0,
+            cache: [5, 0, 0, 2, 0, 0, 0, 0],
+            fallbacks: [3, 1],
             buckets: vec![(bucket_of(400), 3), (bucket_of(40_000), 1)],
             sum_us: 41_200,
         };
@@ -274,6 +322,11 @@ mod tests {
             life: 9,
             access_log_dropped: 4,
             connections: 2,
+            cache: CacheReport {
+                bytes: 9,
+                entries: 1,
+                evicted: 1,
+            },
             traffic: vec![traffic],
             bulkheads: vec![Bulkhead {
                 service: "orders".parse().expect("valid"),
@@ -296,6 +349,12 @@ mod tests {
             "ondol_request_duration_seconds_bucket{route=\"place-order\",caller=\"\",target=\"orders\",le=\"0.0005\"} 3",
             "ondol_request_duration_seconds_bucket{route=\"place-order\",caller=\"\",target=\"orders\",le=\"0.05\"} 4",
             "ondol_request_duration_seconds_sum{route=\"place-order\",caller=\"\",target=\"orders\"} 0.0412",
+            "ondol_cache_requests_total{route=\"place-order\",caller=\"\",target=\"orders\",result=\"hit\"} 5",
+            "ondol_cache_requests_total{route=\"place-order\",caller=\"\",target=\"orders\",result=\"stale\"} 2",
+            "ondol_fallbacks_total{route=\"place-order\",caller=\"\",target=\"orders\",outcome=\"answered\"} 3",
+            "ondol_fallbacks_total{route=\"place-order\",caller=\"\",target=\"orders\",outcome=\"failed\"} 1",
+            "ondol_cache_bytes 9",
+            "ondol_cache_evictions_total 1",
             "ondol_concurrency_limit{service=\"orders\"} 34",
             "ondol_concurrency_waiting{service=\"orders\"} 5",
             "ondol_shed_total{service=\"orders\",priority=\"best-effort\"} 70",

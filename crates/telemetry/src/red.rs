@@ -6,9 +6,13 @@
 //! - Quantiles come from merged buckets, never from averaged quantiles.
 //! - Bounded: at most [`MAX_SERIES`] series; further ones are counted under the target `overflow`.
 
+mod counts;
+
+pub use counts::Counts;
+
 use ondol_core::clock::Timestamp;
 use ondol_core::id::{RouteName, ServiceName};
-use ondol_core::wire::proxy::{Report, Traffic, bucket_end};
+use ondol_core::wire::proxy::{CacheReport, Report};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -28,99 +32,6 @@ pub struct Series {
     pub caller: Option<ServiceName>,
     /// The target's name, or `overflow`.
     pub target: String,
-}
-
-/// Sums of one series since the first proxy started.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Counts {
-    /// 1xx to 5xx.
-    pub by_class: [u64; 5],
-    /// By `Proxy-Status` error word.
-    pub own_answers: BTreeMap<String, u64>,
-    /// Attempts beyond the first.
-    pub retries: u64,
-    /// Copies for other services that were answered, and that were not.
-    pub mirrors: [u64; 2],
-    /// By [`ondol_core::wire::proxy::bucket_of`].
-    pub buckets: BTreeMap<u16, u64>,
-    /// Microseconds.
-    pub sum_us: u64,
-}
-
-impl Counts {
-    /// All requests.
-    pub fn requests(&self) -> u64 {
-        self.by_class.iter().sum()
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.by_class
-            .iter_mut()
-            .zip(other.by_class)
-            .for_each(|(mine, theirs)| *mine += theirs);
-        other
-            .own_answers
-            .iter()
-            .for_each(|(word, n)| *self.own_answers.entry(word.clone()).or_default() += n);
-        other
-            .buckets
-            .iter()
-            .for_each(|(bucket, n)| *self.buckets.entry(*bucket).or_default() += n);
-        self.retries += other.retries;
-        self.mirrors
-            .iter_mut()
-            .zip(other.mirrors)
-            .for_each(|(mine, theirs)| *mine += theirs);
-        self.sum_us += other.sum_us;
-    }
-
-    /// What came since `earlier`, which is an older state of the same counts.
-    fn since(&self, earlier: &Self) -> Self {
-        let mut out = self.clone();
-        out.by_class
-            .iter_mut()
-            .zip(earlier.by_class)
-            .for_each(|(mine, old)| *mine = mine.saturating_sub(old));
-        for (bucket, n) in &mut out.buckets {
-            *n = n.saturating_sub(earlier.buckets.get(bucket).copied().unwrap_or(0));
-        }
-        out.sum_us = out.sum_us.saturating_sub(earlier.sum_us);
-        out.retries = out.retries.saturating_sub(earlier.retries);
-        out.mirrors
-            .iter_mut()
-            .zip(earlier.mirrors)
-            .for_each(|(now, then)| *now = now.saturating_sub(then));
-        out
-    }
-
-    /// The duration, microseconds, that a share `q` of requests stayed under; `None` without requests.
-    pub fn quantile_us(&self, q: f64) -> Option<u64> {
-        let total: u64 = self.buckets.values().sum();
-        let rank = ((total as f64 * q).ceil() as u64).max(1);
-        let mut seen = 0;
-        let at = |(bucket, n): (&u16, &u64)| {
-            seen += n;
-            (seen >= rank).then(|| bucket_end(*bucket))
-        };
-        if total == 0 {
-            None
-        } else {
-            self.buckets.iter().find_map(at)
-        }
-    }
-}
-
-impl From<&Traffic> for Counts {
-    fn from(traffic: &Traffic) -> Self {
-        Self {
-            by_class: traffic.by_class,
-            own_answers: traffic.own_answers.clone(),
-            retries: traffic.retries,
-            mirrors: [traffic.mirrored, traffic.mirrors_failed],
-            buckets: traffic.buckets.iter().copied().collect(),
-            sum_us: traffic.sum_us,
-        }
-    }
 }
 
 /// The last minute of a service, as a target.
@@ -159,6 +70,7 @@ pub struct Red {
     base: Totals,
     base_dropped: u64,
     base_refused: u64,
+    base_evicted: u64,
     base_rising: BTreeMap<ServiceName, Rising>,
     base_handshakes: Handshakes,
     /// Of each proxy that lives, by its life.
@@ -181,6 +93,7 @@ impl Red {
                 merge(&mut self.base, &totals);
                 self.base_dropped += last.access_log_dropped;
                 self.base_refused += last.connections_refused;
+                self.base_evicted += last.cache.evicted;
                 add_rising(&mut self.base_rising, &last);
                 add_handshakes(&mut self.base_handshakes, &last);
             }
@@ -257,6 +170,20 @@ impl Red {
         let panicking = reports().flat_map(|report| &report.panics);
         all.extend(panicking.map(|service| (service.clone(), true)));
         all
+    }
+
+    /// What all proxies that live keep of answers, and how many had to go since the first one started.
+    pub fn cache(&self) -> CacheReport {
+        let none = CacheReport {
+            evicted: self.base_evicted,
+            ..CacheReport::default()
+        };
+        let reports = self.current.values().map(|(_, report)| report.cache);
+        reports.fold(none, |sum, one| CacheReport {
+            bytes: sum.bytes + one.bytes,
+            entries: sum.entries + one.entries,
+            evicted: sum.evicted + one.evicted,
+        })
     }
 
     /// TLS handshakes since the first proxy started.
@@ -423,7 +350,7 @@ fn add(into: &mut Totals, series: Series, counts: &Counts) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ondol_core::wire::proxy::{Bulkhead, bucket_of};
+    use ondol_core::wire::proxy::{Bulkhead, Traffic, bucket_end, bucket_of};
 
     fn report(life: u64, at: i64, ok: u64, failed: u64) -> Report {
         let traffic = Traffic {
@@ -435,12 +362,19 @@ mod tests {
             retries: 0,
             mirrored: 0,
             mirrors_failed: 0,
+            cache: [ok, 0, 0, 0, 0, 0, 0, failed],
+            fallbacks: [failed, 0],
             buckets: vec![(bucket_of(900), ok + failed)],
             sum_us: 900 * (ok + failed),
         };
         Report {
             life,
             access_log_dropped: ok,
+            cache: CacheReport {
+                bytes: 7,
+                entries: 1,
+                evicted: ok,
+            },
             at: Timestamp(at),
             traffic: vec![traffic],
             ..Report::default()
@@ -459,7 +393,14 @@ mod tests {
         assert_eq!(requests(&red), 105);
         red.observe(&report(2, 20_000, 7, 0));
         assert_eq!(requests(&red), 107, "the old proxy's counts stay as a base");
+        assert_eq!(red.totals().values().map(|counts| counts.cache[0]).sum::<u64>(), 107);
         assert_eq!(red.access_log_dropped(), 107);
+        let cache = red.cache();
+        assert_eq!(
+            (cache.bytes, cache.entries, cache.evicted),
+            (7, 1, 107),
+            "what a dead one kept has gone with it"
+        );
     }
 
     #[test]

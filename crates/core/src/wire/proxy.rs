@@ -13,8 +13,8 @@ mod report;
 mod tls;
 
 pub use change::{Change, Misfit, Splice};
-pub use policy::{Balance, Breaker, HashBy, Limit, LimitBy, Policy, Priority};
-pub use report::{Bulkhead, Report, Traffic, bucket_end, bucket_of};
+pub use policy::{Balance, Breaker, Cache, Fallback, HashBy, Limit, LimitBy, Policy, Priority};
+pub use report::{Bulkhead, CacheReport, CacheResult, Report, Traffic, bucket_end, bucket_of};
 pub use tls::{CertificateFiles, CertificateReport, ClientCertificates, Tls, TlsReport, TlsVersion};
 
 use super::supervision::SocketName;

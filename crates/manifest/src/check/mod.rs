@@ -5,6 +5,7 @@
 
 mod balance;
 mod events;
+mod fallback;
 mod names;
 mod needs;
 mod reconcile;

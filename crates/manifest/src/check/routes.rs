@@ -127,6 +127,11 @@ fn start(world: &World<'_>, route: &RouteDoc, found: &mut Vec<Diagnostic>) {
         ("timeout", route.timeout.map(|value| value.at)),
         ("stream", route.stream.map(|value| value.at)),
         ("retries", route.retries.map(|value| value.at)),
+        ("cache", route.cache.as_ref().map(|cache| cache.at(|doc| doc.at))),
+        (
+            "fallback",
+            route.fallback.as_ref().map(|fallback| fallback.at(|doc| doc.at)),
+        ),
     ];
     for (key, at) in fixed.into_iter().filter_map(|(key, at)| Some((key, at?))) {
         let here = Diagnostic::error(Code::Conflict, at, format!("a route with `start` takes no `{key}`"));
@@ -161,6 +166,11 @@ fn redirect(world: &World<'_>, route: &RouteDoc, found: &mut Vec<Diagnostic>) {
         (
             "balance",
             route.balance.as_ref().map(|balance| balance.at(|doc| doc.at)),
+        ),
+        ("cache", route.cache.as_ref().map(|cache| cache.at(|doc| doc.at))),
+        (
+            "fallback",
+            route.fallback.as_ref().map(|fallback| fallback.at(|doc| doc.at)),
         ),
     ];
     for (key, at) in beside.into_iter().filter_map(|(key, at)| Some((key, at?))) {

@@ -6,7 +6,7 @@ use crate::doc::policy::PolicyDoc;
 use crate::doc::system::{IssuerDoc, SystemDoc};
 use crate::lower::{DEFAULT_CONSOLE, DEFAULT_GATEWAY, svc};
 use crate::source::{At, Span};
-use crate::value::Words;
+use crate::value::{Short, Words};
 use std::net::SocketAddr;
 
 /// A store that is a file, or a server.
@@ -153,6 +153,9 @@ const MAX_RETRIES: u32 = 10;
 /// Hedging is for the slow end; beyond this it is load.
 const MAX_HEDGED: f64 = 0.2;
 
+/// What was well a day ago is no answer, but a mistake in the unit.
+const LONGEST_STALE_MS: u64 = 86_400_000;
+
 /// The same of any level.
 pub(super) fn layer(world: &World<'_>, layer: &crate::doc::policy::Layer<'_>, found: &mut Vec<Diagnostic>) {
     some_time(
@@ -176,6 +179,24 @@ pub(super) fn layer(world: &World<'_>, layer: &crate::doc::policy::Layer<'_>, fo
     {
         let message = "at most 20 % of the requests are sent twice";
         found.push(Diagnostic::error(Code::Value, share.at, message));
+    }
+    if let (Some(cache), Some(stream)) = (layer.cache, layer.stream.filter(|stream| stream.value)) {
+        let here = Diagnostic::error(Code::Conflict, cache.at(|doc| doc.at), "a stream takes no `cache`");
+        found.push(here.note(stream.at, "it has no end, so there is nothing whole to keep"));
+    }
+    if let Some(Short::Long(cache)) = layer.cache {
+        let spans = [cache.stale_if_error, cache.stale_while_revalidate];
+        for span in spans
+            .into_iter()
+            .flatten()
+            .filter(|span| span.value.0 > LONGEST_STALE_MS)
+        {
+            let message = "an answer is given for at most a day after its freshness";
+            found.push(Diagnostic::error(Code::Value, span.at, message));
+        }
+    }
+    if let Some(Short::Long(fallback)) = layer.fallback {
+        super::fallback::check(world, fallback, found);
     }
     if let Some(balance) = layer.balance {
         super::balance::check(world, balance, found);

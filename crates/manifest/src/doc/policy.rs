@@ -2,8 +2,9 @@
 
 use crate::document::document;
 use crate::source::At;
-use crate::value::{Bytes, CookieName, Millis, PerSecond, Share, Short};
+use crate::value::{Bytes, CookieName, FieldValue, Millis, Nothing, PerSecond, Share, Short, Status};
 use crate::value_balance::{Algorithm, Hashed, HeaderName};
+use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy::{LimitBy, Priority};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
@@ -28,6 +29,10 @@ document! {
         hedge: Option<HedgeDoc>,
         /// Which instance: `peak-ewma`, `least-request`, `round-robin`, or `ring-hash` and `maglev` with a `hash`. Built in: `peak-ewma`.
         balance: Option<Short<At<Algorithm>, BalanceDoc>>,
+        /// Whether answers to `GET` are kept, as HTTP's own rules and the answers allow: `true`, `false`, or how. Built in: none.
+        cache: Option<Short<At<bool>, CacheDoc>>,
+        /// What stands in for an error of `GET`: an answer, another service, or `none`. Built in: none.
+        fallback: Option<Short<At<Nothing>, FallbackDoc>>,
     }
 }
 
@@ -48,6 +53,32 @@ document! {
     "a hedge" struct HedgeDoc {
         /// The largest share of requests that may be sent twice, at most `20 %`; `0 %` is none.
         share: At<Share> = "5 %",
+    }
+}
+
+document! {
+    /// How answers are kept: what the answers themselves say goes before it.
+    "a cache" struct CacheDoc {
+        /// For how long after its freshness a kept answer may stand in for an error. Built in: `1m`.
+        stale_if_error: Option<At<Millis>>,
+        /// For how long after its freshness a kept answer may be given while another is fetched. Built in: `0s`.
+        stale_while_revalidate: Option<At<Millis>>,
+        /// Whether all consumers share answers; then of those who bring a token only answers are kept that say `public`. Built in: `false`.
+        shared: Option<At<bool>>,
+    }
+}
+
+document! {
+    /// What stands in for an error: the answer of a `service`, or one that is always the same.
+    "a fallback" struct FallbackDoc {
+        /// Gets the request when the error is there, in what is left of its time.
+        service: Option<At<ServiceName>>,
+        /// Of the answer. Built in: `200`.
+        status: Option<At<Status>>,
+        /// Its media type. Built in: `application/json`.
+        content_type: Option<At<FieldValue>>,
+        /// Its body, at most 16 KiB. Absent: none.
+        body: Option<At<String>>,
     }
 }
 
@@ -130,6 +161,10 @@ pub struct Layer<'a> {
     pub hedge: Option<&'a HedgeDoc>,
     /// Which instance.
     pub balance: Option<&'a Short<At<Algorithm>, BalanceDoc>>,
+    /// Kept answers.
+    pub cache: Option<&'a Short<At<bool>, CacheDoc>>,
+    /// What stands in.
+    pub fallback: Option<&'a Short<At<Nothing>, FallbackDoc>>,
 }
 
 /// Makes a [`Layer`] of a document that has the policy keys.
@@ -145,6 +180,8 @@ macro_rules! layer {
             priority: $doc.priority,
             hedge: $doc.hedge.as_ref(),
             balance: $doc.balance.as_ref(),
+            cache: $doc.cache.as_ref(),
+            fallback: $doc.fallback.as_ref(),
         }
     };
 }

@@ -1,13 +1,13 @@
 //! Gateway routes: which requests, by whom, how.
 
-use super::policy::{BalanceDoc, BreakerDoc, HedgeDoc, Layer, LimitDoc, layer};
+use super::policy::{BalanceDoc, BreakerDoc, CacheDoc, FallbackDoc, HedgeDoc, Layer, LimitDoc, layer};
 use super::traffic::{BackendDoc, CorsDoc, MirrorDoc, SessionDoc};
 use crate::document::document;
 use crate::read::Named;
 use crate::source::At;
 use crate::value::{
-    Bytes, FieldName, FieldValue, Host, Method, Millis, Need, Pattern, ProtoName, ProtoWord, RedirectStatus, Scheme,
-    Short, UrlPath,
+    Bytes, FieldName, FieldValue, Host, Method, Millis, Need, Nothing, Pattern, ProtoName, ProtoWord, RedirectStatus,
+    Scheme, Short, UrlPath,
 };
 use crate::value_balance::Algorithm;
 use ondol_core::id::RouteName;
@@ -59,6 +59,10 @@ document! {
         hedge: Option<HedgeDoc>,
         /// Which instance: `peak-ewma`, `least-request`, `round-robin`, or `ring-hash` and `maglev` with a `hash`. Built in: `peak-ewma`.
         balance: Option<Short<At<Algorithm>, BalanceDoc>>,
+        /// Whether answers to `GET` are kept, as HTTP's own rules and the answers allow: `true`, `false`, or how. Built in: none.
+        cache: Option<Short<At<bool>, CacheDoc>>,
+        /// What stands in for an error of `GET`: an answer, another service, or `none`. Built in: none.
+        fallback: Option<Short<At<Nothing>, FallbackDoc>>,
     }
 }
 

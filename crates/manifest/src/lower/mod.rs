@@ -66,6 +66,8 @@ impl Loaded {
         let mut built_in_policy = system_policy(&self.system).policy();
         // Sagas, pushes and key fetches try again on their own; two layers of retries would multiply.
         built_in_policy.retries = 0;
+        // What they ask and what the controller answers is how things are now, and nobody else's answer.
+        (built_in_policy.cache, built_in_policy.fallback) = (None, None);
         let plan = SystemPlan {
             system: self.system.system.value.clone(),
             root: self.root.clone(),

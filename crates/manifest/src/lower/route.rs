@@ -32,6 +32,7 @@ pub fn route_policy(system: &SystemDoc, service: &ServiceDoc, route: &RouteDoc) 
     layers.push(route.layer());
     let mut effective = merge(&layers);
     if let Some(start) = &route.start {
+        (effective.cache, effective.fallback) = (None, None);
         effective.timeout = At {
             value: Millis(start.wait.value.0.saturating_add(START_MARGIN_MS)),
             at: start.wait.at,

@@ -48,6 +48,8 @@ fn readers() -> BTreeMap<&'static str, Asked> {
         ("Session", ask::<traffic::SessionDoc>),
         ("Limit", ask::<policy::LimitDoc>),
         ("Hedge", ask::<policy::HedgeDoc>),
+        ("Cache", ask::<policy::CacheDoc>),
+        ("Fallback", ask::<policy::FallbackDoc>),
         ("Balance", ask::<policy::BalanceDoc>),
         ("Hash", ask::<policy::HashDoc>),
         ("Breaker", ask::<policy::BreakerDoc>),
@@ -174,7 +176,11 @@ fn what_the_schema_calls_built_in_is_what_holds_where_nothing_is_written() {
             .to_owned()
     };
     let nothing = crate::explain::policy_values(&crate::policy::merge(&[]));
-    assert_eq!(nothing.len(), 9, "every policy but the limit and the hedge has a value");
+    assert_eq!(
+        nothing.len(),
+        9,
+        "every policy but the limit, the hedge, the cache and the fallback has a value"
+    );
     for (key, value, at) in nothing {
         let (object, key) = key
             .strip_prefix("breaker.")

@@ -77,5 +77,6 @@ pub async fn to_controller<'b, R: Reply>(
         result,
         made: 1,
         endpoint: None,
+        kept: None,
     }
 }

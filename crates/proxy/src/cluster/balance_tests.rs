@@ -28,6 +28,8 @@ fn hashed(endpoints: Vec<wire::Endpoint>) -> Snapshot {
             priority: Default::default(),
             hedge_share: 0.0,
             balance,
+            cache: None,
+            fallback: None,
         },
     };
     let ways = [

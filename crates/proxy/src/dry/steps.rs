@@ -159,6 +159,40 @@ pub(super) fn rewrite(before: &(String, String), head: &RequestHead) -> Option<S
     (!all.is_empty()).then(|| step("rewrite", all.join("; ")))
 }
 
+/// What kept answers have to do with it.
+pub(super) fn cache(cache: &wire::Cache, head: &RequestHead) -> Step {
+    let span = |ms| show_duration(Duration::from_millis(ms));
+    let whose = match cache.shared {
+        true => "those that may be shared",
+        false => "each consumer its own",
+    };
+    let does = match crate::cache::reads(head) {
+        true => format!(
+            "an answer that is kept is given again, {whose}; stale for {} in place of errors and for {} while another is fetched, \
+             unless it says otherwise itself",
+            span(cache.stale_if_error_ms),
+            span(cache.stale_while_revalidate_ms),
+        ),
+        false if head.method.is_safe() => "this request is none whose answers are kept".to_owned(),
+        false => "if it succeeds, kept answers of its target are forgotten".to_owned(),
+    };
+    step("cache", does)
+}
+
+/// What stands in for an error, if it is one of those for which something does.
+pub(super) fn fallback(fallback: &wire::Fallback, head: &RequestHead) -> Option<Step> {
+    if !matches!(head.method, http::Method::GET | http::Method::HEAD) {
+        return None;
+    }
+    let what = match fallback {
+        wire::Fallback::Service { service } => format!("an answer of {service} stands in"),
+        wire::Fallback::Answer {
+            status, content_type, ..
+        } => format!("{status} with {content_type} stands in"),
+    };
+    Some(step("fallback", format!("for an error {what}")))
+}
+
 pub(super) fn mirror(mirror: &wire::Mirror) -> Step {
     let share = (mirror.share * 1e6).round() / 1e4;
     step(

@@ -325,3 +325,43 @@ fn a_browsers_call_is_told_to_become_grpc_where_that_is_spoken() {
     assert_eq!(steps("application/grpc-web-text"), ["grpc-web"]);
     assert_eq!(steps("application/grpc"), [""; 0]);
 }
+
+#[test]
+fn what_is_kept_and_what_stands_in_is_told_of_requests_that_it_concerns() {
+    let mut spec = route("things", prefix("/"));
+    spec.policy.cache = Some(wire::Cache {
+        stale_if_error_ms: 60_000,
+        stale_while_revalidate_ms: 5_000,
+        shared: false,
+    });
+    spec.policy.fallback = Some(wire::Fallback::Answer {
+        status: 200,
+        content_type: "application/json".into(),
+        body: "[]".into(),
+    });
+    let gateway = gateway(vec![spec]);
+    let told = |asked: &str, fields: &[(&str, &str)]| -> Vec<String> {
+        let steps = ask(&gateway, asked, fields).steps;
+        steps
+            .into_iter()
+            .map(|step| format!("{} {}", step.filter, step.does))
+            .collect()
+    };
+    let stands_in = "fallback for an error 200 with application/json stands in";
+    assert_eq!(
+        told("GET a /x", &[]),
+        [
+            "cache an answer that is kept is given again, each consumer its own; stale for 1m in place of errors and for 5s while \
+             another is fetched, unless it says otherwise itself",
+            stands_in
+        ]
+    );
+    assert_eq!(
+        told("GET a /x", &[("range", "bytes=0-1")]),
+        ["cache this request is none whose answers are kept", stands_in]
+    );
+    assert_eq!(
+        told("PUT a /x", &[]),
+        ["cache if it succeeds, kept answers of its target are forgotten"]
+    );
+}

@@ -141,6 +141,6 @@ fn going<'t>(rule: &'t Rule, backend: &'t Backend, route: &'t Route, plan: Plan)
         plan,
         target: &backend.target,
         policy: &route.spec.policy,
-        mirrors: &rule.mirrors,
+        others: &rule.others,
     }
 }

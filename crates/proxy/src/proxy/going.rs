@@ -45,7 +45,7 @@ impl Front<'_> {
         };
         let body = match going.plan.websocket {
             true => body,
-            false => mirror::copy(self.worker, going.mirrors, line, head, body, &going.plan),
+            false => mirror::copy(self.worker, &going.others.mirrors, line, head, body, &going.plan),
         };
         let opens = going.plan.websocket && head.version == Version::Http2;
         let opening = opens.then(|| Opening::new(head, self.worker.entropy()));
@@ -80,7 +80,7 @@ impl Front<'_> {
     }
 
     /// Bounds the answer's body in time.
-    fn bounded<'b>(&self, mut tried: Tried<'b>, plan: &Plan, activity: &Activity) -> Tried<'b> {
+    pub(super) fn bounded<'b>(&self, mut tried: Tried<'b>, plan: &Plan, activity: &Activity) -> Tried<'b> {
         if let Ok(answered) = &mut tried.result {
             let span = plan
                 .deadline

@@ -42,7 +42,7 @@ pub(super) fn edge_half<'t>(edge: &'t Edge, head: &mut RequestHead, websocket: b
         plan,
         target: &edge.target,
         policy,
-        mirrors: &[],
+        others: &edge.others,
     }
 }
 

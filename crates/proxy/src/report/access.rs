@@ -22,6 +22,7 @@ use http::Method;
 use line::Calendar;
 use ondol_core::clock::Timestamp;
 use ondol_core::task::Tasks;
+use ondol_core::wire::proxy::CacheResult;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,6 +62,8 @@ pub struct Entry {
     pub tls: Option<&'static str>,
     /// How it ended.
     pub served: Served,
+    /// How kept answers served it; `None`: its route or edge keeps none.
+    pub kept: Option<CacheResult>,
     /// Bytes of the answer's body as sent.
     pub bytes: u64,
     /// Why the answer is not whole: the client went away or the body broke off.
@@ -218,6 +221,7 @@ mod tests {
                 waited: false,
                 own: Some(Word::DestinationNotFound),
             },
+            kept: None,
             bytes: 7,
             cut: None,
         }

@@ -25,6 +25,8 @@ pub(crate) fn route(name: &str, matches: RouteMatch) -> wire::Route {
             priority: Default::default(),
             hedge_share: 0.0,
             balance: Default::default(),
+            cache: None,
+            fallback: None,
         },
         cors: None,
         mirrors: vec![],

@@ -114,6 +114,8 @@ pub fn policy() -> Policy {
         priority: Default::default(),
         hedge_share: 0.0,
         balance: Default::default(),
+        cache: None,
+        fallback: None,
     }
 }
 

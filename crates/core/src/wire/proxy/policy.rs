@@ -1,5 +1,6 @@
 //! Policies of routes and edges, merged from all levels, as the proxy takes them.
 
+use crate::id::ServiceName;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -128,6 +129,38 @@ impl fmt::Display for Balance {
     }
 }
 
+/// How answers to safe requests are kept and given again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cache {
+    /// How long beyond its freshness an answer may stand in for an error, where it says nothing of it.
+    pub stale_if_error_ms: u64,
+    /// How long beyond its freshness an answer may be given while another is fetched, where it says nothing of it.
+    pub stale_while_revalidate_ms: u64,
+    /// All consumers share answers that say that they may be shared; else each has its own.
+    pub shared: bool,
+}
+
+/// What stands in for an error, of safe requests.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum Fallback {
+    /// Another service's answer.
+    Service {
+        /// Which.
+        service: ServiceName,
+    },
+    /// Always the same.
+    Answer {
+        /// Its status.
+        status: u16,
+        /// Its media type.
+        content_type: String,
+        /// Its body.
+        body: String,
+    },
+}
+
 /// Policies of a route or an edge, already merged from system, service and route.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,4 +184,10 @@ pub struct Policy {
     /// Which instance.
     #[serde(default)]
     pub balance: Balance,
+    /// `None`: no answer is kept.
+    #[serde(default)]
+    pub cache: Option<Cache>,
+    /// `None`: an error is an error.
+    #[serde(default)]
+    pub fallback: Option<Fallback>,
 }

@@ -37,6 +37,71 @@ pub struct Report {
     /// Listeners with TLS.
     #[serde(default)]
     pub tls: Vec<TlsReport>,
+    /// Kept answers.
+    #[serde(default)]
+    pub cache: CacheReport,
+}
+
+/// The kept answers of one proxy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheReport {
+    /// What they take.
+    pub bytes: u64,
+    /// How many targets and consumers have some.
+    pub entries: u64,
+    /// How many had to go for others; only rises.
+    pub evicted: u64,
+}
+
+/// How a request was answered on a route or edge that keeps answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum CacheResult {
+    /// With a fresh kept answer.
+    Hit,
+    /// With one that another request had asked for meanwhile.
+    Collapsed,
+    /// With a stale one, while another is fetched or the service is left alone.
+    Updating,
+    /// With a stale one, since the service failed.
+    Stale,
+    /// With a kept one that the service confirmed.
+    Revalidated,
+    /// By the service.
+    Miss,
+    /// By the service: the request is none whose answers are kept.
+    Bypass,
+    /// With an error, for which nothing could stand in.
+    Error,
+}
+
+impl CacheResult {
+    /// All, in the order of [`Traffic::cache`].
+    pub const ALL: [Self; 8] = [
+        Self::Hit,
+        Self::Collapsed,
+        Self::Updating,
+        Self::Stale,
+        Self::Revalidated,
+        Self::Miss,
+        Self::Bypass,
+        Self::Error,
+    ];
+
+    /// As metrics and logs write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Collapsed => "collapsed",
+            Self::Updating => "updating",
+            Self::Stale => "stale",
+            Self::Revalidated => "revalidated",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// Requests at once to one service.
@@ -79,6 +144,12 @@ pub struct Traffic {
     /// Copies that were not: too many at a time, too slow, no answer.
     #[serde(default)]
     pub mirrors_failed: u64,
+    /// How requests were answered where answers are kept, in the order of [`CacheResult::ALL`].
+    #[serde(default)]
+    pub cache: [u64; 8],
+    /// Errors that something declared stood in for, and those for which it failed too.
+    #[serde(default)]
+    pub fallbacks: [u64; 2],
     /// Durations in log-linear buckets; see [`bucket_of`].
     pub buckets: Vec<(u16, u64)>,
     /// Sum of durations, microseconds.

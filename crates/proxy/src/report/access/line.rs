@@ -62,6 +62,9 @@ pub(super) fn write(entry: &Entry, calendar: &mut Calendar, to: &mut Vec<u8>) {
     if let Some(word) = served.own {
         line.word(key!("proxy_status"), word.as_str());
     }
+    if let Some(kept) = entry.kept {
+        line.word(key!("cache"), kept.as_str());
+    }
     if let Some(cut) = entry.cut {
         line.word(key!("cut"), cut);
     }

@@ -1,0 +1,210 @@
+//! Who asks the origin: of many that want one thing that is not there, or no longer fresh, one asks and the others wait for its
+//! answer, or get the stale one meanwhile.
+//!
+//! Invariants
+//! - At most one flight at a time, but for those who ask for themselves alone.
+//! - Nobody waits for what may turn out to be of no use to it: once an answer could not be kept, or was never fresh, everybody
+//!   asks alone.
+//! - While stale answers stand in for an origin that fails, it is asked less and less often (from [`FIRST`] to [`CAP`]), by one.
+//! - Every flight is ended by [`Slot::land`], whoever broke it off.
+//!
+//! Sources: nginx's `proxy_cache_lock` and `proxy_cache_background_update`, Varnish's grace and hit-for-miss.
+
+use super::Terms;
+use crate::backoff;
+use std::time::Duration;
+
+/// The longest first pause after a fetch that failed while a stale answer stood in.
+pub const FIRST: Duration = Duration::from_secs(1);
+/// The longest pause.
+pub const CAP: Duration = Duration::from_secs(30);
+/// For so long nobody waits for others, after an answer that could not be kept.
+pub const HIT_FOR_MISS: Duration = Duration::from_secs(10);
+/// The same after a failure that nothing stood in for.
+pub const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// That many wait for one flight; more ask for themselves.
+pub const MOST_WAITING: usize = 1_024;
+
+/// What a request says of kept answers (RFC 9111, section 5.2.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Wish {
+    /// `no-cache`: nothing that is not confirmed now.
+    pub no_cache: bool,
+    /// `max-age`: nothing older.
+    pub max_age: Option<Duration>,
+    /// `min-fresh`: fresh for so long still.
+    pub min_fresh: Option<Duration>,
+    /// `only-if-cached`: the origin is not asked.
+    pub only_if_cached: bool,
+}
+
+/// What a request finds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Look {
+    /// A fresh answer, so old.
+    Fresh(Duration),
+    /// A stale one that may be given, so old.
+    Stale {
+        /// Its age.
+        age: Duration,
+        /// Whoever asked begins a flight beside it.
+        revalidate: bool,
+    },
+    /// It asks the origin, and others wait for it: a flight has begun.
+    Lead,
+    /// It waits for the flight of another.
+    Wait,
+    /// It asks the origin for itself.
+    Alone,
+    /// There is nothing, and the origin may not be asked.
+    Absent,
+}
+
+/// How a flight ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Landing {
+    /// With an answer that is kept on these terms.
+    Kept(Terms),
+    /// With one that is not kept.
+    Unkept,
+    /// The origin failed.
+    Failed,
+    /// Whoever asked went away, so nothing is known.
+    GivenUp,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Kept {
+    terms: Terms,
+    came: Duration,
+}
+
+impl Kept {
+    fn age(&self, now: Duration) -> Duration {
+        self.terms.age.saturating_add(now.saturating_sub(self.came))
+    }
+
+    /// By how much it is beyond its lifetime; `None`: fresh.
+    fn stale(&self, now: Duration) -> Option<Duration> {
+        let age = self.age(now);
+        (age >= self.terms.lifetime).then(|| age - self.terms.lifetime)
+    }
+
+    /// Whether it may still be given, some way.
+    fn is_of_use(&self, now: Duration) -> bool {
+        let most = self.terms.while_revalidating.max(self.terms.on_error);
+        self.stale(now).is_none_or(|by| by < most)
+    }
+
+    fn satisfies(&self, now: Duration, wish: &Wish) -> bool {
+        let age = self.age(now);
+        let left = self.terms.lifetime.saturating_sub(age);
+        self.stale(now).is_none()
+            && wish.max_age.is_none_or(|most| age <= most)
+            && wish.min_fresh.is_none_or(|least| left >= least)
+    }
+}
+
+/// One kept answer, or none, and the flight to get it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Slot {
+    kept: Option<Kept>,
+    flying: bool,
+    failures: u32,
+    quiet_until: Duration,
+    alone_until: Duration,
+}
+
+impl Slot {
+    /// What a request finds now; `waiting` others wait for the flight already.
+    pub fn look(&mut self, now: Duration, wish: &Wish, waiting: usize) -> Look {
+        if let Some(kept) = self.kept.filter(|_| !wish.no_cache) {
+            let age = kept.age(now);
+            if kept.satisfies(now, wish) {
+                return Look::Fresh(age);
+            }
+            let bounded = wish.max_age.is_some() || wish.min_fresh.is_some();
+            let beside = !bounded && kept.stale(now).is_some_and(|by| by < kept.terms.while_revalidating);
+            // An origin that is known to fail is not asked by those who would only wait for its failure.
+            let stands_in = self.failures > 0 && self.stand_in(now).is_some();
+            if beside || stands_in {
+                let revalidate = !self.flying && now >= self.quiet_until && !wish.only_if_cached;
+                self.flying |= revalidate;
+                return Look::Stale { age, revalidate };
+            }
+        }
+        if wish.only_if_cached {
+            return Look::Absent;
+        }
+        let never_fresh = self.kept.is_some_and(|kept| kept.terms.lifetime <= kept.terms.age);
+        if wish.no_cache || never_fresh || now < self.alone_until {
+            return Look::Alone;
+        }
+        match (self.flying, waiting < MOST_WAITING) {
+            (false, _) => {
+                self.flying = true;
+                Look::Lead
+            }
+            (true, true) => Look::Wait,
+            (true, false) => Look::Alone,
+        }
+    }
+
+    /// The age of what is kept, if it may stand in for an error.
+    pub fn stand_in(&self, now: Duration) -> Option<Duration> {
+        let kept = self.kept?;
+        let good = kept.stale(now).is_none_or(|by| by < kept.terms.on_error);
+        good.then(|| kept.age(now))
+    }
+
+    /// How long what is kept is fresh still, in seconds; below zero: for how long it no longer is.
+    pub fn ttl(&self, now: Duration) -> Option<i64> {
+        let kept = self.kept?;
+        let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+        Some(seconds(kept.terms.lifetime) - seconds(kept.age(now)))
+    }
+
+    /// An asker's answer, or that there is none. `flight`: it led; `random` is 64 random bits.
+    pub fn land(&mut self, now: Duration, flight: bool, landing: Landing, random: u64) {
+        self.flying &= !flight;
+        match landing {
+            Landing::Kept(terms) => {
+                let kept = Some(Kept { terms, came: now });
+                *self = Self {
+                    kept,
+                    flying: self.flying,
+                    ..Self::default()
+                };
+            }
+            Landing::Unkept => {
+                // Those who ask alone do not make it longer: else nothing would ever be kept again.
+                let known = !flight && now < self.alone_until;
+                let until = if known {
+                    self.alone_until
+                } else {
+                    now.saturating_add(HIT_FOR_MISS)
+                };
+                *self = Self {
+                    flying: self.flying,
+                    alone_until: until,
+                    ..Self::default()
+                };
+            }
+            Landing::Failed if self.kept.is_some_and(|kept| kept.is_of_use(now)) => {
+                let half = backoff::largest(FIRST, CAP, self.failures) / 2;
+                let pause = half + backoff::full_jitter(half, half, 0, random);
+                self.failures = self.failures.saturating_add(1);
+                self.quiet_until = now.saturating_add(pause);
+            }
+            Landing::Failed => {
+                self.alone_until = now.saturating_add(AFTER_FAILURE);
+            }
+            Landing::GivenUp => {}
+        }
+    }
+
+    /// Forgets what is kept: it is no longer so.
+    pub fn forget(&mut self) {
+        (self.kept, self.failures) = (None, 0);
+    }
+}
