@@ -142,8 +142,7 @@ impl Store {
 
     /// The variant for a request with these fields; a new one where there is none.
     pub(super) fn find(&mut self, key: &Key, fields: &Fields) -> &mut Variant {
-        let known = self.by_key.contains_key(key);
-        let at = self.place(key);
+        let (at, known) = self.place(key);
         let entry = self.ring[at].get_or_insert_with(|| Entry::empty(key));
         entry.used |= known; // What is asked for once is no reason to keep it.
         let values = values(&entry.vary, fields);
@@ -171,7 +170,7 @@ impl Store {
         Known { vary, values }: Known,
         change: impl FnOnce(&mut Variant),
     ) {
-        let at = self.place(key);
+        let (at, _) = self.place(key);
         let entry = self.ring[at].get_or_insert_with(|| Entry::empty(key));
         let mut variant = match entry.position(flight, was) {
             Some(at) => entry.variants.remove(at),
@@ -189,10 +188,10 @@ impl Store {
         self.settle(at);
     }
 
-    /// Where an entry stands; a new one where there is none.
-    fn place(&mut self, key: &Key) -> usize {
+    /// Where an entry stands, and whether it was there; a new one where there is none.
+    fn place(&mut self, key: &Key) -> (usize, bool) {
         if let Some(at) = self.by_key.get(key) {
-            return *at;
+            return (*at, true);
         }
         let at = self.free.pop().unwrap_or_else(|| {
             self.ring.push(None);
@@ -200,7 +199,7 @@ impl Store {
         });
         self.by_key.insert(key.clone(), at);
         self.ring[at] = Some(Entry::empty(key));
-        at
+        (at, false)
     }
 
     /// Counts an entry anew, and makes room.
