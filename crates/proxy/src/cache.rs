@@ -24,7 +24,7 @@ pub(crate) use control::Conditions;
 pub(crate) use key::Known;
 pub(crate) use lead::Lead;
 pub use record::Records;
-pub(crate) use record::{record, whole};
+pub(crate) use record::{aged, record, whole};
 pub(crate) use serve::{How, known, merged, respond};
 pub use store::Bounds;
 pub(crate) use store::Stored;
@@ -45,7 +45,7 @@ use store::{Flight, Store};
 use tokio::sync::watch;
 
 /// Targets are told apart by so many numbers where unsafe methods change them. Two that share one are forgotten together.
-const PLACES: usize = 4_096;
+const PLACES: usize = 65_536;
 
 /// The kept answers of a proxy.
 pub struct Cache {
@@ -104,6 +104,11 @@ fn rules(spec: &wire::Cache) -> Rules {
 }
 
 impl Asked {
+    /// Whether it wants no answer but its own (`no-cache`): nothing stands in for it, and its failure is nobody else's.
+    pub(crate) fn is_for_itself(&self) -> bool {
+        self.wish.no_cache
+    }
+
     /// `None`: the request, or its client, wants nothing of kept answers.
     pub(crate) fn of(cache: &Cache, name: &Name, spec: &wire::Cache, head: &RequestHead) -> Option<Self> {
         if !reads(head) {

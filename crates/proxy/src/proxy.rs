@@ -228,7 +228,9 @@ impl Front<'_> {
         fields: &mut Fields,
     ) {
         let spec = &tables.routes.routes()[route].spec;
-        if let (Some(session), Some(endpoint)) = (&spec.session, endpoint) {
+        // No session begins with an instance of a service that only stood in.
+        let of_route = endpoint.filter(|endpoint| tables.rules[route].backend_of(endpoint.sticky).is_some());
+        if let (Some(session), Some(endpoint)) = (&spec.session, of_route) {
             let secure = head.fields.get_str("x-forwarded-proto") == Some("https");
             let now = self.worker.shared().clock.wall();
             session::write(session, seen.session, endpoint.sticky, secure, now, fields);

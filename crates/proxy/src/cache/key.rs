@@ -74,7 +74,10 @@ pub(super) fn of(name: &Name, shared: bool, asker: Asker, head: &RequestHead) ->
 /// A request's values of the fields that answers vary by.
 pub(super) fn values(vary: &[Box<str>], fields: &Fields) -> Box<[u8]> {
     let mut values = Vec::new();
-    vary.iter().for_each(|name| field(&mut values, fields, name));
+    for name in vary {
+        part(&mut values, name.as_bytes()); // An answer may vary by other fields than the one before.
+        field(&mut values, fields, name);
+    }
     values.into_boxed_slice()
 }
 

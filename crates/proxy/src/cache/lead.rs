@@ -93,6 +93,8 @@ impl Lead {
         cache
             .lock()
             .put(&self.key, flight.as_ref(), &self.values, known, |variant| {
+                // Of two that asked, the one that began later has the newer answer.
+                let changed = changed || (variant.stored.is_some() && variant.begun > begun);
                 let landing = if changed {
                     Landing::GivenUp
                 } else {
@@ -137,7 +139,7 @@ impl Lead {
         let mut store = self.cache.lock();
         if let Some(variant) = store.of(&self.key, self.flight.as_ref(), &self.values) {
             variant.slot.land(now, self.flight.is_some(), landing, random);
-            if landing == Landing::Unkept {
+            if variant.slot.is_empty() {
                 variant.stored = None;
             }
             if self.flight.is_some() {

@@ -20,6 +20,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 /// A larger body is not kept, bytes.
 pub(crate) const LARGEST: usize = 1 << 20;
@@ -116,6 +117,8 @@ pub(crate) struct Keeping {
     lead: Lead,
     terms: Terms,
     head: ResponseHead,
+    /// When its head came: it has been ageing since (RFC 9111, section 4.2.3).
+    heard: Duration,
     known: Known,
     clock: SharedClock,
     entropy: SharedEntropy,
@@ -123,8 +126,9 @@ pub(crate) struct Keeping {
 
 impl Keeping {
     fn keep(self, body: Bytes) {
-        let stored = Stored::new(&self.head, body);
-        self.lead.keep(self.clock.mono(), self.terms, stored, self.known);
+        let (stored, now) = (Stored::new(&self.head, body), self.clock.mono());
+        let terms = aged(self.terms, now.saturating_sub(self.heard));
+        self.lead.keep(now, terms, stored, self.known);
     }
 
     fn fail(self) {
@@ -133,6 +137,14 @@ impl Keeping {
 
     fn pass(self) {
         self.lead.pass(self.clock.mono());
+    }
+}
+
+/// The terms of an answer that is older by so much.
+pub(crate) fn aged(terms: Terms, by: Duration) -> Terms {
+    Terms {
+        age: terms.age.saturating_add(by),
+        ..terms
     }
 }
 
@@ -150,6 +162,7 @@ pub(crate) fn record<'b>(
         terms,
         known: Known::of(&response.head.fields, request),
         head: response.head.clone(),
+        heard: worker.shared().clock.mono(),
         clock: worker.shared().clock.clone(),
         entropy: worker.shared_entropy(),
     };
@@ -161,7 +174,7 @@ pub(crate) fn record<'b>(
         Body::Full(bytes) => keeping.keep(Bytes::copy_from_slice(bytes)),
         Body::Stream { length, .. } => {
             let Some(counted) = worker.records.enter() else {
-                keeping.pass();
+                drop(keeping); // There is nothing wrong with the answer, nor with what is kept.
                 return (response, false);
             };
             let (length, body) = (*length, std::mem::take(&mut response.body));
@@ -216,17 +229,20 @@ async fn read(mut body: Body<'static>, permit: Option<Permit>, keeping: Keeping,
     }
 }
 
-/// Reads a body that nobody else reads; `None`: it is not whole, or too large to be kept.
-pub(crate) async fn whole(mut body: Body<'_>) -> Option<Bytes> {
+/// Reads a body that nobody else reads; `None`: it is too large to be kept, or has trailers.
+///
+/// # Errors
+/// When it is not whole.
+pub(crate) async fn whole(mut body: Body<'_>) -> Result<Option<Bytes>, BodyError> {
     if body.most().is_some_and(|most| most > LARGEST as u64) {
-        return None;
+        return Ok(None);
     }
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        match frame {
-            Ok(Frame::Data(data)) if whole.len() + data.len() <= LARGEST => whole.extend_from_slice(&data),
-            _ => return None,
+        match frame? {
+            Frame::Data(data) if whole.len() + data.len() <= LARGEST => whole.extend_from_slice(&data),
+            Frame::Data(_) | Frame::Trailers(_) => return Ok(None),
         }
     }
-    Some(Bytes::copy_from_slice(&whole))
+    Ok(Some(Bytes::copy_from_slice(&whole)))
 }

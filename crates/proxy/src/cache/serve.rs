@@ -108,7 +108,12 @@ impl Stored {
 /// A kept answer with what a 304 says of it: RFC 9111, section 3.2.
 pub(crate) fn merged(stored: &Stored, confirmed: &ResponseHead) -> ResponseHead {
     let mut fields = stored.fields.clone();
-    let of_the_body = |name: &str| name.starts_with("content-") && name != "content-location";
+    let another_tag = confirmed.fields.get("etag") != stored.fields.get("etag");
+    // A tag of another body, by a service that only looked at its date, must not come to stand over this one.
+    let of_the_body = |name: &str| {
+        let content = name.starts_with("content-") && !matches!(name, "content-location" | "content-security-policy");
+        content || (name == "etag" && another_tag)
+    };
     let news = || {
         let told = confirmed.fields.iter();
         told.filter(|(name, _)| !of_the_body(name))

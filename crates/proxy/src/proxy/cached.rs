@@ -3,6 +3,7 @@
 //!
 //! Decisions are those of `ondol_resilience::cache`, memory is `crate::cache`; this is the line between them.
 
+use super::going::dialect;
 use super::{Front, Going};
 use crate::answer::{Answer, Word, is_grpc};
 use crate::attempt::{Answered, Lost, Plan, Tried};
@@ -71,7 +72,9 @@ impl Front<'_> {
     ) -> Tried<'b> {
         let shared = self.worker.shared();
         let asked = match (&going.policy.cache, going.target) {
-            (Some(spec), Target::Service(_)) if is_whole_call(&going.plan, head, &body) => {
+            (Some(spec), Target::Service(_))
+                if is_whole_call(&going.plan, head, &body) && dialect(going, head).is_none() =>
+            {
                 Asked::of(&shared.cache, &line.name, spec, head)
             }
             _ => None,
@@ -169,6 +172,7 @@ impl Front<'_> {
         let beside = Beside::of(self.worker);
         let now = beside.clock.mono();
         let answered = match &mut tried.result {
+            Err(Lost::Own(_)) if asked.is_for_itself() => return seen(tried, line, How::new(CacheResult::Error)),
             Err(Lost::Own(answer)) if answer.status.is_server_error() => {
                 return failed(tried, lead.fail(now, beside.entropy.next_u64()), line, &conditions);
             }
@@ -182,6 +186,8 @@ impl Front<'_> {
             ..How::new(CacheResult::Miss)
         };
         match judge(&asked, &lead, asks, told, took, &beside) {
+            // It wants no other answer than this one, and asks with fields that others do not.
+            Verdict::Failed if asked.is_for_itself() => drop(lead),
             Verdict::Failed => {
                 let given = lead.fail(now, beside.entropy.next_u64());
                 return failed(tried, given, line, &conditions);
@@ -217,8 +223,10 @@ impl Front<'_> {
                 answered.response = cache::known(response, &conditions);
             }
             Verdict::Pass => {
-                match told.status == StatusCode::NOT_MODIFIED {
-                    true => drop(lead), // It was asked for one client's sake, and says nothing of what others would get.
+                let gone = matches!(told.status, StatusCode::NOT_FOUND | StatusCode::GONE);
+                let of_one = told.status.is_client_error() && !gone && lead.stored().is_some();
+                match of_one || told.status == StatusCode::NOT_MODIFIED {
+                    true => drop(lead), // It says nothing of what others would get.
                     false => lead.pass(now),
                 }
                 how.write(&mut answered.response.head.fields);
@@ -272,12 +280,16 @@ impl Front<'_> {
                 },
                 Verdict::Keep(terms) => {
                     let body = limits::within(body, Span::Until(deadline.0), &beside.clock, &Activity::default());
-                    match cache::whole(body).await {
-                        Some(body) => {
+                    let read = cache::whole(body).await;
+                    let then = beside.clock.mono();
+                    match read {
+                        Ok(Some(body)) => {
                             let known = Known::of(&told.fields, &head.fields);
-                            lead.keep(beside.clock.mono(), terms, Stored::new(&told, body), known);
+                            let terms = cache::aged(terms, then.saturating_sub(now));
+                            lead.keep(then, terms, Stored::new(&told, body), known);
                         }
-                        None => drop(lead.fail(beside.clock.mono(), random)),
+                        Ok(None) => lead.pass(then),
+                        Err(_) => drop(lead.fail(then, random)),
                     }
                 }
             }

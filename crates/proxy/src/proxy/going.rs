@@ -93,7 +93,7 @@ impl Front<'_> {
 }
 
 /// How the client speaks gRPC-Web to a service that speaks gRPC; `None`: there is nothing to translate.
-fn dialect(going: &Going<'_>, head: &RequestHead) -> Option<Dialect> {
+pub(super) fn dialect(going: &Going<'_>, head: &RequestHead) -> Option<Dialect> {
     let Target::Service(way) = going.target else {
         return None;
     };

@@ -126,7 +126,7 @@ impl Slot {
             let bounded = wish.max_age.is_some() || wish.min_fresh.is_some();
             let beside = !bounded && kept.stale(now).is_some_and(|by| by < kept.terms.while_revalidating);
             // An origin that is known to fail is not asked by those who would only wait for its failure.
-            let stands_in = self.failures > 0 && self.stand_in(now).is_some();
+            let stands_in = !bounded && self.failures > 0 && self.stand_in(now).is_some();
             if beside || stands_in {
                 let revalidate = !self.flying && now >= self.quiet_until && !wish.only_if_cached;
                 self.flying |= revalidate;
@@ -140,7 +140,9 @@ impl Slot {
         if wish.no_cache || never_fresh || now < self.alone_until {
             return Look::Alone;
         }
-        match (self.flying, waiting < MOST_WAITING) {
+        // What another asks for may be too old for a request that wants more than freshness, as what is kept is.
+        let choosy = self.kept.is_some() && (wish.max_age.is_some() || wish.min_fresh.is_some());
+        match (self.flying, waiting < MOST_WAITING && !choosy) {
             (false, _) => {
                 self.flying = true;
                 Look::Lead
@@ -176,6 +178,13 @@ impl Slot {
                     ..Self::default()
                 };
             }
+            // What one request got for itself, with fields that the key does not know, takes nothing from the others.
+            Landing::Unkept if !flight && self.kept.is_some_and(|kept| kept.is_of_use(now)) => {}
+            Landing::Failed
+                if !flight
+                    && self
+                        .kept
+                        .is_some_and(|kept| kept.stale(now).is_none() || now < self.quiet_until) => {}
             Landing::Unkept => {
                 // Those who ask alone do not make it longer: else nothing would ever be kept again.
                 let known = !flight && now < self.alone_until;
@@ -201,6 +210,11 @@ impl Slot {
             }
             Landing::GivenUp => {}
         }
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_none()
     }
 
     /// Forgets what is kept: it is no longer so.

@@ -349,7 +349,26 @@ fn a_request_may_want_what_is_newer_or_nothing_but_what_is_here() {
     );
     assert_eq!(at(&mut slot, 50, here), Look::Absent);
     assert_eq!(at(&mut slot, 5, newer), Look::Lead);
-    assert_eq!(at(&mut slot, 5, long), Look::Wait);
+    // What is asked for now may be too old for it again: it would wait for others in turn.
+    assert_eq!(at(&mut slot, 5, long), Look::Alone);
+    assert_eq!(at(&mut slot, 5, newer), Look::Alone);
+}
+
+#[test]
+fn what_one_request_gets_for_itself_takes_nothing_from_the_others() {
+    let mut slot = Slot::default();
+    look(&mut slot, SEC);
+    slot.land(SEC, true, Landing::Kept(terms(10, 0, 60)), 0);
+    slot.land(SEC * 2, false, Landing::Unkept, 0);
+    slot.land(SEC * 2, false, Landing::Failed, 0);
+    assert_eq!(look(&mut slot, SEC * 3), Look::Fresh(SEC * 2));
+    assert_eq!(look(&mut slot, SEC * 12), Look::Lead, "the origin is not known to fail");
+    slot.land(SEC * 12, true, Landing::Failed, 0);
+    let quiet = slot;
+    slot.land(SEC * 12, false, Landing::Failed, 0);
+    assert_eq!(slot, quiet, "nor is it asked less for one more failure meanwhile");
+    slot.land(SEC * 12, true, Landing::Unkept, 0);
+    assert!(slot.is_empty(), "one that asks for others says what is so");
 }
 
 #[derive(Clone, Copy, Debug)]
