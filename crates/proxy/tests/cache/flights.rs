@@ -157,16 +157,3 @@ fn nobody_gets_a_half_and_those_who_wait_get_a_whole_one() {
     assert_eq!(body(&read_message(&mut follower).expect("an answer")), "whole");
     assert_eq!(body(&world.get("/x", "")), "whole");
 }
-
-#[test]
-fn a_slow_reader_holds_nobody_up() {
-    const BODY: usize = 1_000_000; // More than sockets and buffers hold between them.
-    let shop = Shop::start(|_, _| answer("Cache-Control: max-age=99\r\n", &"x".repeat(BODY)));
-    let world = World::start(vec![caching("/")], shop.address);
-    let mut slow = world.running.client();
-    slow.write_all(GET.as_bytes()).expect("write");
-    until(|| (shop.calls() == 1).then_some(()));
-    assert_eq!(body(&world.get("/x", "")).len(), BODY);
-    assert_eq!(shop.calls(), 1);
-    assert_eq!(body(&read_message(&mut slow).expect("an answer")).len(), BODY);
-}
