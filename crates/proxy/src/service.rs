@@ -8,7 +8,7 @@
 //!
 //! Invariants
 //! - Ready only with a whole snapshot: one from the controller, or the last one on disk if it is of this boot.
-//! - A snapshot is acknowledged when all workers serve by it and listen on its sockets.
+//! - A snapshot is acknowledged when all workers serve by it and, unless the proxy leaves, listen on its sockets.
 //! - Told to leave, it takes no new connections, ends what it has begun, tells the controller the last counts, and returns;
 //!   told to stop, within [`Config::drain`].
 //! - The controller's absence changes nothing but that no newer snapshot comes.

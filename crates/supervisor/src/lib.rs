@@ -5,7 +5,7 @@
 //! killed itself, its successor ends what it left, and starts anew.
 //!
 //! - decisions: `machine` (when to start again), without processes or a clock
-//! - the loop: `service` with `requests`, `instance` and `jobs`; it alone forks and waits. `probe`, `pump` and `server` send it mail
+//! - the loop: `service` with `requests`, `handover`, `instance` and `jobs`; it alone forks and waits. `probe`, `pump` and `server` send it mail
 //! - processes: `shim` and `spawn` (start), `contain` (whole trees), `record` and `sweep` (what a predecessor left), `proc`
 //! - what children wrote: `line`, `sources`, `segments`, `logs`, `pump`; what is listened on: `ports`, `sockets`
 //!

@@ -2,6 +2,7 @@
 //!
 //! Only for `GET` and `HEAD` without a body: whoever asked for something to be done must hear that it was not.
 
+use super::going::dialect;
 use super::{Front, Going};
 use crate::answer::{Word, is_grpc};
 use crate::attempt::{self, Answered, Lost, Tried};
@@ -70,7 +71,7 @@ impl Front<'_> {
         reply: &mut R,
     ) -> Tried<'b> {
         let asks = matches!(head.method, Method::GET | Method::HEAD) && body.is_empty();
-        let plain = asks && !going.plan.websocket && !is_grpc(head);
+        let plain = asks && !going.plan.websocket && !is_grpc(head) && dialect(going, head).is_none();
         let declared = going.policy.fallback.as_ref().filter(|_| plain);
         let tried = self.go_by_cache(tables, going, head, body, line, reply).await;
         match declared.and_then(|declared| Some((declared, Failed::of(&tried)?))) {

@@ -6,6 +6,7 @@
 //! - Nobody waits for what may turn out to be of no use to it: once an answer could not be kept, or was never fresh, everybody
 //!   asks alone.
 //! - While stale answers stand in for an origin that fails, it is asked less and less often (from [`FIRST`] to [`CAP`]), by one.
+//! - What one gets that asked for itself alone takes nothing from the others that is still of use to them.
 //! - Every flight is ended by [`Slot::land`], whoever broke it off.
 //!
 //! Sources: nginx's `proxy_cache_lock` and `proxy_cache_background_update`, Varnish's grace and hit-for-miss.
