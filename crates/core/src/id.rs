@@ -78,6 +78,10 @@ name!(
     ServiceName, "service name", "1 to 63 of a-z, 0-9 and -, a letter first, no - last", is_dns_label
 );
 name!(
+    /// A system, such as `shop`; to other systems its trust domain.
+    SystemName, "system name", "1 to 63 of a-z, 0-9 and -, a letter first, no - last", is_dns_label
+);
+name!(
     /// A saga definition, such as `place-order`.
     SagaName, "saga name", "1 to 63 of a-z, 0-9 and -, a letter first, no - last", is_dns_label
 );

@@ -17,6 +17,7 @@ pub mod fault;
 pub mod http_date;
 pub mod id;
 pub mod probe;
+pub mod spiffe;
 #[cfg(feature = "tokio")]
 pub mod task;
 pub mod thread;

@@ -97,6 +97,7 @@ impl Registry {
             health: declared.health.clone(),
             unavailable: declared.unavailable.clone(),
             concurrency: declared.concurrency,
+            peer: None,
         });
         Snapshot {
             boot: self.boot.clone(),
@@ -108,6 +109,7 @@ impl Registry {
             issuers: self.declared.issuers.clone(),
             trusted_proxies: self.declared.trusted_proxies.clone(),
             controller_socket: CONTROLLER_SOCKET.into(),
+            mesh: None,
         }
     }
 
@@ -177,6 +179,7 @@ mod tests {
             health: None,
             unavailable: None,
             concurrency: Default::default(),
+            peer: None,
         };
         registry.declare(Declared {
             services: vec![declared],

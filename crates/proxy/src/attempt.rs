@@ -308,8 +308,8 @@ impl Tries<'_, '_> {
         let another = self.looks <= self.plan.extra && repeat != Repeat::Harmful;
         let limit = self.plan.deadline.and_then(|deadline| deadline.per_try(begun, another));
         announce(self.head, limit);
-        let protocol = self.way.cluster().view().protocol;
-        let place = Place::Instance(endpoint.address, endpoint.id, protocol);
+        let way = self.way;
+        let place = way.place(&endpoint);
         let may_refresh = repeat != Repeat::Harmful && self.plan.extra > 0;
         let after = self.hedges_after(repeat, outgoing, begun);
         let (result, of_answer) = match after {

@@ -29,10 +29,12 @@ pub use permit::{Outcome, Permit};
 pub use pick::{Unavailable, Way};
 
 use crate::filter::session::Sticky;
-use arc_swap::ArcSwap;
+use crate::mesh::Mesh;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use balance::{Needs, Shares};
 use endpoint::lock;
-use ondol_core::id::{InstanceId, ServiceName};
+use ondol_core::id::{InstanceId, ServiceName, SystemName};
+use ondol_core::spiffe::SpiffeId;
 use ondol_core::wire::proxy::{self as wire, HealthCheck, Protocol, Snapshot};
 use ondol_resilience::breaker::{self, Breaker};
 use ondol_resilience::budget::Budget;
@@ -59,6 +61,8 @@ pub struct View {
 #[derive(Debug)]
 pub struct Cluster {
     service: ServiceName,
+    /// The system in which it lives, if that is another one.
+    peer: Option<SystemName>,
     view: ArcSwap<View>,
     /// One per setting in use: routes and edges with the same setting share it. The built-in caller has its own.
     breakers: Mutex<Vec<(pick::Judge, Arc<Mutex<Breaker>>)>>,
@@ -89,6 +93,8 @@ pub struct Clusters {
     retired: Mutex<Vec<Arc<Endpoint>>>,
     /// Rises with each `apply`.
     applied: watch::Sender<u64>,
+    /// The way to other systems.
+    mesh: ArcSwapOption<Mesh>,
     shared: Arc<Shared>,
 }
 
@@ -102,6 +108,7 @@ impl Default for Clusters {
             by_name: Mutex::default(),
             retired: Mutex::default(),
             applied: watch::Sender::new(0),
+            mesh: ArcSwapOption::empty(),
             shared,
         }
     }
@@ -113,6 +120,15 @@ impl Clusters {
         let mut by_name = lock(&self.by_name);
         let (mut gone, needs) = (Vec::new(), Needs::of(snapshot));
         for spec in &snapshot.clusters {
+            if by_name.get(&spec.service).is_some_and(|known| known.peer != spec.peer) {
+                // Another service of the same name: who still goes to the old one must not meet the new one's endpoints.
+                gone.extend(
+                    by_name
+                        .remove(&spec.service)
+                        .map(|known| known.clear())
+                        .unwrap_or_default(),
+                );
+            }
             let cluster = by_name
                 .entry(spec.service.clone())
                 .or_insert_with(|| Arc::new(Cluster::new(spec, self.shared.clone())));
@@ -139,9 +155,30 @@ impl Clusters {
         lock(&self.by_name).get(service).cloned()
     }
 
-    /// The way from a caller (`None`: the gateway) to a service under a policy's breaker. Make it once per snapshot.
+    /// By which mesh ways lead to other systems from now on.
+    pub fn meet(&self, mesh: Option<Arc<Mesh>>) {
+        self.mesh.store(mesh);
+    }
+
+    /// The way from a caller (`None`: the gateway) to a service under a policy's breaker. Make it once per snapshot. `None`: there
+    /// is no such service, or it lives in another system and there is no way there.
     pub fn way(&self, caller: Option<&ServiceName>, target: &ServiceName, breaker: &wire::Breaker) -> Option<Way> {
-        self.get(target).map(|cluster| Way::new(cluster, caller, breaker))
+        let cluster = self.get(target)?;
+        let outward = match &cluster.peer {
+            None => None,
+            Some(peer) => {
+                let (to, gateway) = (SpiffeId::new(peer.clone(), target.clone()), ServiceName::gateway());
+                let way = self
+                    .mesh
+                    .load_full()?
+                    .outward(caller.unwrap_or(&gateway), to, cluster.view().protocol);
+                Some(
+                    way.inspect_err(|error| tracing::error!(code = "GW-080", %error, "no way to another system"))
+                        .ok()?,
+                )
+            }
+        };
+        Some(Way::new(cluster, caller, breaker, outward))
     }
 
     /// Resolves when something happened that the controller should hear of at once: an instance that drains has nothing
@@ -222,6 +259,7 @@ impl Cluster {
         };
         Self {
             service: spec.service.clone(),
+            peer: spec.peer.clone(),
             view: ArcSwap::from_pointee(view),
             breakers: Mutex::default(),
             budgets: Mutex::default(),

@@ -271,12 +271,14 @@ impl Control {
             counters,
             log,
             tls,
+            mesh,
             cache,
             ..
         } = &*self.shared;
+        let listeners = tls.all().into_iter().map(|listener| listener.report());
         Report {
             cache: cache.report(),
-            tls: tls.all().iter().map(|listener| listener.report()).collect(),
+            tls: listeners.chain(mesh.get().map(|mesh| mesh.report())).collect(),
             ..counters.report(clusters, clock.wall(), clock.mono(), log.dropped())
         }
     }

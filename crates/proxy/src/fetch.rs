@@ -7,7 +7,7 @@ use crate::filter::keys;
 use crate::message::{Body, Frame, RequestHead};
 use crate::state::Worker;
 use crate::tables::Target;
-use crate::upstream::{self, Failure, Place, Use};
+use crate::upstream::{self, Failure, Use};
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 use ondol_core::id::ServiceName;
@@ -62,11 +62,7 @@ impl KeySource for Fetch {
         let mut head = RequestHead::new(Method::GET, service.as_str(), path).map_err(|error| error.to_string())?;
         head.fields.push("accept", "application/jwk-set+json, application/json");
         head.fields.push("ondol-caller", "ondol");
-        let place = Place::Instance(
-            permit.endpoint().address,
-            permit.endpoint().id,
-            way.cluster().view().protocol,
-        );
+        let place = way.place(permit.endpoint());
         let asking = async {
             let ready = upstream::connect(&self.0.pool, &place, Use::First).await?;
             ready.exchange(&head, Body::Empty, false).await

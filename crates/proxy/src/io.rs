@@ -158,11 +158,17 @@ impl Io {
     }
 
     /// Whether nothing waits to be read and the other end has not closed, as far as the last poll of the runtime knows. Where
-    /// that has seen something since the last short read, which may be read already, the system is asked. Not over TLS.
+    /// that has seen something since the last short read, which may be read already, the system is asked.
     pub fn is_quiet(&self) -> bool {
         let mut byte = [std::mem::MaybeUninit::uninit()];
-        let looked = either!(self, s => s.try_io(Interest::READABLE, || socket2::SockRef::from(s).peek(&mut byte)),
-            _tls => Ok(0));
+        macro_rules! look {
+            ($stream:expr) => {
+                $stream.try_io(Interest::READABLE, || {
+                    socket2::SockRef::from($stream).peek(&mut byte)
+                })
+            };
+        }
+        let looked = either!(self, s => look!(s), tls => if tls.is_quiet() { look!(tls.socket()) } else { Ok(0) });
         looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 

@@ -8,6 +8,7 @@
 //! - [`proxy`]: one request from its head to its record, as a straight line; [`attempt`] and [`upstream`] are its middle
 //! - the wire: [`message`] (what everything else sees), [`h1`], [`h2`], [`path`], [`check`], [`listener`], [`tls`],
 //!   [`addresses`], [`pace`], [`pool`], [`tunnel`]; what the proxy says on its own: [`answer`], [`refusal`]
+//! - to and from other systems: [`mesh`]
 //! - between the two: [`grpc_web`], what browsers say of gRPC
 //! - the decisions: [`route`], [`filter`], [`cluster`]; what is told of them: [`report`]; told without being made: [`dry`]
 //!
@@ -37,6 +38,7 @@ pub mod io;
 mod keeper;
 pub mod limits;
 pub mod listener;
+pub mod mesh;
 pub mod message;
 pub mod mirror;
 pub mod pace;

@@ -1,7 +1,7 @@
 //! One request, as a straight line: who it is for, whether it may, where it goes, what comes back, one record.
 //!
 //! The gateway's line and an edge's line differ in their first half only: the gateway trusts nobody and finds a route,
-//! an edge knows caller and target by its socket. From the plan on they are the same. The halves are `proxy/gateway.rs` and
+//! an edge knows caller and target by its socket, or by certificates where the caller is of another system (`proxy/peer.rs`). From the plan on they are the same. The halves are `proxy/gateway.rs` and
 //! `proxy/plan.rs`, what they have in common `proxy/going.rs`; where answers are kept or something
 //! stands in for errors, `proxy/fallback.rs` and `proxy/cached.rs` stand before it.
 //!
@@ -11,6 +11,7 @@ mod cached;
 mod fallback;
 mod gateway;
 mod going;
+mod peer;
 mod plan;
 
 use crate::answer::{Answer, Word};
@@ -127,15 +128,21 @@ impl Service for Front<'_> {
         } = request;
         let entrance = tables.entrance(self.socket);
         let edge = match entrance {
-            Some(Entrance::Edge(index)) => Some((index, &tables.edges[index])),
-            _ => None,
+            Some(Entrance::Edge(index)) => Some(index),
+            Some(Entrance::Mesh) => self.visits(&tables),
+            Some(Entrance::Gateway) | None => None,
         };
+        let edge = edge.map(|index| (index, &tables.edges[index]));
         let mut seen = self.seen(&tables, head, peer);
         let going = match (entrance, edge) {
             (_, Some((index, edge))) => {
                 seen.line = tables.lines.edges[index].clone();
+                if edge.spec.peer.is_some() {
+                    peer::forget(head, self.tls.as_ref());
+                }
                 Ok(plan::edge_half(edge, head, websocket, &seen))
             }
+            (Some(Entrance::Mesh), None) => Err(refusal::not_a_caller(self.tls.as_ref()).into()),
             (Some(_), None) => self.gateway_half(&tables, head, websocket, &mut seen).await,
             (None, None) => Err(refusal::no_such_socket().into()),
         };

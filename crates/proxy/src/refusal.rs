@@ -6,6 +6,7 @@ use crate::answer::{Answer, Word};
 use crate::cluster::{Endpoint, Unavailable};
 use crate::message::{BodyError, RequestHead};
 use crate::route::Route;
+use crate::tls::handshake::Session;
 use crate::upstream::Failure;
 use http::StatusCode;
 use ondol_core::error::ErrorCode;
@@ -50,6 +51,21 @@ pub fn misdirected(head: &RequestHead) -> Answer {
         StatusCode::MISDIRECTED_REQUEST,
         ErrorCode::new("GW-063"),
         Word::HttpRequestError,
+        detail,
+    )
+}
+
+/// A caller of another system that may not call what it asks for.
+pub fn not_a_caller(session: Option<&Session>) -> Answer {
+    let caller = session
+        .and_then(|session| session.client.as_deref())
+        .unwrap_or("nobody");
+    let server = session.and_then(Session::server).unwrap_or("no service");
+    let detail = format!("{caller} may not call {server}; `callers` of its service.yaml says who may");
+    Answer::new(
+        StatusCode::FORBIDDEN,
+        ErrorCode::new("GW-079"),
+        Word::HttpRequestDenied,
         detail,
     )
 }

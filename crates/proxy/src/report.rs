@@ -10,7 +10,7 @@ pub mod access;
 use crate::answer::Word;
 use crate::cluster::Clusters;
 use ondol_core::clock::Timestamp;
-use ondol_core::id::{RouteName, ServiceName};
+use ondol_core::id::{RouteName, ServiceName, SystemName};
 use ondol_core::wire::proxy::{Action, CacheReport, CacheResult, Report, Snapshot, Traffic, bucket_of};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +33,8 @@ pub struct Name {
     pub route: Option<RouteName>,
     /// The edge's caller.
     pub caller: Option<ServiceName>,
+    /// The system in which the caller lives, if that is another one.
+    pub peer: Option<SystemName>,
     /// The target.
     pub target: ServiceName,
 }
@@ -136,6 +138,7 @@ impl Line {
         Some(Traffic {
             route: self.name.route.clone(),
             caller: self.name.caller.clone(),
+            peer: self.name.peer.clone(),
             target: self.name.target.clone(),
             by_class: std::array::from_fn(|class| count(&self.by_class[class])),
             own_answers,
@@ -186,6 +189,7 @@ impl Counters {
         let name = Name {
             route: None,
             caller: None,
+            peer: None,
             target: ServiceName::gateway(),
         };
         Self {
@@ -211,6 +215,7 @@ impl Counters {
                 line(Name {
                     route: Some(route.name.clone()),
                     caller: None,
+                    peer: None,
                     target: target.clone(),
                 })
             };
@@ -229,6 +234,7 @@ impl Counters {
             line(Name {
                 route: None,
                 caller,
+                peer: edge.peer.clone(),
                 target,
             })
         });
@@ -317,6 +323,7 @@ mod tests {
         };
         let edge = |caller: &&str| Edge {
             caller: caller.parse().expect("a name"),
+            peer: None,
             target: "orders".parse().expect("a name"),
             socket: SocketName(format!("edge-{caller}")),
             policy: policy.clone(),
@@ -334,6 +341,7 @@ mod tests {
             issuers: BTreeMap::new(),
             trusted_proxies: vec![],
             controller_socket: "c".into(),
+            mesh: None,
         }
     }
 

@@ -107,6 +107,8 @@ pub fn run(mut config: Config, ending: &Ending) -> io::Result<()> {
         own.spawn_local(Kind::Control, async move { authority.keep_keys(fetch).await });
         let certificates = shared.clone();
         own.spawn_local(Kind::Control, async move { certificates.tls.watch().await });
+        let mesh = shared.clone();
+        own.spawn_local(Kind::Control, async move { mesh.mesh.watch().await });
         let control = Control::new(
             config,
             shared,

@@ -6,6 +6,7 @@ use crate::cache::{Cache, Records};
 use crate::cluster::Clusters;
 use crate::filter::auth::Authority;
 use crate::filter::limit::Limiters;
+use crate::mesh;
 use crate::mirror::Copies;
 use crate::pool::Pool;
 use crate::report::Counters;
@@ -39,6 +40,8 @@ pub struct Shared {
     pub limiters: Limiters,
     /// Listeners with TLS.
     pub tls: Listeners,
+    /// To and from other systems.
+    pub mesh: mesh::Current,
     /// Strangers' connections.
     pub addresses: Arc<Addresses>,
     /// Kept answers.
@@ -60,6 +63,7 @@ impl Shared {
             log,
             limiters: Limiters::default(),
             tls: Listeners::default(),
+            mesh: mesh::Current::default(),
             addresses: Arc::default(),
             cache: Arc::default(),
             run_dir,

@@ -5,15 +5,18 @@ use crate::filter::auth::Guard;
 use crate::filter::client::Trusted;
 use crate::filter::limit::Limiter;
 use crate::filter::session::Sticky;
+use crate::mesh::Mesh;
 use crate::mirror::Mirror;
 use crate::report::{Line, Lines, RouteLines};
 use crate::route;
 use crate::state::Shared;
 use crate::tls::listener as tls;
 use ondol_core::id::ServiceName;
+use ondol_core::spiffe::SpiffeId;
 use ondol_core::wire::proxy::{self as wire, Snapshot};
 use ondol_core::wire::supervision::SocketName;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +46,8 @@ pub struct Others {
 pub struct Edge {
     /// As the snapshot has it.
     pub spec: wire::Edge,
+    /// Who calls, as the target is told: `NAME`, of another system `NAME.SYSTEM`.
+    pub caller: Box<str>,
     /// Where it leads.
     pub target: Target,
     /// Others.
@@ -107,6 +112,70 @@ pub enum Entrance {
     Gateway,
     /// One edge, by its position.
     Edge(usize),
+    /// Other systems: the edge is known by who calls whom.
+    Mesh,
+}
+
+/// Who may come in from other systems, and by which edge.
+#[derive(Default)]
+pub struct Visitors {
+    socket: Option<SocketName>,
+    listener: Option<Arc<tls::Listener>>,
+    /// By a caller's URI: the names that it asks for, and the position of the edge to each.
+    by_caller: HashMap<String, Vec<(String, usize)>>,
+    /// Where proxies of other systems are that ours call, too.
+    addresses: HashSet<IpAddr>,
+}
+
+impl Visitors {
+    fn of(snapshot: &Snapshot, mesh: Option<&Mesh>) -> Self {
+        let (Some(spec), Some(mesh)) = (&snapshot.mesh, mesh) else {
+            return Self::default();
+        };
+        let mut by_caller: HashMap<_, Vec<_>> = HashMap::new();
+        for (index, edge) in snapshot.edges.iter().enumerate() {
+            if let Some(peer) = &edge.peer {
+                let caller = SpiffeId::new(peer.clone(), edge.caller.clone());
+                let target = SpiffeId::new(spec.domain.clone(), edge.target.clone());
+                by_caller
+                    .entry(caller.uri())
+                    .or_default()
+                    .push((target.to_string(), index));
+            }
+        }
+        let peers = snapshot.clusters.iter().filter(|cluster| cluster.peer.is_some());
+        Self {
+            socket: spec.socket.clone(),
+            listener: Some(mesh.listener()),
+            by_caller,
+            addresses: peers
+                .flat_map(|cluster| {
+                    cluster
+                        .endpoints
+                        .iter()
+                        .map(|endpoint| endpoint.address.ip().to_canonical())
+                })
+                .collect(),
+        }
+    }
+
+    /// The position of the edge by which a caller with this certificate comes to the server that it named; `None`: it may not.
+    pub fn edge(&self, caller: &str, server: &str) -> Option<usize> {
+        let targets = self.by_caller.get(caller)?;
+        targets.iter().find(|(name, _)| name == server).map(|(_, index)| *index)
+    }
+
+    /// Whether a proxy of another system is there that ours call.
+    pub fn is_known(&self, address: IpAddr) -> bool {
+        self.addresses.contains(&address)
+    }
+}
+
+fn caller(edge: &wire::Edge) -> String {
+    match &edge.peer {
+        Some(peer) => SpiffeId::new(peer.clone(), edge.caller.clone()).to_string(),
+        None => edge.caller.to_string(),
+    }
 }
 
 /// A snapshot, compiled.
@@ -125,6 +194,8 @@ pub struct Tables {
     pub trusted: Trusted,
     /// The controller's socket.
     pub controller: PathBuf,
+    /// Who may come in from other systems.
+    pub visitors: Visitors,
     /// Some route or edge keeps answers or has a fallback.
     pub stands_in: bool,
     entrances: HashMap<SocketName, Entrance>,
@@ -148,8 +219,14 @@ impl Tables {
             entrances.insert(gateway.socket.clone(), Entrance::Gateway);
         }
         for (index, edge) in snapshot.edges.iter().enumerate() {
-            entrances.insert(edge.socket.clone(), Entrance::Edge(index));
+            if edge.peer.is_none() {
+                entrances.insert(edge.socket.clone(), Entrance::Edge(index));
+            }
         }
+        let mesh = shared.mesh.apply(snapshot.mesh.as_ref(), &shared.clock)?;
+        let visitors = Visitors::of(snapshot, mesh.as_deref());
+        entrances.extend(visitors.socket.clone().map(|socket| (socket, Entrance::Mesh)));
+        clusters.meet(mesh);
         clusters.apply(snapshot, now);
         authority.apply(&snapshot.issuers);
         let target = |caller: Option<&ServiceName>, service: &ServiceName, policy: &wire::Policy| {
@@ -219,13 +296,19 @@ impl Tables {
                 mirrors: vec![],
                 fallback: fallback(Some(&edge.caller), &spec.policy),
             };
-            Edge { spec, target, others }
+            Edge {
+                caller: caller(&spec).into(),
+                spec,
+                target,
+                others,
+            }
         });
         let policies = snapshot.routes.iter().map(|route| &route.policy);
         let mut policies = policies.chain(snapshot.edges.iter().map(|edge| &edge.policy));
         Ok(Self {
             stands_in: policies.any(|policy| policy.cache.is_some() || policy.fallback.is_some()),
             generation: snapshot.generation,
+            visitors,
             edges: edges.collect(),
             rules,
             lines,
@@ -237,9 +320,15 @@ impl Tables {
         })
     }
 
-    /// How a gateway's listener speaks TLS; `None`: it does not.
+    /// How a listener speaks TLS; `None`: it does not.
     pub fn secured(&self, socket: &SocketName) -> Option<Arc<tls::Listener>> {
-        self.secured.get(socket).cloned()
+        let of_mesh = || {
+            self.visitors
+                .listener
+                .clone()
+                .filter(|_| self.entrance(socket) == Some(Entrance::Mesh))
+        };
+        self.secured.get(socket).cloned().or_else(of_mesh)
     }
 
     /// What stands behind a socket; `None`: it is being closed.

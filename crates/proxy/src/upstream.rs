@@ -8,6 +8,7 @@ use crate::exchange::Response;
 use crate::h1::client::{self, Conn, ExchangeError};
 use crate::h2::client as http2;
 use crate::io::Io;
+use crate::mesh::outward::Outward;
 use crate::message::{Body, BodyError, RequestHead};
 use crate::pool::{Key, Pool, Shelf};
 use bytes::Bytes;
@@ -28,6 +29,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 pub enum Place<'a> {
     /// An instance: its address, the number of its life, and how to speak to it.
     Instance(SocketAddr, u64, Protocol),
+    /// A proxy of another system: its address, the number of its life, and the way there.
+    Peer(SocketAddr, u64, &'a Outward),
     /// The controller's socket.
     Controller(&'a Path),
 }
@@ -35,7 +38,7 @@ pub enum Place<'a> {
 /// Why an attempt has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Nobody listens there, or the system refuses a connection.
+    /// Nobody listens there, the system refuses a connection, or TLS with another system came to nothing.
     #[error("could not connect: {0}")]
     Refused(io::Error),
     /// No connection in time.
@@ -123,16 +126,26 @@ pub enum Use {
 pub async fn connect(pool: &Pool, place: &Place<'_>, purpose: Use) -> Result<Ready, Failure> {
     let (key, address) = match place {
         Place::Instance(address, life, _) => (Key::Instance(*address, *life), Some(*address)),
+        Place::Peer(address, life, way) => (Key::Peer(*address, *life, way.id), Some(*address)),
         Place::Controller(_) => (Key::Controller, None),
     };
     // Boxed: most requests find a connection, and every one would have room for this.
     let dialled = || {
         Box::pin(async {
             let dialling = tokio::time::timeout(CONNECT_TIMEOUT, dial(place));
-            dialling.await.unwrap_or(Err(Failure::ConnectTimeout))
+            let io = dialling.await.unwrap_or(Err(Failure::ConnectTimeout))?;
+            match (io, place) {
+                (Io::Tcp(socket), Place::Peer(_, _, way)) => way.secure(socket).await.map_err(Failure::Refused),
+                (io, _) => Ok(io),
+            }
         })
     };
-    if matches!(place, Place::Instance(_, _, Protocol::H2c)) {
+    let http2 = match place {
+        Place::Instance(_, _, protocol) => *protocol == Protocol::H2c,
+        Place::Peer(_, _, way) => way.protocol() == Protocol::H2c,
+        Place::Controller(_) => false,
+    };
+    if http2 {
         return Ok(Ready {
             way: Way::Http2(pool.http2(&key, dialled).await?),
             address,
@@ -155,7 +168,7 @@ pub async fn connect(pool: &Pool, place: &Place<'_>, purpose: Use) -> Result<Rea
 async fn dial(place: &Place<'_>) -> Result<Io, Failure> {
     ondol_core::fault::pass("proxy.dial").map_err(|fault| Failure::Refused(io::Error::other(fault)))?;
     match place {
-        Place::Instance(address, ..) => {
+        Place::Instance(address, ..) | Place::Peer(address, ..) => {
             let stream = TcpStream::connect(address).await.map_err(Failure::Refused)?;
             let _ = stream.set_nodelay(true);
             Ok(Io::Tcp(stream))

@@ -133,14 +133,19 @@ async fn accept(room: Rc<Room>, listener: Listener, name: SocketName) {
     }
 }
 
-/// Whether connections of this address are bounded here: strangers' at the gateway.
+/// Whether connections of this address are bounded here: strangers', where they can come.
 fn is_limited(worker: &Worker, socket: &SocketName, peer: IpAddr) -> bool {
     let peer = peer.to_canonical();
     let tables = worker.shared().tables.load();
     let Some(tables) = tables.as_ref() else {
         return !peer.is_loopback();
     };
-    tables.entrance(socket) == Some(Entrance::Gateway) && !peer.is_loopback() && !tables.trusted.contains(peer)
+    let strange = match tables.entrance(socket) {
+        Some(Entrance::Gateway) => !tables.trusted.contains(peer),
+        Some(Entrance::Mesh) => !tables.visitors.is_known(peer),
+        Some(Entrance::Edge(_)) | None => false,
+    };
+    strange && !peer.is_loopback()
 }
 
 /// Serves one connection; a panic ends it alone.

@@ -261,6 +261,7 @@ fn labels<'a>(series: &'a Series, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, 
         ("caller", series.caller.as_ref().map_or("", |caller| caller.as_str())),
         ("target", series.target.as_str()),
     ];
+    all.extend(series.peer.as_ref().map(|peer| ("peer", peer.as_str())));
     all.extend_from_slice(more);
     all
 }
@@ -307,6 +308,7 @@ mod tests {
         let traffic = Traffic {
             route: Some("place-order".parse().expect("valid")),
             caller: None,
+            peer: None,
             target: "orders".parse().expect("valid"),
             by_class: [0, 3, 0, 0, 1],
             own_answers: BTreeMap::from([("connection_refused".into(), 1)]),

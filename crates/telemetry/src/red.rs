@@ -11,7 +11,7 @@ mod counts;
 pub use counts::Counts;
 
 use ondol_core::clock::Timestamp;
-use ondol_core::id::{RouteName, ServiceName};
+use ondol_core::id::{RouteName, ServiceName, SystemName};
 use ondol_core::wire::proxy::{CacheReport, Report};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -30,6 +30,8 @@ pub struct Series {
     pub route: Option<RouteName>,
     /// The edge's caller.
     pub caller: Option<ServiceName>,
+    /// The system in which the caller lives, if that is another one.
+    pub peer: Option<SystemName>,
     /// The target's name, or `overflow`.
     pub target: String,
 }
@@ -103,6 +105,7 @@ impl Red {
             let series = Series {
                 route: traffic.route.clone(),
                 caller: traffic.caller.clone(),
+                peer: traffic.peer.clone(),
                 target: traffic.target.to_string(),
             };
             add(&mut totals, series, &Counts::from(traffic));
@@ -339,6 +342,7 @@ fn add(into: &mut Totals, series: Series, counts: &Counts) {
         Series {
             route: None,
             caller: None,
+            peer: None,
             target: "overflow".into(),
         }
     } else {
@@ -356,6 +360,7 @@ mod tests {
         let traffic = Traffic {
             route: None,
             caller: Some("orders".parse().expect("valid")),
+            peer: None,
             target: "products".parse().expect("valid"),
             by_class: [0, ok, 0, 0, failed],
             own_answers: BTreeMap::new(),
@@ -491,6 +496,7 @@ mod tests {
                 Series {
                     route: None,
                     caller: None,
+                    peer: None,
                     target: format!("s{n}"),
                 },
                 &Counts::default(),

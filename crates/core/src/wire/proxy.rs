@@ -8,17 +8,19 @@
 //! pass over.
 
 mod change;
+mod mesh;
 mod policy;
 mod report;
 mod tls;
 
 pub use change::{Change, Misfit, Splice};
+pub use mesh::{Identity, Mesh, Peer};
 pub use policy::{Balance, Breaker, Cache, Fallback, HashBy, Limit, LimitBy, Policy, Priority};
 pub use report::{Bulkhead, CacheReport, CacheResult, Report, Traffic, bucket_end, bucket_of};
 pub use tls::{CertificateFiles, CertificateReport, ClientCertificates, Tls, TlsReport, TlsVersion};
 
 use super::supervision::SocketName;
-use crate::id::{BootId, InstanceId, RouteName, SagaName, ServiceName};
+use crate::id::{BootId, InstanceId, RouteName, SagaName, ServiceName, SystemName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -46,6 +48,9 @@ pub struct Snapshot {
     pub trusted_proxies: Vec<String>,
     /// Where the built-in target `controller` listens: a socket's file name in `.ondol/run/`.
     pub controller_socket: String,
+    /// Other systems; `None`: this one stands alone.
+    #[serde(default)]
+    pub mesh: Option<Mesh>,
 }
 
 /// A north-south listener.
@@ -311,9 +316,12 @@ impl Route {
 pub struct Edge {
     /// Who calls.
     pub caller: ServiceName,
+    /// The system in which it lives, if that is another one.
+    #[serde(default)]
+    pub peer: Option<SystemName>,
     /// Who is called; `controller` for the service API.
     pub target: ServiceName,
-    /// Its listening socket.
+    /// Its listening socket; that of [`Mesh`] for callers of other systems.
     pub socket: SocketName,
     /// How.
     pub policy: Policy,
@@ -374,6 +382,9 @@ pub struct Cluster {
     /// Requests at once.
     #[serde(default)]
     pub concurrency: Concurrency,
+    /// The system in which it lives, if that is another one: its endpoints are that system's proxies.
+    #[serde(default)]
+    pub peer: Option<SystemName>,
 }
 
 /// One instance as a target.

@@ -8,8 +8,7 @@ use super::{Ending, Tries, announce, effective_status, outgoing::Outgoing, send}
 use crate::cluster::{Admission, Outcome, Permit};
 use crate::exchange::{Reply, Response};
 use crate::race::{Raced, race};
-use crate::upstream::{Failure, Place};
-use ondol_core::wire::proxy::Protocol;
+use crate::upstream::Failure;
 use ondol_resilience::retry::Repeat;
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -49,14 +48,14 @@ impl Tries<'_, '_> {
         reply: &mut R,
     ) -> Ended<'b> {
         let (clock, pool, websocket) = (self.means.clock, self.means.pool, self.plan.websocket);
-        let (begun, protocol) = (clock.mono(), self.way.cluster().view().protocol);
+        let (begun, way) = (clock.mono(), self.way);
         let mut again = outgoing.again().unwrap_or_else(|| Outgoing::new(Default::default()));
         let second = RefCell::new(None::<(Permit, Duration)>);
         // How the first of the two to end did, where that was no good answer.
         let failed = Cell::new(None::<Outcome>);
         let (head, this) = (&*self.head, &*self);
         let both = async {
-            let place = place(&first, protocol);
+            let place = way.place(first.endpoint());
             let mut one = pin!(send(pool, &place, head, outgoing, websocket, true));
             tokio::select! {
                 biased;
@@ -67,7 +66,7 @@ impl Tries<'_, '_> {
             let Some((permit, _admission)) = this.second(&first, now) else {
                 return (false, one.await);
             };
-            let place = self::place(&permit, protocol);
+            let place = way.place(permit.endpoint());
             let mut head = head.clone();
             announce(
                 &mut head,
@@ -141,10 +140,6 @@ impl Tries<'_, '_> {
         cluster.hedges().sent();
         Some((permit, admission))
     }
-}
-
-fn place<'p>(permit: &Permit, protocol: Protocol) -> Place<'p> {
-    Place::Instance(permit.endpoint().address, permit.endpoint().id, protocol)
 }
 
 /// What it says of its instance; `None`: nothing.

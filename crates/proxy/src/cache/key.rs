@@ -61,6 +61,7 @@ pub(super) fn of(name: &Name, shared: bool, asker: Asker, head: &RequestHead) ->
         &mut key,
         name.caller.as_ref().map_or("", |caller| caller.as_str()).as_bytes(),
     );
+    part(&mut key, name.peer.as_ref().map_or("", |peer| peer.as_str()).as_bytes());
     part(&mut key, name.target.as_str().as_bytes());
     part(&mut key, head.authority().as_bytes());
     part(&mut key, head.target().as_bytes());
@@ -96,6 +97,7 @@ mod tests {
         Name {
             route: route.map(|route| route.parse().expect("a name")),
             caller: caller.map(|caller| caller.parse().expect("a name")),
+            peer: None,
             target: "products".parse().expect("a name"),
         }
     }

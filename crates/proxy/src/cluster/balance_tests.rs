@@ -17,6 +17,7 @@ const ALL: [By; 5] = [
 fn hashed(endpoints: Vec<wire::Endpoint>) -> Snapshot {
     let edge = |(caller, balance): (&str, Balance)| Edge {
         caller: name(caller),
+        peer: None,
         target: name("orders"),
         socket: SocketName(caller.into()),
         policy: Policy {

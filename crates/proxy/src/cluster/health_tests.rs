@@ -69,10 +69,12 @@ fn snapshot(address: std::net::SocketAddr, path: &str) -> wire::Snapshot {
             health,
             unavailable: None,
             concurrency: Default::default(),
+            peer: None,
         }],
         issuers: Default::default(),
         trusted_proxies: vec![],
         controller_socket: "c".into(),
+        mesh: None,
     }
 }
 

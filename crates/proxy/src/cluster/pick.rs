@@ -1,6 +1,8 @@
 //! Which instance gets a request: one that is well and not tried yet, by session or by the balancing of its route (`balance.rs`).
 
 use super::{Cluster, Endpoint, Permit, View, Wish, endpoint::lock};
+use crate::mesh::outward::Outward;
+use crate::upstream::Place;
 use ondol_core::entropy::Entropy;
 use ondol_core::error::ErrorCode;
 use ondol_core::id::ServiceName;
@@ -111,10 +113,17 @@ pub struct Way {
     pub(super) judges_answers: bool,
     pub(super) breaker: Arc<Mutex<Breaker>>,
     pub(super) budget: Arc<Mutex<Budget>>,
+    /// To another system, and never otherwise.
+    outward: Option<Arc<Outward>>,
 }
 
 impl Way {
-    pub(super) fn new(cluster: Arc<Cluster>, caller: Option<&ServiceName>, spec: &wire::Breaker) -> Self {
+    pub(super) fn new(
+        cluster: Arc<Cluster>,
+        caller: Option<&ServiceName>,
+        spec: &wire::Breaker,
+        outward: Option<Arc<Outward>>,
+    ) -> Self {
         let judge = Judge {
             settings: spec.clone(),
             answers: caller != Some(&ServiceName::ondol()),
@@ -144,6 +153,15 @@ impl Way {
             judges_answers,
             breaker,
             budget,
+            outward,
+        }
+    }
+
+    /// How to reach one of its endpoints.
+    pub fn place(&self, endpoint: &Endpoint) -> Place<'_> {
+        match &self.outward {
+            Some(outward) => Place::Peer(endpoint.address, endpoint.id, outward),
+            None => Place::Instance(endpoint.address, endpoint.id, self.cluster.view().protocol),
         }
     }
 

@@ -55,6 +55,7 @@ fn snapshot(endpoints: Vec<wire::Endpoint>) -> Snapshot {
         health: None,
         unavailable: None,
         concurrency: Default::default(),
+        peer: None,
     };
     Snapshot {
         boot: BootId {
@@ -69,6 +70,7 @@ fn snapshot(endpoints: Vec<wire::Endpoint>) -> Snapshot {
         issuers: BTreeMap::new(),
         trusted_proxies: vec![],
         controller_socket: "c".into(),
+        mesh: None,
     }
 }
 

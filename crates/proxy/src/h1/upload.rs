@@ -86,6 +86,10 @@ impl<'b> Upload<'b> {
                     }
                 }
                 Phase::Last if self.is_written() => {
+                    if ready!(io.poll_flush(cx)).is_err() {
+                        self.give_up();
+                        return Poll::Ready(Err(Stopped::Io));
+                    }
                     self.phase = Phase::Done;
                     continue;
                 }

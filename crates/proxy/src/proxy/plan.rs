@@ -23,7 +23,7 @@ const PULL_WAIT: Duration = Duration::from_secs(30);
 
 /// An edge's half: caller and target are known, what the caller says of its user goes on.
 pub(super) fn edge_half<'t>(edge: &'t Edge, head: &mut RequestHead, websocket: bool, seen: &Seen) -> Going<'t> {
-    head.fields.set("ondol-caller", edge.spec.caller.as_str());
+    head.fields.set("ondol-caller", &*edge.caller);
     seen.trace.write(&mut head.fields);
     let policy = &edge.spec.policy;
     let announced = announced(head);

@@ -9,7 +9,7 @@ use super::stream::{Tls, refusal};
 use crate::ending::Ending;
 use crate::io::Io;
 use crate::listener::in_time;
-use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
+use rustls::{Connection, HandshakeKind, ProtocolVersion, ServerConnection};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +100,10 @@ impl Session {
     fn of(tls: &Tls, serving: Arc<Serving>) -> Self {
         tls.with(|connection| Self {
             serving,
-            server: connection.server_name().map(Into::into),
+            server: match connection {
+                Connection::Server(connection) => connection.server_name().map(Into::into),
+                Connection::Client(_) => None,
+            },
             version: match connection.protocol_version() {
                 Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
                 _ => "TLSv1.3",
@@ -111,6 +114,11 @@ impl Session {
                 .map(Into::into),
             http2: connection.alpn_protocol().map(|agreed| agreed == b"h2"),
         })
+    }
+
+    /// The server that the client named.
+    pub fn server(&self) -> Option<&str> {
+        self.server.as_deref()
     }
 
     /// See [`Keyring::is_misdirected`](super::keyring::Keyring::is_misdirected).

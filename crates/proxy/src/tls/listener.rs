@@ -7,9 +7,10 @@
 //! - Tickets are the listener's own. They outlive a new certificate, but not new authorities: whoever was let in by the
 //!   old ones has to show a certificate again.
 
-use super::certificate::{Certificate, Dates, Unfit, authorities, contents, provider};
-use super::files::{Digest, Next, PERIOD, Watched, digest};
+use super::certificate::{Certificate, Dates, authorities, contents, provider};
+use super::files::{Next, PERIOD, digest};
 use super::handshake::Outcome;
+use super::kept::Kept;
 use super::keyring::Keyring;
 use arc_swap::ArcSwapOption;
 use ondol_core::clock::{SharedClock, Timestamp};
@@ -51,40 +52,6 @@ struct Files {
     tickets: Option<Arc<dyn ProducesTickets>>,
 }
 
-/// The last good state of a set of files.
-struct Kept<T> {
-    watched: Watched,
-    good: Option<T>,
-    /// What is wrong with what the files hold now.
-    wrong: Option<String>,
-    dates: Dates,
-}
-
-impl<T> Kept<T> {
-    fn new(digest: Digest) -> Self {
-        Self {
-            watched: Watched::new(digest),
-            good: None,
-            wrong: None,
-            dates: Dates::Good,
-        }
-    }
-
-    /// Takes what the files gave; whether it is to be served.
-    fn take(&mut self, read: Result<T, Unfit>) -> bool {
-        match read {
-            Ok(good) => {
-                (self.good, self.wrong) = (Some(good), None);
-                true
-            }
-            Err(unfit) => {
-                self.wrong = Some(unfit.to_string());
-                false
-            }
-        }
-    }
-}
-
 impl Listener {
     /// Reads all files at once. What is wrong with them is logged and told in [`Listener::report`].
     pub fn new(name: &str, spec: &Tls, clock: SharedClock) -> Self {
@@ -115,6 +82,31 @@ impl Listener {
         listener.judge_dates(&mut files);
         drop(files);
         listener
+    }
+
+    /// One that has no files: its connections begin with what is given here, which looks after itself.
+    pub fn given(name: &str, config: ServerConfig, clock: SharedClock) -> Self {
+        let serving = Serving {
+            config: Arc::new(config),
+            keyring: Arc::default(),
+        };
+        let files = Files {
+            pairs: vec![],
+            authorities: None,
+            tickets: None,
+        };
+        Self {
+            name: name.to_owned(),
+            spec: Tls {
+                certificates: vec![],
+                client: None,
+                min_version: TlsVersion::V13,
+            },
+            clock,
+            serving: ArcSwapOption::from_pointee(serving),
+            handshakes: Default::default(),
+            files: Mutex::new(files),
+        }
     }
 
     /// What a connection that comes now begins with; `None`: it cannot begin.
@@ -307,7 +299,7 @@ fn tickets() -> Option<Arc<dyn ProducesTickets>> {
 }
 
 /// The clock of the process, for rustls.
-struct Time(SharedClock);
+pub(crate) struct Time(pub SharedClock);
 
 impl fmt::Debug for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

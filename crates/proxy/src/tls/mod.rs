@@ -15,6 +15,7 @@ pub mod certificate;
 pub mod files;
 pub mod handshake;
 pub mod identity;
+pub(crate) mod kept;
 pub mod keyring;
 pub mod listener;
 pub mod stream;

@@ -10,7 +10,7 @@
 //! - No poll goes round without asking the runtime for leave; and rustls bears no more than 32 empty records in a row.
 
 use crate::io::clear_read_readiness;
-use rustls::ServerConnection;
+use rustls::Connection;
 use std::cell::RefCell;
 use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::task::{Context, Poll, ready};
@@ -29,14 +29,15 @@ pub struct Tls {
 
 #[derive(Debug)]
 struct State {
-    connection: ServerConnection,
+    connection: Connection,
     /// Our side has ended; the socket's follows once all is sent.
     ending: bool,
 }
 
 impl Tls {
     /// A connection whose handshake has not begun; see [`Tls::poll_handshake`].
-    pub fn new(socket: TcpStream, mut connection: ServerConnection) -> Self {
+    pub fn new(socket: TcpStream, connection: impl Into<Connection>) -> Self {
+        let mut connection = connection.into();
         connection.set_buffer_limit(Some(HELD));
         let ending = false;
         Self {
@@ -51,15 +52,15 @@ impl Tls {
     }
 
     /// Looks at what was agreed.
-    pub fn with<T>(&self, look: impl FnOnce(&ServerConnection) -> T) -> T {
+    pub fn with<T>(&self, look: impl FnOnce(&Connection) -> T) -> T {
         look(&self.state.borrow().connection)
     }
 
     /// Goes on with the handshake; ready once both sides have agreed.
     ///
     /// # Errors
-    /// Those of the socket, `UnexpectedEof` when the client ends it, and rustls' own (see [`refusal`]), of which the client has
-    /// been told.
+    /// Those of the socket, `UnexpectedEof` when the other side ends it, and rustls' own (see [`refusal`]), of which the other side
+    /// has been told.
     pub fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let state = &mut *self.state.borrow_mut();
         loop {
@@ -73,7 +74,7 @@ impl Tls {
         }
     }
 
-    /// Gives at most `max` bytes of text to `put`; how many, 0 at the end that the client has declared.
+    /// Gives at most `max` bytes of text to `put`; how many, 0 at the end that the other side has declared.
     pub fn poll_take(&self, cx: &mut Context<'_>, max: usize, mut put: impl FnMut(&[u8])) -> Poll<io::Result<usize>> {
         let state = &mut *self.state.borrow_mut();
         let mut taken = 0;
@@ -115,7 +116,7 @@ impl Tls {
         self.state.borrow_mut().poll_send(&self.socket, cx)
     }
 
-    /// Ready with true once the client has ended its side or the connection, with false when text waits to be read.
+    /// Ready with true once the other side has ended or the connection, with false when text waits to be read.
     pub fn poll_peer_moved(&self, cx: &mut Context<'_>) -> Poll<bool> {
         let state = &mut *self.state.borrow_mut();
         loop {
@@ -128,6 +129,13 @@ impl Tls {
                 return Poll::Ready(true);
             }
         }
+    }
+
+    /// Whether nothing waits to be read and the other end has not closed, as far as is known.
+    pub fn is_quiet(&self) -> bool {
+        let state = &mut *self.state.borrow_mut();
+        let read = state.connection.reader().fill_buf().map(|_| ());
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Says that no more comes from this side. The socket's side ends as soon as all is sent: at once, if it takes it, else
@@ -167,7 +175,7 @@ impl State {
 
     /// Reads from the socket once and takes what whole records it gives; false at the socket's end.
     fn poll_records(&mut self, socket: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        // A client may say nothing before it has read what is still held here.
+        // The other side may say nothing before it has read what is still held here.
         if let Poll::Ready(Err(error)) = self.poll_send(socket, cx) {
             return Poll::Ready(Err(error));
         }

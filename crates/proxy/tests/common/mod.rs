@@ -152,6 +152,7 @@ pub fn edge(caller: &str, target: &str) -> Edge {
     let socket = SocketName(format!("edge/{caller}/{target}"));
     Edge {
         caller: name(caller),
+        peer: None,
         target: name(target),
         socket,
         policy: policy(),
@@ -172,6 +173,7 @@ pub fn cluster(service: &str, protocol: Protocol, addresses: &[SocketAddr]) -> C
         health: None,
         unavailable: None,
         concurrency: Default::default(),
+        peer: None,
     }
 }
 
@@ -190,6 +192,7 @@ pub fn snapshot(routes: Vec<Route>, edges: Vec<Edge>, clusters: Vec<Cluster>) ->
         issuers: BTreeMap::new(),
         trusted_proxies: vec![],
         controller_socket: "controller.sock".into(),
+        mesh: None,
     }
 }
 

@@ -12,5 +12,6 @@ mod certificates;
 mod clients;
 mod handshake;
 mod hostile;
+mod mesh;
 mod requests;
 mod setup;

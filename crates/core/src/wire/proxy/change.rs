@@ -58,12 +58,14 @@ impl Change {
             issuers,
             trusted_proxies,
             controller_socket,
+            mesh,
         } = new;
         let same = old.boot == *boot
             && old.gateways == *gateways
             && old.issuers == *issuers
             && old.trusted_proxies == *trusted_proxies
-            && old.controller_socket == *controller_socket;
+            && old.controller_socket == *controller_socket
+            && old.mesh == *mesh;
         same.then(|| Self {
             base: old.generation,
             generation: *generation,

@@ -2,7 +2,7 @@
 
 use super::TlsReport;
 use crate::clock::Timestamp;
-use crate::id::{InstanceId, RouteName, ServiceName};
+use crate::id::{InstanceId, RouteName, ServiceName, SystemName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -130,6 +130,9 @@ pub struct Traffic {
     pub route: Option<RouteName>,
     /// The edge's caller.
     pub caller: Option<ServiceName>,
+    /// The system in which the caller lives, if that is another one.
+    #[serde(default)]
+    pub peer: Option<SystemName>,
     /// The target.
     pub target: ServiceName,
     /// By status class, 1xx to 5xx, as answered to the client.

@@ -33,6 +33,9 @@ pub(super) fn write(entry: &Entry, calendar: &mut Calendar, to: &mut Vec<u8>) {
     if let Some(caller) = &name.caller {
         line.word(key!("caller"), caller.as_str());
     }
+    if let Some(peer) = &name.peer {
+        line.word(key!("peer"), peer.as_str());
+    }
     line.word(key!("target"), name.target.as_str());
     if let Some(endpoint) = &entry.instance {
         let instance = &endpoint.instance;

@@ -1,0 +1,246 @@
+//! To and from the proxies of other systems, over mutual TLS with short-lived certificates.
+//!
+//! - [`known`]: who is believed to be whom, and who ours are: what the files hold now, and what rustls asks of it
+//! - [`outward`]: a way from a caller here to a service there
+//! - here: the files are looked at again and again; what comes in is served by the listener that [`Mesh::listener`] gives
+//!
+//! Invariants
+//! - Each end of a connection has shown a certificate with one SPIFFE ID, signed by an authority of just that trust domain.
+//! - Nothing is sent to another system but over such a connection, to the service that it is for.
+//! - New certificates and authorities hold for connections from then on; those that are open go on. None is resumed: each
+//!   begins with certificates that hold now.
+//!
+//! Not here: who may call whom (`tables`), what a caller of another system may say of itself (`proxy/peer.rs`), who makes the
+//! certificates (the controller).
+
+pub mod known;
+pub mod outward;
+
+use crate::tls::certificate::{Certificate, authorities, contents};
+use crate::tls::files::{Next, PERIOD, digest};
+use crate::tls::kept::Kept;
+use crate::tls::listener::Listener;
+use known::{Known, Material, Trust};
+use ondol_core::clock::SharedClock;
+use ondol_core::id::ServiceName;
+use ondol_core::spiffe::SpiffeId;
+use ondol_core::wire::proxy::{self as wire, CertificateReport, Protocol, TlsReport};
+use outward::Outward;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// As reports name the listener.
+const NAME: &str = "mesh";
+
+/// The way to and from other systems, as one snapshot has it.
+pub struct Mesh {
+    spec: wire::Mesh,
+    clock: SharedClock,
+    known: Arc<Known>,
+    listener: Arc<Listener>,
+    files: Mutex<Files>,
+    ways: Mutex<HashMap<(ServiceName, SpiffeId), Arc<Outward>>>,
+}
+
+/// What the files gave, in the order of the snapshot.
+struct Files {
+    own: Vec<Kept<Arc<Certificate>>>,
+    peers: Vec<Kept<Arc<Trust>>>,
+}
+
+impl std::fmt::Debug for Mesh {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mesh").field("spec", &self.spec).finish_non_exhaustive()
+    }
+}
+
+impl Mesh {
+    /// Reads all files at once. What is wrong with them is logged and told in [`Mesh::report`].
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn new(spec: &wire::Mesh, clock: SharedClock) -> Result<Self, rustls::Error> {
+        let known = Arc::new(Known::new(spec.domain.clone()));
+        let config = known::server_config(&known, clock.clone())?;
+        let own = spec.identities.iter().map(|own| Kept::new(digest(pair(own))));
+        let peers = spec
+            .peers
+            .iter()
+            .map(|peer| Kept::new(digest([peer.authorities.as_path()])));
+        let files = Files {
+            own: own.collect(),
+            peers: peers.collect(),
+        };
+        let mesh = Self {
+            spec: spec.clone(),
+            listener: Arc::new(Listener::given(NAME, config, clock.clone())),
+            clock,
+            known,
+            files: Mutex::new(files),
+            ways: Mutex::default(),
+        };
+        let mut files = mesh.files();
+        for (identity, kept) in mesh.spec.identities.iter().zip(&mut files.own) {
+            load_identity(identity, kept);
+        }
+        for (peer, kept) in mesh.spec.peers.iter().zip(&mut files.peers) {
+            load_peer(peer, kept);
+        }
+        mesh.use_what_is_good(&files);
+        drop(files);
+        Ok(mesh)
+    }
+
+    /// What connections from other systems begin with.
+    pub fn listener(&self) -> Arc<Listener> {
+        self.listener.clone()
+    }
+
+    /// The way from a caller here to a service there; the same one as long as this mesh is.
+    ///
+    /// # Errors
+    /// When the cryptography gives no configuration.
+    pub fn outward(
+        &self,
+        caller: &ServiceName,
+        to: SpiffeId,
+        protocol: Protocol,
+    ) -> Result<Arc<Outward>, rustls::Error> {
+        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (caller.clone(), to);
+        if let Some(way) = ways.get(&key).filter(|way| way.protocol() == protocol) {
+            return Ok(way.clone());
+        }
+        let way = Arc::new(Outward::new(&self.known, caller, &key.1, protocol, self.clock.clone())?);
+        ways.insert(key, way.clone());
+        Ok(way)
+    }
+
+    /// Looks at the files, and uses what has changed. Reads small files; call every [`PERIOD`], on no worker.
+    pub fn look(&self) {
+        let (mut files, mut changed) = (self.files(), false);
+        for (identity, kept) in self.spec.identities.iter().zip(&mut files.own) {
+            if kept.watched.look(digest(pair(identity))) == Next::Load {
+                changed |= load_identity(identity, kept);
+            }
+        }
+        for (peer, kept) in self.spec.peers.iter().zip(&mut files.peers) {
+            if kept.watched.look(digest([peer.authorities.as_path()])) == Next::Load {
+                changed |= load_peer(peer, kept);
+            }
+        }
+        if changed {
+            self.use_what_is_good(&files);
+            tracing::debug!("the mesh uses new certificates or authorities");
+        }
+    }
+
+    /// How handshakes of others went, and how the files are.
+    pub fn report(&self) -> TlsReport {
+        let (files, now) = (self.files(), self.clock.wall());
+        let own = self.spec.identities.iter().zip(&files.own).map(|(identity, kept)| {
+            let ended = kept.good.as_ref().filter(|good| good.not_after < now);
+            let ended = ended.map(|good| format!("the certificate ended on {}", good.not_after));
+            CertificateReport {
+                file: identity.files.cert.display().to_string(),
+                not_after: kept.good.as_ref().map(|good| good.not_after),
+                problem: kept.wrong.clone().or(ended),
+            }
+        });
+        let peers = self
+            .spec
+            .peers
+            .iter()
+            .zip(&files.peers)
+            .map(|(peer, kept)| CertificateReport {
+                file: peer.authorities.display().to_string(),
+                not_after: None,
+                problem: kept.wrong.clone(),
+            });
+        TlsReport {
+            certificates: own.chain(peers).collect(),
+            ..self.listener.report()
+        }
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn use_what_is_good(&self, files: &Files) {
+        let own = self.spec.identities.iter().zip(&files.own);
+        let peers = self.spec.peers.iter().zip(&files.peers);
+        self.known.set(Material {
+            own: own
+                .filter_map(|(identity, kept)| Some((identity.service.clone(), kept.good.as_ref()?.key.clone())))
+                .collect(),
+            peers: peers
+                .filter_map(|(peer, kept)| Some((peer.domain.clone(), kept.good.clone()?)))
+                .collect(),
+        });
+    }
+}
+
+fn pair(identity: &wire::Identity) -> [&Path; 2] {
+    [&identity.files.cert, &identity.files.key]
+}
+
+/// Whether there is something new to use.
+fn load_identity(identity: &wire::Identity, kept: &mut Kept<Arc<Certificate>>) -> bool {
+    let taken = kept.take(Certificate::read(&identity.files.cert, &identity.files.key).map(Arc::new));
+    tell(kept, &identity.files.cert);
+    taken
+}
+
+/// The same of a peer's authorities.
+fn load_peer(peer: &wire::Peer, kept: &mut Kept<Arc<Trust>>) -> bool {
+    let read = contents(&peer.authorities).and_then(|text| authorities(&peer.authorities, &text));
+    let taken = kept.take(read.map(|roots| Arc::new(Trust::new(roots))));
+    tell(kept, &peer.authorities);
+    taken
+}
+
+fn tell<T>(kept: &Kept<T>, file: &Path) {
+    if let Some(error) = &kept.wrong {
+        let keeps = kept.good.is_some();
+        tracing::error!(code = "GW-080", file = %file.display(), error, keeps_the_last_one = keeps, "a file of the mesh cannot be used");
+    }
+}
+
+/// The mesh of the snapshot that is served; none where a system stands alone.
+#[derive(Default)]
+pub struct Current(Mutex<Option<Arc<Mesh>>>);
+
+impl Current {
+    /// That of a snapshot; one that is the same as before goes on. Reads the files of a new one.
+    ///
+    /// # Errors
+    /// In words; the one before stays.
+    pub fn apply(&self, spec: Option<&wire::Mesh>, clock: &SharedClock) -> Result<Option<Arc<Mesh>>, String> {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = current.as_ref().map(|mesh| &mesh.spec) == spec;
+        if !same {
+            let new = spec.map(|spec| Mesh::new(spec, clock.clone()).map(Arc::new));
+            *current = new
+                .transpose()
+                .map_err(|error| format!("the mesh cannot be used: {error}"))?;
+        }
+        Ok(current.clone())
+    }
+
+    /// It.
+    pub fn get(&self) -> Option<Arc<Mesh>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks at its files for ever.
+    pub async fn watch(&self) {
+        loop {
+            tokio::time::sleep(PERIOD).await;
+            if let Some(mesh) = self.get() {
+                mesh.look();
+            }
+        }
+    }
+}

@@ -1,0 +1,444 @@
+//! Two systems, each with its proxy: calls from one to the other over mutual TLS, and all who must not come through.
+
+use crate::common::*;
+use crate::setup::*;
+use ondol_core::wire::proxy::{CertificateFiles, Edge, FromProxy, Identity, Mesh, Peer, Protocol, Snapshot};
+use ondol_core::wire::supervision::SocketName;
+use rcgen::{CertificateParams, SanType};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+
+const MESH: &str = "mesh";
+
+/// One system.
+struct System {
+    name: &'static str,
+    dir: tempfile::TempDir,
+    authority: Authority,
+}
+
+impl System {
+    fn new(name: &'static str) -> Self {
+        let system = Self {
+            name,
+            dir: tempfile::tempdir().expect("a folder"),
+            authority: Authority::new(),
+        };
+        std::fs::write(system.authorities(), &system.authority.pem).expect("written");
+        system
+    }
+
+    fn authorities(&self) -> std::path::PathBuf {
+        self.dir.path().join("authority.pem")
+    }
+
+    fn uri(&self, service: &str) -> String {
+        format!("spiffe://{}/service/{service}", self.name)
+    }
+
+    /// A certificate for a service, over the one that it had.
+    fn identity(&self, service: &str) -> Identity {
+        Identity {
+            service: name(service),
+            files: self
+                .authority
+                .issue_to(&self.uri(service))
+                .write(self.dir.path(), service),
+        }
+    }
+
+    fn mesh(&self, services: &[&str], peers: &[&System]) -> Mesh {
+        let peer = |peer: &&System| Peer {
+            domain: peer.name.parse().expect("a name"),
+            authorities: peer.authorities(),
+        };
+        Mesh {
+            domain: self.name.parse().expect("a name"),
+            socket: Some(SocketName(MESH.into())),
+            identities: services.iter().map(|service| self.identity(service)).collect(),
+            peers: peers.iter().map(peer).collect(),
+        }
+    }
+}
+
+/// `shop`, whose orders call inventory of `warehouse`.
+struct Two {
+    shop: System,
+    warehouse: System,
+    /// Where orders reach inventory.
+    edge: SocketAddr,
+    /// Where the warehouse's mesh listens.
+    mesh: SocketAddr,
+    there: (Running, Controller),
+    here: (Running, Controller),
+    /// What the warehouse serves.
+    serves: Snapshot,
+}
+
+fn visitor(caller: &str, system: &str, target: &str) -> Edge {
+    Edge {
+        peer: Some(system.parse().expect("a name")),
+        socket: SocketName(MESH.into()),
+        ..edge(caller, target)
+    }
+}
+
+impl Two {
+    fn new(protocol: Protocol, instance: SocketAddr) -> Self {
+        let (shop, warehouse) = (System::new("shop"), System::new("warehouse"));
+        let mut serves = snapshot(
+            vec![],
+            vec![visitor("orders", "shop", "inventory")],
+            vec![cluster("inventory", Protocol::Http1, &[instance])],
+        );
+        serves.mesh = Some(warehouse.mesh(&["inventory", "billing"], &[&shop]));
+        let mut mesh = None;
+        let there = serving_with(warehouse.dir.path(), &serves, |sockets| mesh = Some(sockets.tcp(MESH)));
+        let mesh = mesh.expect("bound");
+
+        let far = |service: &str| {
+            let mut cluster = cluster(service, protocol, &[mesh]);
+            cluster.peer = Some("warehouse".parse().expect("a name"));
+            cluster
+        };
+        let edges = vec![
+            edge("orders", "inventory"),
+            edge("intruder", "inventory"),
+            edge("orders", "billing"),
+        ];
+        let mut calls = snapshot(vec![], edges, vec![far("inventory"), far("billing")]);
+        calls.mesh = Some(shop.mesh(&["orders", "intruder"], &[&warehouse]));
+        let mut to = None;
+        let here = serving_with(shop.dir.path(), &calls, |sockets| {
+            to = Some(sockets.tcp("edge/orders/inventory"));
+            sockets.tcp("edge/intruder/inventory");
+            sockets.tcp("edge/orders/billing");
+            sockets.tcp(MESH);
+        });
+        Self {
+            shop,
+            warehouse,
+            edge: to.expect("bound"),
+            mesh,
+            there,
+            here,
+            serves,
+        }
+    }
+
+    fn edge(&self, name: &str) -> SocketAddr {
+        let socket = ondol_proxy::service::Supervisor::take_socket(&*self.here.0.sockets, &SocketName(name.into()));
+        let socket = futures_util::FutureExt::now_or_never(socket).expect("at once");
+        match socket.expect("a socket") {
+            ondol_proxy::listener::Socket::Tcp(socket) => socket.local_addr().expect("an address"),
+            ondol_proxy::listener::Socket::Unix(_) => unreachable!("edges of services are TCP"),
+        }
+    }
+
+    /// Full handshakes, once so many requests have come in.
+    fn handshakes(&mut self, requests: u64) -> Option<u64> {
+        let peer = Some("shop".parse().expect("a name"));
+        let report = self.there.1.report(|report| {
+            let visits = report.traffic.iter().filter(|line| line.peer == peer);
+            visits.map(|line| line.by_class[1]).sum::<u64>() == requests
+        });
+        report.tls[0].handshakes.get("full").copied()
+    }
+}
+
+fn echo() -> SocketAddr {
+    instance(ok)
+}
+
+#[test]
+fn a_call_reaches_the_other_system_and_its_certificate_says_who_called() {
+    for protocol in [Protocol::Http1, Protocol::H2c] {
+        let mut two = Two::new(protocol, echo());
+        let mut client = connect(two.edge);
+        let request = "POST /internal/stock HTTP/1.1\r\nHost: inventory\r\nOndol-Subject: root\r\nOndol-Roles: admin\r\n\
+                       Ondol-Caller: ondol\r\nOndol-Client-Identity: spiffe://warehouse/service/ondol\r\nContent-Length: 4\r\n\r\nbody";
+        for _ in 0..20 {
+            let answer = ask(&mut client, request);
+            assert_eq!(status(&answer), "200", "{protocol:?}: {answer}");
+            let seen = answer.split_once("\r\n\r\n").expect("a body").1;
+            assert!(
+                seen.starts_with("POST /internal/stock ") && seen.ends_with("body"),
+                "{seen}"
+            );
+            assert_eq!(field(seen, "ondol-caller"), Some("orders.shop"));
+            assert_eq!(
+                field(seen, "ondol-client-identity"),
+                Some("spiffe://shop/service/orders")
+            );
+            assert_eq!(
+                field(seen, "ondol-subject"),
+                None,
+                "another system's word on users is not ours"
+            );
+            assert_eq!(field(seen, "ondol-roles"), None);
+            let left: u64 = field(seen, "ondol-deadline-ms")
+                .expect("a deadline")
+                .parse()
+                .expect("a number");
+            assert!(left <= 10_000);
+        }
+        assert_eq!(two.handshakes(20), Some(1), "{protocol:?}: the connection is kept");
+        let line = two.there.0.log.line("\"peer\":\"shop\"");
+        assert_eq!(
+            (&line["caller"], &line["target"]),
+            (&"orders".into(), &"inventory".into())
+        );
+    }
+}
+
+#[test]
+fn who_may_not_call_is_refused_by_name() {
+    let two = Two::new(Protocol::Http1, echo());
+    for (edge, said) in [
+        (
+            "edge/intruder/inventory",
+            "spiffe://shop/service/intruder may not call inventory.warehouse",
+        ),
+        (
+            "edge/orders/billing",
+            "spiffe://shop/service/orders may not call billing.warehouse",
+        ),
+    ] {
+        let answer = ask(&mut connect(two.edge(edge)), &get("/", "there"));
+        assert_eq!(status(&answer), "403", "{answer}");
+        assert!(answer.contains("GW-079") && answer.contains(said), "{answer}");
+    }
+}
+
+/// What a stranger reads after its handshake and a request: nothing, if it was turned away.
+fn heard(client: &Client, mesh: SocketAddr) -> String {
+    let mut text = String::new();
+    if let Ok(mut stream) = client.connect(mesh, "inventory.warehouse") {
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: inventory\r\nConnection: close\r\n\r\n");
+        let _ = stream.read_to_string(&mut text);
+    }
+    text
+}
+
+fn with(two: &Two, own: Option<&Pair>) -> Client {
+    // It looks at no certificate of ours: what is tried here is whether it is let in.
+    Client::with(&two.warehouse.authority, BOTH, own).but(|config| {
+        config
+            .dangerous()
+            .set_certificate_verifier(std::sync::Arc::new(Anybody));
+    })
+}
+
+#[derive(Debug)]
+struct Anybody;
+
+impl rustls::client::danger::ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &[rustls::pki_types::CertificateDer<'_>],
+        _: &rustls::pki_types::ServerName<'_>,
+        _: &[u8],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[test]
+fn strangers_do_not_come_in() {
+    let two = Two::new(Protocol::Http1, echo());
+    let right = two.shop.authority.issue_to(&two.shop.uri("orders"));
+    assert!(
+        heard(&with(&two, Some(&right)), two.mesh).starts_with("HTTP/1.1 200"),
+        "the right one comes in"
+    );
+
+    let uris = |uris: &[&str]| {
+        let uris: Vec<_> = uris
+            .iter()
+            .map(|uri| SanType::URI((*uri).try_into().expect("IA5")))
+            .collect();
+        move |params: &mut CertificateParams| params.subject_alt_names = uris
+    };
+    let orders = two.shop.uri("orders");
+    let over = |params: &mut CertificateParams| {
+        uris(&[&orders])(params);
+        (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
+    };
+    let (shop, warehouse) = (&two.shop.authority, &two.warehouse.authority);
+    let other = Authority::new();
+    for (why, pair) in [
+        ("nobody", None),
+        ("of an authority that nobody knows", Some(other.issue_to(&orders))),
+        (
+            "of shop, in the name of warehouse",
+            Some(shop.issue_to(&two.warehouse.uri("inventory"))),
+        ),
+        ("of warehouse, in the name of shop", Some(warehouse.issue_to(&orders))),
+        (
+            "of a system that is no peer",
+            Some(shop.issue_to("spiffe://elsewhere/service/orders")),
+        ),
+        ("over", Some(shop.issue_with(&[], over))),
+        ("by DNS name only", Some(shop.issue(&["orders.shop"]))),
+        (
+            "of two services",
+            Some(shop.issue_with(&[], uris(&[&orders, &two.shop.uri("billing")]))),
+        ),
+        (
+            "of another form",
+            Some(shop.issue_to("spiffe://shop/ns/default/sa/orders")),
+        ),
+    ] {
+        assert_eq!(heard(&with(&two, pair.as_ref()), two.mesh), "", "{why}");
+    }
+    let old = Client::with(&two.warehouse.authority, &[&rustls::version::TLS12], Some(&right));
+    assert_eq!(heard(&old, two.mesh), "", "TLS 1.2");
+}
+
+#[test]
+fn a_server_that_is_not_the_service_gets_no_request() {
+    let mut two = Two::new(Protocol::Http1, echo());
+    assert_eq!(status(&ask(&mut connect(two.edge), &get("/", "x"))), "200");
+    // The other system's authority has vouched for it, but as another service.
+    let wrong = two.warehouse.authority.issue_to(&two.warehouse.uri("billing"));
+    let mut files = two.serves.mesh.clone().expect("a mesh");
+    wrong.write(two.warehouse.dir.path(), "wrong");
+    let mesh = two.warehouse.dir.path();
+    files.identities[0].files = CertificateFiles {
+        cert: mesh.join("wrong.crt"),
+        key: mesh.join("wrong.key"),
+    };
+    two.serves.mesh = Some(files);
+    two.serves.generation += 1;
+    assert_eq!(two.there.1.tell(&two.serves), FromProxy::Ack { generation: 2 });
+    until(|| {
+        let answer = ask(&mut connect(two.edge), &get("/", "x"));
+        (status(&answer) != "200").then(|| {
+            assert_eq!(status(&answer), "502", "{answer}");
+            assert_eq!(
+                field(&answer, "proxy-status").map(|status| status.contains("connection_refused")),
+                Some(true),
+                "{answer}"
+            );
+        })
+    });
+}
+
+#[test]
+fn new_certificates_are_used_under_load_and_nothing_fails() {
+    let mut two = Two::new(Protocol::Http1, echo());
+    let before = two.there.1.report(|report| !report.tls.is_empty()).tls[0].certificates[0].not_after;
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let edge = two.edge;
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let mut served = 0_u32;
+            while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                // A connection of its own to the edge, and over the mesh whatever is kept.
+                assert_eq!(status(&ask(&mut connect(edge), &get("/", "x"))), "200");
+                served += 1;
+            }
+            served
+        });
+        let long = |params: &mut CertificateParams, uri: &str| {
+            params.subject_alt_names = vec![SanType::URI(uri.try_into().expect("IA5"))];
+            params.not_after = rcgen::date_time_ymd(2199, 1, 1);
+        };
+        for (system, service) in [(&two.warehouse, "inventory"), (&two.shop, "orders")] {
+            let pair = system
+                .authority
+                .issue_with(&[], |params| long(params, &system.uri(service)));
+            pair.write(system.dir.path(), service);
+        }
+        for controller in [&mut two.there.1, &mut two.here.1] {
+            controller.report(|report| {
+                let tls = report.tls.first();
+                tls.is_some_and(|tls| tls.certificates[0].not_after != before && tls.certificates[0].problem.is_none())
+            });
+        }
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(load.join().expect("no panic") > 0);
+    });
+    assert_eq!(status(&ask(&mut connect(two.edge), &get("/", "x"))), "200");
+}
+
+#[test]
+fn a_peer_that_is_taken_out_is_refused_on_open_connections_too() {
+    let mut two = Two::new(Protocol::Http1, echo());
+    let pair = two.shop.authority.issue_to(&two.shop.uri("orders"));
+    let mut kept = with(&two, Some(&pair))
+        .connect(two.mesh, "inventory.warehouse")
+        .expect("TLS");
+    assert_eq!(status(&ask(&mut kept, &get("/", "x"))), "200");
+    two.serves.edges.clear();
+    two.serves.mesh.as_mut().expect("a mesh").peers.clear();
+    two.serves.generation += 1;
+    assert_eq!(two.there.1.tell(&two.serves), FromProxy::Ack { generation: 2 });
+    assert_eq!(status(&ask(&mut kept, &get("/", "x"))), "403");
+    assert_eq!(
+        heard(&with(&two, Some(&pair)), two.mesh),
+        "",
+        "and no new ones are made"
+    );
+}
+
+#[test]
+fn without_a_way_there_nothing_is_sent_in_the_clear() {
+    let far = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    far.set_nonblocking(true).expect("a socket");
+    let mut cluster = cluster("inventory", Protocol::Http1, &[far.local_addr().expect("an address")]);
+    cluster.peer = Some("warehouse".parse().expect("a name"));
+    let snapshot = snapshot(vec![route("/", "inventory")], vec![], vec![cluster]);
+    let dir = tempfile::tempdir().expect("a folder");
+    let (running, _controller) = serving(dir.path(), &snapshot);
+    let answer = ask(&mut running.client(), &get("/", "x"));
+    assert_eq!(status(&answer), "503", "{answer}");
+    assert!(far.accept().is_err(), "nobody came");
+}
+
+#[test]
+fn a_websocket_goes_through_both_proxies() {
+    let instance = raw(|mut stream| {
+        let Some(head) = read_message(&mut stream) else { return };
+        assert!(head.contains("dGhlIHNhbXBsZSBub25jZQ=="), "{head}");
+        let answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                       Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+        stream.write_all(answer).expect("written");
+        let mut bytes = [0; 5];
+        while stream.read_exact(&mut bytes).is_ok() && stream.write_all(&bytes).is_ok() {}
+    });
+    let two = Two::new(Protocol::Http1, instance);
+    let mut client = connect(two.edge);
+    let request = "GET /live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let answer = ask(&mut client, request);
+    assert_eq!(status(&answer), "101", "{answer}");
+    for _ in 0..3 {
+        client.write_all(b"hello").expect("written");
+        let mut back = [0; 5];
+        client.read_exact(&mut back).expect("an echo");
+        assert_eq!(&back, b"hello");
+    }
+}
