@@ -8,7 +8,7 @@
 use crate::sh;
 use anyhow::{Context, bail};
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Go on with a shop that is up.
@@ -16,7 +16,7 @@ const GETTING_STARTED: &str = "docs/getting-started.md";
 /// Needs Go, for the shop's `carriers`.
 const GRPC: &str = "docs/guides/grpc.md";
 /// Start systems of their own, at the ports 8090 and 7090, with services in Python.
-const GUIDES: [&str; 7] = [
+const GUIDES: [&str; 8] = [
     "docs/guides/first-service.md",
     "docs/guides/change-routes.md",
     "docs/guides/new-version.md",
@@ -24,6 +24,7 @@ const GUIDES: [&str; 7] = [
     "docs/guides/write-a-saga.md",
     "docs/guides/reconcile.md",
     "docs/guides/tls.md",
+    "docs/guides/mesh.md",
 ];
 
 const FENCE: &str = "```";
@@ -75,13 +76,26 @@ pub(crate) fn run_guides(ondol: &Path) -> anyhow::Result<()> {
         let mut bash = Command::new("bash");
         bash.current_dir(&folder).env("PATH", &path);
         let walked = run(page, bash);
-        let mut down = Command::new(ondol);
-        // After a whole walk nothing runs there; after a broken one what broke it is what counts.
-        let _ = down.arg("-C").arg(&folder).arg("down").stderr(Stdio::null()).status();
+        systems(&folder).for_each(|folder| {
+            let mut down = Command::new(ondol);
+            // After a whole walk nothing runs there; after a broken one what broke it is what counts.
+            let _ = down.arg("-C").arg(&folder).arg("down").stderr(Stdio::null()).status();
+        });
         walked?;
         std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
     }
     Ok(())
+}
+
+/// The folders of systems that a walk has made: its own, and those right below it.
+fn systems(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let below = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let all = std::iter::once(folder.to_path_buf()).chain(below);
+    all.filter(|folder| folder.join("ondol.yaml").is_file())
 }
 
 fn run(page: &str, mut bash: Command) -> anyhow::Result<()> {

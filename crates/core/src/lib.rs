@@ -23,6 +23,7 @@ pub mod task;
 pub mod thread;
 pub mod unit;
 pub mod unix;
+pub mod whole;
 pub mod wire;
 
 /// A future that a port returns: boxed, sendable, without a borrow.

@@ -4,11 +4,12 @@
 //! `ondol-discovery` into the proxy's snapshot. Nothing here is a template any more, but for the instance variables
 //! `${PORT}`, `${DATABASE_URL}`, `${ONDOL_DATA}`, `${NAME_URL}` … in `run` and `env`.
 
-use ondol_core::id::ServiceName;
+use ondol_core::id::{ServiceName, SystemName};
 use ondol_core::wire::proxy;
 use ondol_core::wire::supervision::{Readiness, SocketMode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// The whole system.
@@ -39,6 +40,61 @@ pub struct SystemPlan {
     pub issuers: BTreeMap<String, proxy::Issuer>,
     /// Policies of edges of the built-in caller and to the built-in target.
     pub built_in_policy: proxy::Policy,
+    /// Other systems; `None`: this one stands alone.
+    #[serde(default)]
+    pub mesh: Option<MeshPlan>,
+}
+
+/// Calls to and from other systems.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MeshPlan {
+    /// This system's name.
+    pub domain: SystemName,
+    /// Where others come in.
+    pub bind: Option<String>,
+    /// Milliseconds that a certificate holds.
+    pub certificate_lifetime_ms: u64,
+    /// The others.
+    pub peers: Vec<PeerPlan>,
+}
+
+/// Another system.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PeerPlan {
+    /// Its name.
+    pub system: SystemName,
+    /// A PEM file, absolute.
+    pub authorities: PathBuf,
+    /// Where its proxies let others in.
+    pub addresses: Vec<SocketAddr>,
+    /// Services of its own that are called from here.
+    pub services: Vec<PeerService>,
+}
+
+/// A service of another system.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PeerService {
+    /// Its name, here and there.
+    pub service: ServiceName,
+    /// How it speaks.
+    pub protocol: proxy::Protocol,
+}
+
+/// A service of another system that may call.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Caller {
+    /// Which system.
+    pub system: SystemName,
+    /// Which service of it.
+    pub service: ServiceName,
+}
+
+impl SystemPlan {
+    /// Services of other systems that can be called from here, and whose they are.
+    pub fn elsewhere(&self) -> impl Iterator<Item = (&PeerPlan, &PeerService)> {
+        let peers = self.mesh.iter().flat_map(|mesh| &mesh.peers);
+        peers.flat_map(|peer| peer.services.iter().map(move |service| (peer, service)))
+    }
 }
 
 /// A build: shared, or of one service (then it has the service's name).
@@ -104,6 +160,12 @@ pub struct ServicePlan {
     pub database: Option<String>,
     /// Edges to open, with their policies.
     pub depends_on: Vec<Dependency>,
+    /// Callers of other systems.
+    #[serde(default)]
+    pub callers: Vec<Caller>,
+    /// How they call.
+    #[serde(default)]
+    pub caller_policy: Option<proxy::Policy>,
     /// Gateway routes.
     pub routes: Vec<proxy::Route>,
     /// Stream families it owns.

@@ -49,6 +49,8 @@ pub(crate) fn service(name: &str) -> ServicePlan {
         overlap: true,
         database: None,
         depends_on: vec![],
+        callers: vec![],
+        caller_policy: None,
         routes: vec![],
         streams: vec![],
         sagas: vec![],
@@ -72,5 +74,6 @@ pub(crate) fn system(services: Vec<ServicePlan>) -> SystemPlan {
         trusted_proxies: vec![],
         issuers: BTreeMap::new(),
         built_in_policy: policy(),
+        mesh: None,
     }
 }

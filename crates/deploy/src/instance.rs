@@ -56,8 +56,13 @@ impl Surroundings {
     }
 
     fn url_of(&self, scheme: &str, name: &SocketName) -> Option<String> {
+        self.address(name).map(|address| format!("{scheme}://{address}"))
+    }
+
+    /// Where a TCP socket is bound.
+    pub fn address(&self, name: &SocketName) -> Option<String> {
         match self.bound.get(name)? {
-            Bound::Address(address) => Some(format!("{scheme}://{address}")),
+            Bound::Address(address) => Some(address.to_string()),
             Bound::Unix(_) => None,
         }
     }

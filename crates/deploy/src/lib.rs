@@ -3,7 +3,8 @@
 //! - [`config`]: the system as declared; [`configuration`]: where it comes from, and what is taken when
 //! - [`machine`]: pure; which instances to start, drain and stop
 //! - [`builds`], [`program`], [`inputs`]: programs by content; `workshop`, `build_run`: their runs; `sources`, [`watch`]: what changed
-//! - [`instance`], [`sockets`], [`token`]: what exactly is run, where it listens, by what it proves itself; [`traffic`]: what the proxy is told
+//! - [`instance`], [`sockets`], [`token`]: what exactly is run, where it listens, by what it proves itself; [`traffic`]: what the proxy is told;
+//!   [`identities`]: who is who to other systems
 //! - [`service`]: the loop; `supervised`: what it has done by the supervisor; [`handle`]: what others may ask of it; [`status`]: what people are told
 
 mod build_run;
@@ -13,6 +14,7 @@ pub mod configuration;
 #[cfg(test)]
 mod fixtures;
 pub mod handle;
+pub mod identities;
 pub mod inputs;
 pub mod instance;
 pub mod machine;

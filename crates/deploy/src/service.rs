@@ -13,9 +13,11 @@ use crate::build_run::BuildEvent;
 use crate::config::{ServicePlan, SystemPlan};
 use crate::configuration::{Configurations, NotTaken, Order, Running, Taken};
 use crate::handle::{Command, Deploy, Refused};
+use crate::identities::Identities;
 use crate::instance;
 use crate::machine::{Action, Machine, Want};
 use crate::settings::Settings;
+use crate::sockets::mesh_socket;
 use crate::sources::Sources;
 use crate::status::{self, BuildState, ServiceStatus, SystemStatus};
 use crate::supervised::{RETRY, Supervised};
@@ -158,6 +160,8 @@ struct Loop {
     /// Of the snapshot published last.
     published_running: Running,
     problems: Problems,
+    /// For other systems.
+    identities: Identities,
 }
 
 /// What keeps the whole from working; each is cleared by what mends it.
@@ -202,6 +206,7 @@ impl Loop {
             running: ports.configurations.running(),
             published_running: Running::default(),
             problems: Problems::default(),
+            identities: Identities::default(),
             config,
             ports,
             wakes,
@@ -252,6 +257,8 @@ impl Loop {
 
     fn turn(&mut self) {
         let now = self.ports.clock.mono();
+        // Before a snapshot names them.
+        self.identities.turn(&self.config.plan, self.ports.clock.wall());
         if self.supervised.bind(&self.config.plan, now) {
             self.registry.declare(traffic::declared(&self.config.plan));
         }
@@ -471,7 +478,11 @@ impl Loop {
             generation: acked.then_some(self.generation),
             watch: self.sources.is_some(),
             configuration: self.published_running,
-            warnings: status::warnings(&self.ports.proxies.reports()),
+            mesh: self
+                .supervised
+                .around()
+                .and_then(|around| around.address(&mesh_socket())),
+            warnings: status::warnings(&self.ports.proxies.reports(), self.identities.problem.as_deref()),
         };
         self.published.status.send_if_modified(|old| {
             let changed = **old != status;

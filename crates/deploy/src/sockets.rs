@@ -19,6 +19,11 @@ pub fn gateway_socket(name: &str) -> SocketName {
     SocketName(format!("gateway/{name}"))
 }
 
+/// Where proxies of other systems come in.
+pub fn mesh_socket() -> SocketName {
+    SocketName("mesh".into())
+}
+
 /// The console's and the admin API's socket.
 pub fn console_socket() -> SocketName {
     SocketName("console".into())
@@ -32,6 +37,8 @@ pub fn sockets(plan: &SystemPlan) -> Vec<(SocketName, Bind)> {
         .map(|(name, bind)| (gateway_socket(name), Bind::Address(bind.clone())))
         .collect();
     all.push((console_socket(), Bind::Address(plan.console.clone())));
+    let mesh = plan.mesh.as_ref().and_then(|mesh| mesh.bind.clone());
+    all.extend(mesh.map(|bind| (mesh_socket(), Bind::Address(bind))));
     let (ondol, controller) = (ServiceName::ondol(), ServiceName::controller());
     for service in &plan.services {
         let unix = Bind::Unix(caller_socket_file(&service.service));
@@ -40,6 +47,10 @@ pub fn sockets(plan: &SystemPlan) -> Vec<(SocketName, Bind)> {
         for dependency in &service.depends_on {
             all.push((edge_socket(&service.service, &dependency.service), Bind::Loopback));
         }
+    }
+    for (_, elsewhere) in plan.elsewhere() {
+        let unix = Bind::Unix(caller_socket_file(&elsewhere.service));
+        all.push((edge_socket(&ondol, &elsewhere.service), unix));
     }
     all
 }

@@ -100,6 +100,9 @@ pub struct SystemStatus {
     pub system: String,
     /// Gateway listeners: name and URL.
     pub gateways: Vec<(String, String)>,
+    /// Where proxies of other systems come in.
+    #[serde(default)]
+    pub mesh: Option<String>,
     /// Services in order of dependency.
     pub services: Vec<ServiceStatus>,
     /// What keeps the whole from working, such as a port that somebody else holds.
@@ -130,12 +133,13 @@ impl SystemStatus {
 }
 
 /// What proxies say of their certificates and of services in panic mode; one sentence for each, whichever proxy says it.
-pub(crate) fn warnings(reports: &[Report]) -> Vec<String> {
-    let mut all = BTreeSet::new();
+pub(crate) fn warnings(reports: &[Report], of_identities: Option<&str>) -> Vec<String> {
+    let mut all: BTreeSet<_> = of_identities.map(Into::into).into_iter().collect();
     for tls in reports.iter().flat_map(|report| &report.tls) {
         let wrong = tls.certificates.iter().filter_map(|certificate| {
             let problem = certificate.problem.as_ref()?;
-            Some(format!("gateway {}: {}: {problem}", tls.listener, certificate.file))
+            let of = if tls.listener == "mesh" { "" } else { "gateway " };
+            Some(format!("{of}{}: {}: {problem}", tls.listener, certificate.file))
         });
         all.extend(wrong);
     }
@@ -270,7 +274,7 @@ mod tests {
             panics: vec!["bank".parse().expect("valid")],
             ..Report::default()
         };
-        let told = warnings(&[report(), Report::default(), report()]);
+        let told = warnings(&[report(), Report::default(), report()], None);
         assert_eq!(told.len(), 1);
         assert!(told[0].starts_with("service bank: "), "{told:?}");
     }

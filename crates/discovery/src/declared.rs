@@ -1,8 +1,9 @@
 //! The declared half of a snapshot: listeners, routes, edges, clusters without their endpoints.
 
-use ondol_core::id::ServiceName;
-use ondol_core::wire::proxy::{Concurrency, Edge, Gateway, HealthCheck, Issuer, Protocol, Route};
+use ondol_core::id::{ServiceName, SystemName};
+use ondol_core::wire::proxy::{Concurrency, Edge, Gateway, HealthCheck, Issuer, Mesh, Protocol, Route};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What the manifests say about traffic.
@@ -20,6 +21,8 @@ pub struct Declared {
     pub issuers: BTreeMap<String, Issuer>,
     /// CIDRs.
     pub trusted_proxies: Vec<String>,
+    /// Other systems.
+    pub mesh: Option<Mesh>,
 }
 
 /// A service as a target, before it has instances.
@@ -35,4 +38,15 @@ pub struct DeclaredService {
     pub unavailable: Option<String>,
     /// Requests at once.
     pub concurrency: Concurrency,
+    /// Where it is, if that is another system.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// The place of a service that runs in another system.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Elsewhere {
+    /// Which system.
+    pub system: SystemName,
+    /// Its proxies.
+    pub addresses: Vec<SocketAddr>,
 }

@@ -2,8 +2,10 @@
 //!
 //! - [`declared`]: what the manifests say, the part of a snapshot that no running process changes
 //! - [`registry`]: pure; joins it with the supervisor's facts into snapshots with rising generations
+//! - [`authority`]: says to other systems who is who
 //! - [`control`]: the socket on which proxies take snapshots and give reports
 
+pub mod authority;
 pub mod control;
 pub mod declared;
 pub mod registry;

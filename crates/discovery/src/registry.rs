@@ -8,9 +8,9 @@
 //!
 //! Not here: active health (the proxy asks the instances itself).
 
-use crate::declared::Declared;
+use crate::declared::{Declared, Elsewhere};
 use ondol_core::clock::Timestamp;
-use ondol_core::id::{BootId, InstanceId};
+use ondol_core::id::{BootId, InstanceId, ServiceName};
 use ondol_core::wire::proxy::{Cluster, Endpoint, Snapshot};
 use ondol_core::wire::supervision::{Facts, Phase};
 use std::collections::BTreeSet;
@@ -93,11 +93,14 @@ impl Registry {
         let clusters = self.declared.services.iter().map(|declared| Cluster {
             service: declared.service.clone(),
             protocol: declared.protocol,
-            endpoints: self.endpoints(&declared.service),
+            endpoints: match &declared.elsewhere {
+                Some(elsewhere) => proxies(&declared.service, elsewhere),
+                None => self.endpoints(&declared.service),
+            },
             health: declared.health.clone(),
             unavailable: declared.unavailable.clone(),
             concurrency: declared.concurrency,
-            peer: None,
+            peer: declared.elsewhere.as_ref().map(|elsewhere| elsewhere.system.clone()),
         });
         Snapshot {
             boot: self.boot.clone(),
@@ -109,11 +112,11 @@ impl Registry {
             issuers: self.declared.issuers.clone(),
             trusted_proxies: self.declared.trusted_proxies.clone(),
             controller_socket: CONTROLLER_SOCKET.into(),
-            mesh: None,
+            mesh: self.declared.mesh.clone(),
         }
     }
 
-    fn endpoints(&self, service: &ondol_core::id::ServiceName) -> Vec<Endpoint> {
+    fn endpoints(&self, service: &ServiceName) -> Vec<Endpoint> {
         let of_it = self.ready.iter().filter(|(id, ..)| &id.service == service);
         of_it
             .map(|(id, start, port)| Endpoint {
@@ -124,6 +127,21 @@ impl Registry {
             })
             .collect()
     }
+}
+
+/// The proxies of another system stand for the service's instances. Whether they are well, calls tell.
+fn proxies(service: &ServiceName, elsewhere: &Elsewhere) -> Vec<Endpoint> {
+    let all = (1_u32..).zip(&elsewhere.addresses);
+    all.map(|(number, address)| Endpoint {
+        instance: InstanceId {
+            service: service.clone(),
+            number,
+        },
+        start: 1,
+        address: *address,
+        draining: false,
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -179,7 +197,7 @@ mod tests {
             health: None,
             unavailable: None,
             concurrency: Default::default(),
-            peer: None,
+            elsewhere: None,
         };
         registry.declare(Declared {
             services: vec![declared],

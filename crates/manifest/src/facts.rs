@@ -18,7 +18,7 @@ use crate::source::Place;
 pub(crate) use flatten::ROUTE_ORDER;
 use flatten::{Values, flatten};
 use ondol_core::id::ServiceName;
-use ondol_deploy::config::{ServicePlan, SystemPlan};
+use ondol_deploy::config::{MeshPlan, ServicePlan, SystemPlan};
 use places::Places;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -180,6 +180,7 @@ impl Maker<'_> {
             "console": { "bind": plan.console },
             "store": plan.store,
             "defaults": plan.built_in_policy,
+            "mesh": plan.mesh.as_ref().map(mesh),
         });
         self.add(None, Kind::System, &plan.system, &all);
         for build in plan.builds.values() {
@@ -199,6 +200,8 @@ impl Maker<'_> {
             (edge.service.to_string(), policy)
         });
         all["depends_on"] = Value::Object(edges.collect());
+        take(&mut all, &["caller_policy"]);
+        all["callers"] = callers(service);
         if let Some(health) = &service.health {
             all["health"] =
                 json!({ "": health.path, "interval_ms": health.interval_ms, "timeout_ms": health.timeout_ms });
@@ -274,6 +277,34 @@ impl Maker<'_> {
         all["steps"] = Value::Object(steps.collect());
         self.add(Some(&saga.owner), Kind::Saga, saga.saga.as_str(), &all);
     }
+}
+
+/// By the other system, as it is written.
+fn callers(service: &ServicePlan) -> Value {
+    let mut by_system: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for caller in &service.callers {
+        by_system
+            .entry(caller.system.to_string())
+            .or_default()
+            .push(caller.service.as_str());
+    }
+    json!(by_system)
+}
+
+fn mesh(mesh: &MeshPlan) -> Value {
+    let peers = mesh.peers.iter().map(|peer| {
+        let services = peer
+            .services
+            .iter()
+            .map(|one| (one.service.to_string(), json!({ "protocol": one.protocol })));
+        let all = json!({
+            "authorities": peer.authorities, "addresses": peer.addresses, "services": services.collect::<Map<_, _>>(),
+        });
+        (peer.system.to_string(), all)
+    });
+    json!({
+        "bind": mesh.bind, "certificate_lifetime_ms": mesh.certificate_lifetime_ms, "peers": peers.collect::<Map<_, _>>(),
+    })
 }
 
 fn take(object: &mut Value, names: &[&str]) {

@@ -48,7 +48,7 @@ pub use diff::Diff;
 pub use env::{Env, OsEnv};
 pub use explain::{Explanation, Line, NoSuchRoute, explain_route};
 pub use facts::Facts;
-pub use load::{Loaded, Reconcile, Saga, Service, load};
+pub use load::{Loaded, Reconcile, Saga, Service, load, system_name};
 pub use lower::Lowered;
 pub use schema::{FileKind, reference_page, schema};
 

@@ -17,7 +17,7 @@ use crate::parse::{self, Limits};
 use crate::read::{Read, Reader};
 use crate::source::{At, FileId, Sources, Span, join};
 use crate::tree::{Node, Value};
-use ondol_core::id::ServiceName;
+use ondol_core::id::{BadName, ServiceName, SystemName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -112,6 +112,22 @@ pub fn load(root: &Path, env: &dyn Env) -> Result<Loaded, Diagnostics> {
         }
     }
     loader.finish(read)
+}
+
+/// The name of the system whose ondol.yaml is in `root`, whatever else is wrong there.
+///
+/// # Errors
+/// When there is none, or it is none.
+pub fn system_name(root: &Path, env: &dyn Env) -> Result<SystemName, Diagnostics> {
+    let mut loader = Loader::new(env, root.to_path_buf());
+    let read = loader.document::<SystemDoc>(&root.join("ondol.yaml"), true);
+    let written = read.as_ref().and_then(|(node, _)| node.get("system"));
+    match written.map(|node| (node.at, node.text().unwrap_or_default().parse())) {
+        Some((_, Ok(name))) => return Ok(name),
+        Some((at, Err(error))) => loader.error(Code::Value, at, BadName::to_string(&error)),
+        None => {}
+    }
+    Err(Diagnostics::new(loader.found, Arc::new(loader.sources)))
 }
 
 /// What could be read so far; some of it may be missing.

@@ -8,7 +8,6 @@ mod caller;
 mod cli;
 mod home;
 mod roles;
-mod whole;
 
 /// A fifth more sagas per second than with the C library's, for 7 MB more in all roles together: `docs/performance.md`.
 #[cfg(feature = "jemalloc")]

@@ -7,8 +7,8 @@
 //! Invariants
 //! - Each end of a connection has shown a certificate with one SPIFFE ID, signed by an authority of just that trust domain.
 //! - Nothing is sent to another system but over such a connection, to the service that it is for.
-//! - New certificates and authorities hold for connections from then on; those that are open go on. None is resumed: each
-//!   begins with certificates that hold now.
+//! - New certificates and authorities hold for connections from then on; those that are open go on, but for ours to others, which
+//!   are left behind when others are believed than before. None is resumed: each begins with certificates that hold now.
 //!
 //! Not here: who may call whom (`tables`), what a caller of another system may say of itself (`proxy/peer.rs`), who makes the
 //! certificates (the controller).

@@ -38,7 +38,7 @@ pub enum Key {
     /// An instance's life: its address and a number that no other life has.
     Instance(SocketAddr, u64),
     /// A proxy of another system, by a way that no other caller has.
-    Peer(SocketAddr, u64, u64),
+    Peer(SocketAddr, u64, (u64, u64)),
     /// The controller.
     Controller,
 }

@@ -126,7 +126,7 @@ pub enum Use {
 pub async fn connect(pool: &Pool, place: &Place<'_>, purpose: Use) -> Result<Ready, Failure> {
     let (key, address) = match place {
         Place::Instance(address, life, _) => (Key::Instance(*address, *life), Some(*address)),
-        Place::Peer(address, life, way) => (Key::Peer(*address, *life, way.id), Some(*address)),
+        Place::Peer(address, life, way) => (Key::Peer(*address, *life, way.id()), Some(*address)),
         Place::Controller(_) => (Key::Controller, None),
     };
     // Boxed: most requests find a connection, and every one would have room for this.

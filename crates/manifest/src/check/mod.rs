@@ -6,6 +6,7 @@
 mod balance;
 mod events;
 mod fallback;
+mod mesh;
 mod names;
 mod needs;
 mod reconcile;
@@ -44,6 +45,7 @@ pub(crate) fn all(world: &World<'_>) -> Vec<Diagnostic> {
     if let Some(system) = &world.parts.system {
         system::check(world, system, &mut found);
     }
+    mesh::check(world, &mut found);
     names::check(world, &mut found);
     services::check(world, &mut found);
     routes::check(world, &mut found);
@@ -72,10 +74,15 @@ impl<'a> World<'a> {
 
     /// Reports a service that is not there.
     fn known_service(&self, name: &At<String>, what: &str, found: &mut Vec<Diagnostic>) {
-        if self.service(name).is_some() || self.parts.broken_services.contains(&name.value) {
+        let elsewhere = || self.system().into_iter().flat_map(mesh::services);
+        if self.service(name).is_some()
+            || self.parts.broken_services.contains(&name.value)
+            || elsewhere().any(|other| other.value == name.value)
+        {
             return;
         }
-        let names = self.parts.services.iter().map(|service| service.name.as_str());
+        let here = self.parts.services.iter().map(|service| service.name.as_str());
+        let names = here.chain(elsewhere().map(|other| other.value.as_str()));
         let message = format!("{what} `{}`, and there is no such service", name.value);
         found.push(Diagnostic::error(Code::UnknownService, name.at, message).maybe_hint(suggest(name, names)));
     }

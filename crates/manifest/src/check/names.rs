@@ -7,7 +7,7 @@ use crate::source::Span;
 use std::collections::BTreeMap;
 
 /// Names that Ondol's own parts have, on edges and in variables.
-const RESERVED: [&str; 4] = ["ondol", "controller", "gateway", "database"];
+pub(super) const RESERVED: [&str; 4] = ["ondol", "controller", "gateway", "database"];
 
 pub(super) fn check(world: &World<'_>, found: &mut Vec<Diagnostic>) {
     let mut services: BTreeMap<&str, Span> = BTreeMap::new();

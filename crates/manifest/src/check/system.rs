@@ -74,6 +74,8 @@ fn ports(system: &SystemDoc, found: &mut Vec<Diagnostic>) {
         .map(|console| (console.bind.value.0, console.bind.at));
     let console = console.or(usual(DEFAULT_CONSOLE).map(|address| (address, Span::BUILT_IN)));
     taken.extend(console.map(|(address, at)| ("the console".into(), address, at)));
+    let mesh = system.mesh.as_ref().and_then(|mesh| mesh.bind);
+    taken.extend(mesh.map(|bind| ("the mesh".into(), bind.value.0, bind.at)));
     for (index, (what, address, at)) in taken.iter().enumerate() {
         let clash = taken[..index].iter().find(|(_, other, _)| same_port(*address, *other));
         if let Some((other, other_address, other_at)) = clash {

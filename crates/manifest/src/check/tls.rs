@@ -3,7 +3,7 @@
 use super::World;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::doc::system::{CertificateDoc, TlsDoc};
-use crate::source::{join, show_path};
+use crate::source::{At, join, show_path};
 use ondol_core::clock::{Clock, SystemClock};
 use ondol_proxy::tls::certificate::{Certificate, Dates, Unfit, authorities, contents};
 use std::os::unix::fs::PermissionsExt;
@@ -18,11 +18,16 @@ pub(super) fn check(world: &World<'_>, tls: &TlsDoc, found: &mut Vec<Diagnostic>
         pair(world, certificate, found);
     }
     if let Some(client) = &tls.client {
-        let file = join(world.root, &client.ca);
-        if let Err(unfit) = contents(&file).and_then(|text| authorities(&file, &text)) {
-            found.push(Diagnostic::error(Code::Certificate, client.ca.at, words(world, &unfit)));
-        }
+        found.extend(authorities_of(world, &client.ca));
     }
+}
+
+/// What is wrong with a file of authorities.
+pub(super) fn authorities_of(world: &World<'_>, written: &At<String>) -> Option<Diagnostic> {
+    let file = join(world.root, written);
+    let read = contents(&file).and_then(|text| authorities(&file, &text));
+    let unfit = read.err()?;
+    Some(Diagnostic::error(Code::Certificate, written.at, words(world, &unfit)))
 }
 
 fn pair(world: &World<'_>, doc: &CertificateDoc, found: &mut Vec<Diagnostic>) {

@@ -54,6 +54,8 @@ document! {
         database: Option<At<String>>,
         /// Services it may call: `required` or `optional`.
         depends_on: Named<At<Need>>,
+        /// Services of other systems that may call it, by system: a peer of ondol.yaml's `mesh`.
+        callers: Named<Vec<At<ServiceName>>>,
         /// Policies of its routes and of edges to it.
         defaults: Option<PolicyDoc>,
         /// Its gateway routes.

@@ -4,7 +4,7 @@ use super::policy::PolicyDoc;
 use crate::document::document;
 use crate::read::Named;
 use crate::source::At;
-use crate::value::{Algorithm, Bind, Cidr, MinVersion, Words};
+use crate::value::{Algorithm, Bind, Cidr, Millis, MinVersion, Protocol, Words};
 
 document! {
     /// ondol.yaml: the system.
@@ -17,6 +17,8 @@ document! {
         builds: Named<BuildDoc>,
         /// What listens for clients.
         gateway: Option<GatewayDoc>,
+        /// Calls to and from services of other systems.
+        mesh: Option<MeshDoc>,
         /// Where the console and the admin API listen.
         console: Option<ListenerDoc>,
         /// Where Ondol keeps its own state: `sqlite:FILE`, under `.ondol/`, or `postgres://…`.
@@ -89,6 +91,38 @@ document! {
         ca: At<String>,
         /// Whether a client without a certificate is turned away. One with a wrong certificate always is.
         require: At<bool> = "true",
+    }
+}
+
+document! {
+    /// Calls to and from services of other systems, over mutual TLS. Who is who say certificates that Ondol makes and renews.
+    "mesh" struct MeshDoc {
+        /// Where proxies of other systems come in. Absent: they do not, and services here can still call theirs.
+        bind: Option<At<Bind>>,
+        /// How long a certificate holds, from 10 s to 30 d. It is replaced at half of that.
+        certificate_lifetime: At<Millis> = "24h",
+        /// Other systems, by name: the `system` of their ondol.yaml.
+        peers: Named<PeerDoc>,
+    }
+}
+
+document! {
+    /// Another system.
+    "a peer" struct PeerDoc {
+        /// A PEM file with its authorities, as `ondol mesh authority` prints them there; relative to this file.
+        authorities: At<String>,
+        /// Where its proxies let others in: the `bind` of its `mesh`. Absent: it only calls.
+        addresses: Vec<At<Bind>>,
+        /// Services of its own that are used here by their names, as if they were of this system.
+        services: Named<PeerServiceDoc>,
+    }
+}
+
+document! {
+    /// A service of another system.
+    "a peer's service" struct PeerServiceDoc {
+        /// How it speaks: `h2c` for gRPC.
+        protocol: At<Protocol> = "http1",
     }
 }
 

@@ -4,6 +4,7 @@
 //! makes paths absolute and merges policies.
 
 mod events;
+mod mesh;
 mod reconcile;
 mod route;
 mod saga;
@@ -91,6 +92,7 @@ impl Loaded {
             }),
             issuers: self.issuers(),
             built_in_policy,
+            mesh: mesh::mesh(&self.root, &self.system),
         };
         let published: Vec<_> = self.services.iter().flat_map(events::published).collect();
         let subscriptions = self.services.iter();

@@ -6,9 +6,10 @@ use crate::load::{Loaded, Service};
 use crate::policy::merge;
 use crate::source::join;
 use crate::value::{Need, Protocol, Socket};
+use ondol_core::id::SystemName;
 use ondol_core::wire::proxy;
 use ondol_core::wire::supervision::{Readiness, SocketMode};
-use ondol_deploy::config::{BuildPlan, Dependency, ServicePlan};
+use ondol_deploy::config::{BuildPlan, Caller, Dependency, ServicePlan};
 
 /// Between two health checks of an instance, and for one: a dead instance is seen by its next request anyway.
 const HEALTH_MS: u64 = 1_000;
@@ -83,6 +84,8 @@ impl Loaded {
             overlap: doc.overlap.value,
             database: self.database(service),
             depends_on: self.dependencies(doc),
+            callers: callers(doc).collect(),
+            caller_policy: (callers(doc).next().is_some()).then(|| self.edge_policy(Some(doc))),
             routes: route::routes(&self.system, service),
             streams: doc.streams.iter().map(|family| family.value.0.clone()).collect(),
             sagas: self
@@ -107,25 +110,42 @@ impl Loaded {
         Some(format!("sqlite://{}", join(&folder, file).display()))
     }
 
-    /// Edges with their policies: the system's, then those of the service that is called.
+    /// Edges with their policies: the system's, then those of the service that is called. One of another system is never waited for
+    /// at a start: it may come and go without being asked.
     fn dependencies(&self, doc: &ServiceDoc) -> Vec<Dependency> {
-        let find = |name: &str| self.services.iter().find(|service| service.name.as_str() == name);
-        let edges = doc
-            .depends_on
-            .iter()
-            .filter_map(|(name, need)| Some((find(&name.value)?, need)));
-        edges
-            .map(|(target, need)| {
-                let levels = [self.system.defaults.as_ref(), target.doc.defaults.as_ref()];
-                let layers: Vec<_> = levels.into_iter().flatten().map(|level| level.layer()).collect();
-                Dependency {
-                    service: target.name.clone(),
-                    required: need.value == Need::Required,
-                    policy: merge(&layers).policy(),
-                }
+        let edges = doc.depends_on.iter().filter_map(|(name, need)| {
+            let here = self.services.iter().find(|service| service.name.as_str() == name.value);
+            Some(Dependency {
+                service: name.value.parse().ok()?,
+                required: need.value == Need::Required && here.is_some(),
+                policy: self.edge_policy(here.map(|service| &service.doc)),
             })
-            .collect()
+        });
+        edges.collect()
     }
+
+    fn edge_policy(&self, target: Option<&ServiceDoc>) -> proxy::Policy {
+        let levels = [
+            self.system.defaults.as_ref(),
+            target.and_then(|target| target.defaults.as_ref()),
+        ];
+        let layers: Vec<_> = levels.into_iter().flatten().map(|level| level.layer()).collect();
+        merge(&layers).policy()
+    }
+}
+
+/// Callers of other systems.
+fn callers(doc: &ServiceDoc) -> impl Iterator<Item = Caller> {
+    let systems = doc
+        .callers
+        .iter()
+        .filter_map(|(system, names)| Some((system.value.parse::<SystemName>().ok()?, names)));
+    systems.flat_map(|(system, names)| {
+        names.iter().map(move |name| Caller {
+            system: system.clone(),
+            service: name.value.clone(),
+        })
+    })
 }
 
 /// What is written, and where nothing is the built-in bound that fits it.

@@ -14,6 +14,7 @@ mod explain;
 mod init;
 mod logs;
 mod look;
+mod mesh;
 mod outboxes;
 mod reconcile;
 mod role_line;
@@ -80,6 +81,8 @@ enum Command {
     Rollback(apply::RollbackArgs),
     /// Run the controller and the proxy by this program from now on, without a failed request.
     Upgrade(upgrade::Args),
+    /// Let other systems know this one.
+    Mesh(mesh::Args),
     /// Say where a route's values come from.
     Explain(explain::Args),
     /// Say what the gateway would do with a request, from the manifests, without sending it.
@@ -149,6 +152,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Apply(args) => apply::apply(&home()?, args, cli.json),
         Command::Rollback(args) => apply::rollback(&home()?, args, cli.json),
         Command::Upgrade(args) => upgrade::run(&home()?, args, cli.json),
+        Command::Mesh(args) => mesh::run(&home()?, args, cli.json),
         Command::Explain(args) => explain::run(&home()?, args, cli.json),
         Command::Test(args) => test::run(&home()?, args, cli.json),
         Command::Schema(args) => schema::run(args),

@@ -51,6 +51,9 @@ fn show(status: &SystemStatus) {
     for (name, url) in &status.gateways {
         anstream::println!("{FAINT}gateway {name}{RESET} {url}");
     }
+    if let Some(mesh) = &status.mesh {
+        anstream::println!("{FAINT}mesh{RESET} {mesh}, for other systems");
+    }
     if let Some(to) = status.configuration.rolled_back_to {
         let revision = status.configuration.revision;
         anstream::println!(

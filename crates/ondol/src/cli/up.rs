@@ -148,6 +148,9 @@ pub(crate) fn greet(status: &SystemStatus, admin: Option<&Admin>, took: Duration
     for (name, url) in &status.gateways {
         anstream::eprintln!("  gateway {name:10} {url}");
     }
+    if let Some(mesh) = &status.mesh {
+        anstream::eprintln!("  mesh               {mesh}  {FAINT}(for other systems){RESET}");
+    }
     if let Some(admin) = admin {
         let address = admin.address();
         anstream::eprintln!("  admin API          http://{address}  {FAINT}(token in .ondol/token){RESET}");

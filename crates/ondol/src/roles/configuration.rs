@@ -89,7 +89,7 @@ impl State {
     }
 
     /// Makes `next` what runs; without a number it gets one, and a revision.
-    fn write(&mut self, mut next: Kept, by: By, of: Option<u64>) -> Result<(), crate::whole::Unwritten> {
+    fn write(&mut self, mut next: Kept, by: By, of: Option<u64>) -> Result<(), ondol_core::whole::Unwritten> {
         let new = next.revision == 0;
         if new {
             next.revision = self.history.next();

@@ -6,11 +6,11 @@
 //! Tests: `tests/e2e/watch.rs`, `tests/e2e/ports.rs`.
 
 use crate::home::Home;
-use crate::whole;
 use anyhow::{Context, bail};
 use ondol_api::Parts;
 use ondol_api::serve::{self, Listener};
 use ondol_core::task::{Kind, Tasks};
+use ondol_core::whole;
 use ondol_core::wire::supervision::Bind;
 use ondol_deploy::sockets::console_socket;
 use std::net::SocketAddr;

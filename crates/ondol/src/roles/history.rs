@@ -5,9 +5,9 @@
 
 use super::plan::Plan;
 use crate::home::Home;
-use crate::whole::{self, Unwritten};
 use ondol_core::clock::Timestamp;
 use ondol_core::id::ServiceName;
+use ondol_core::whole::{self, Unwritten};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;

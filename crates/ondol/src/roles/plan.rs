@@ -2,8 +2,8 @@
 //! ran before, so that a controller that dies and comes back changes nothing, whatever was edited meanwhile.
 
 use crate::home::Home;
-use crate::whole;
 use ondol_core::id::{BootId, ServiceName};
+use ondol_core::whole;
 use ondol_deploy::config::SystemPlan;
 use ondol_deploy::configuration::NotTaken;
 use ondol_events::config::PublishedType;
@@ -114,6 +114,12 @@ fn reduce(lowered: &mut Lowered, only: &[ServiceName]) {
         }
     }
     lowered.plan.services.retain(|service| kept.contains(&service.service));
+    let elsewhere: BTreeSet<_> = lowered
+        .plan
+        .elsewhere()
+        .map(|(_, other)| other.service.clone())
+        .collect();
+    kept.extend(elsewhere);
     for service in &mut lowered.plan.services {
         service
             .depends_on

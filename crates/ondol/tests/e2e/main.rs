@@ -22,6 +22,7 @@ mod life;
 mod live;
 mod load;
 mod logs;
+mod mesh;
 mod outbox;
 mod ports;
 mod reconcile;

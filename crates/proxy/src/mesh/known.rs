@@ -21,6 +21,7 @@ use rustls::{
 };
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use webpki::EndEntityCert;
 
 /// What is spoken with other systems: nothing older, since both ends are ours.
@@ -60,18 +61,29 @@ pub struct Material {
 pub struct Known {
     domain: SystemName,
     now: ArcSwap<Material>,
+    /// Rises when others are believed than before.
+    era: AtomicU64,
 }
 
 impl Known {
     /// Nobody, in this trust domain.
     pub fn new(domain: SystemName) -> Self {
-        let now = ArcSwap::default();
-        Self { domain, now }
+        let (now, era) = (ArcSwap::default(), AtomicU64::new(0));
+        Self { domain, now, era }
     }
 
     /// From now on this holds.
     pub fn set(&self, material: Material) {
+        let same =
+            |(system, trust): (_, &Arc<Trust>)| material.peers.get(system).is_some_and(|new| Arc::ptr_eq(new, trust));
+        let believed = self.now.load().peers.iter().all(same);
         self.now.store(Arc::new(material));
+        self.era.fetch_add(u64::from(!believed), Ordering::Release);
+    }
+
+    /// Of whom is believed: what was begun in an earlier one is not gone on with.
+    pub fn era(&self) -> u64 {
+        self.era.load(Ordering::Acquire)
     }
 
     fn trust(&self, domain: &SystemName) -> Result<Arc<Trust>, Error> {

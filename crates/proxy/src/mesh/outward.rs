@@ -24,8 +24,8 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// The way. Its connections are its own: each says who called.
 #[derive(Debug)]
 pub struct Outward {
-    /// Never the same for two ways of this process: what pools know it by.
-    pub id: u64,
+    id: u64,
+    known: Arc<Known>,
     config: Arc<ClientConfig>,
     server: ServerName<'static>,
     protocol: Protocol,
@@ -56,10 +56,16 @@ impl Outward {
         let server = ServerName::try_from(to.to_string()).map_err(|error| Error::General(error.to_string()))?;
         Ok(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
+            known: known.clone(),
             config: Arc::new(config),
             server,
             protocol,
         })
+    }
+
+    /// What pools know it by: never the same for two ways of this process, and another once others are believed.
+    pub fn id(&self) -> (u64, u64) {
+        (self.id, self.known.era())
     }
 
     /// What is spoken on it.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// A file that could not be written; the page `docs/errors/CL-004.md` says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("CL-004: {} cannot be written; {}", path.display(), advice(source.kind()))]
-pub(crate) struct Unwritten {
+pub struct Unwritten {
     path: PathBuf,
     source: io::Error,
 }
@@ -26,7 +26,7 @@ fn advice(kind: ErrorKind) -> &'static str {
 
 impl Unwritten {
     /// `path` could not be written because of this.
-    pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
         |source| Self {
             path: path.to_path_buf(),
             source,
@@ -38,7 +38,7 @@ impl Unwritten {
 ///
 /// # Errors
 /// [`Unwritten`]; what was at `path` is as it was.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Unwritten> {
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Unwritten> {
     let half = path.with_extension("half");
     let done = write_half(&half, bytes).and_then(|()| std::fs::rename(&half, path));
     done.map_err(|source| {
