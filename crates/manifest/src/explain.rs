@@ -179,8 +179,16 @@ fn explain(loaded: &Loaded, service: &Service, route: &RouteDoc, name: &str) -> 
 
 fn traffic(lines: &mut Lines<'_>, route: &RouteDoc) {
     for doc in &route.backends {
-        let key = format!("backends.{}.weight", doc.service.value);
-        lines.add(key, doc.weight.value, doc.weight.at);
+        let key = format!("backends.{}", doc.service.value);
+        lines.add(format!("{key}.weight"), doc.weight.value, doc.weight.at);
+        for (own, changes) in [
+            ("request_headers", &doc.request_headers),
+            ("response_headers", &doc.response_headers),
+        ] {
+            if let Some(changes) = changes {
+                field_changes(lines, &format!("{key}.{own}"), changes);
+            }
+        }
     }
     for doc in &route.mirrors {
         lines.add(
@@ -198,6 +206,9 @@ fn traffic(lines: &mut Lines<'_>, route: &RouteDoc) {
         }
         if let Some(most) = doc.absolute_timeout {
             lines.add("session.absolute_timeout", duration(most.value), most.at);
+        }
+        if let Some(most) = doc.idle_timeout {
+            lines.add("session.idle_timeout", duration(most.value), most.at);
         }
         lines.add("session.permanent", doc.permanent.value, doc.permanent.at);
     }
@@ -281,10 +292,16 @@ fn matches(lines: &mut Lines<'_>, doc: &MatchDoc) {
     }
     if let Some(grpc) = &doc.grpc {
         if let Some(service) = &grpc.value.service {
-            lines.add("match.grpc.service", &service.value.0, service.at);
+            match service {
+                Short::Short(name) => lines.add("match.grpc.service", &name.value.0, name.at),
+                Short::Long(doc) => lines.add("match.grpc.service.regex", &doc.regex.value.0, doc.regex.at),
+            }
         }
         if let Some(method) = &grpc.value.method {
-            lines.add("match.grpc.method", &method.value.0, method.at);
+            match method {
+                Short::Short(name) => lines.add("match.grpc.method", &name.value.0, name.at),
+                Short::Long(doc) => lines.add("match.grpc.method.regex", &doc.regex.value.0, doc.regex.at),
+            }
         }
     }
     for method in &doc.methods {

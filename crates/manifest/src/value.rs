@@ -189,7 +189,8 @@ fn is_proto_word(text: &str) -> bool {
     text.bytes().all(is_part) && !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit())
 }
 
-fn pattern(text: &str) -> Result<Pattern, String> {
+/// Checks a regular expression.
+pub(crate) fn pattern(text: &str) -> Result<Pattern, String> {
     let built = regex::RegexBuilder::new(text).size_limit(1 << 20).build();
     built.map(|_| Pattern(text.into())).map_err(|error| {
         let last = error.to_string().lines().last().unwrap_or_default().trim().to_owned();

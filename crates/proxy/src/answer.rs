@@ -140,7 +140,8 @@ impl Answer {
             // A trailers-only answer: gRPC clients read nothing else.
             head.status = StatusCode::OK;
             head.fields.push("content-type", kind);
-            head.fields.push("grpc-status", grpc_status(self.status).to_string());
+            head.fields
+                .push("grpc-status", grpc_status(self.status, self.word).to_string());
             head.fields.push("grpc-message", percent_encode(&self.detail));
             return Response {
                 head,
@@ -170,9 +171,11 @@ pub fn is_grpc(request: &RequestHead) -> bool {
     kind == b"application/grpc" || kind.starts_with(b"application/grpc+") || kind.starts_with(b"application/grpc;")
 }
 
-/// The gRPC status for an HTTP one: gRPC's own table (`http-grpc-status-mapping.md`), where 504 is a deadline.
-fn grpc_status(status: StatusCode) -> u8 {
+/// The gRPC status for an HTTP one: gRPC's own table (`http-grpc-status-mapping.md`), where 504 is a deadline, and a failure
+/// before anything was sent is UNAVAILABLE whatever its status: a route without any weight is a 500 (GRPCRoute).
+fn grpc_status(status: StatusCode, word: Word) -> u8 {
     match status.as_u16() {
+        500 if word.is_not_sent() => 14,
         400 => 13,             // INTERNAL
         401 => 16,             // UNAUTHENTICATED
         403 => 7,              // PERMISSION_DENIED

@@ -173,7 +173,7 @@ impl Clusters {
                     .load_full()?
                     .outward(caller.unwrap_or(&gateway), to, cluster.view().protocol);
                 Some(
-                    way.inspect_err(|error| tracing::error!(code = "GW-080", %error, "no way to another system"))
+                    way.inspect_err(|error| tracing::error!(code = "GW-081", %error, "no way to another system"))
                         .ok()?,
                 )
             }

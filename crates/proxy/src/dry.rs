@@ -83,7 +83,7 @@ pub enum End {
     Forwarded {
         /// Who, by weight.
         backends: Vec<wire::Backend>,
-        /// As the service gets it.
+        /// As the service gets it; where there are several, before each one's own changes.
         #[serde(flatten)]
         sent: Sent,
     },
@@ -268,6 +268,11 @@ impl Gateway {
                 let before = (head.authority().to_owned(), head.target().to_owned());
                 change::rewrite(&spec.rewrite, &spec.matches, head).map_err(internal)?;
                 told.steps.extend(steps::rewrite(&before, head));
+                let mut taking = backends.iter().filter(|backend| backend.weight > 0);
+                told.steps.extend(taking.clone().flat_map(steps::backend));
+                if let (Some(only), None) = (taking.next(), taking.next()) {
+                    change::fields(&only.request_fields, &mut head.fields);
+                }
                 priority::write(priority::of(&spec.policy), &mut head.fields);
                 told.steps.extend(steps::grpc_web(head));
                 let policy = &spec.policy;

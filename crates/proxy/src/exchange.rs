@@ -1,9 +1,11 @@
 //! The seam between a protocol and the proxy: a server hands a [`Service`] each request with a [`Reply`] to answer it.
 
 use crate::check::HeadError;
-use crate::h1::client::Conn;
 use crate::message::{Body, BodyError, RequestHead, ResponseHead};
+use crate::pool::Slot;
 use crate::timer::Timer;
+use crate::tunnel::Far;
+use bytes::BytesMut;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -33,8 +35,12 @@ pub struct Response<'b> {
 
 /// The other end of a tunnel.
 pub struct Tunnel {
-    /// The upstream connection.
-    pub upstream: Conn,
+    /// The upstream's side.
+    pub upstream: Far,
+    /// What it has said already.
+    pub behind: BytesMut,
+    /// Its place among the upstream's connections.
+    pub slot: Slot,
     /// It ends when no byte has gone either way for so long.
     pub idle: Duration,
 }

@@ -204,7 +204,7 @@ fn load_peer(peer: &wire::Peer, kept: &mut Kept<Arc<Trust>>) -> bool {
 fn tell<T>(kept: &Kept<T>, file: &Path) {
     if let Some(error) = &kept.wrong {
         let keeps = kept.good.is_some();
-        tracing::error!(code = "GW-080", file = %file.display(), error, keeps_the_last_one = keeps, "a file of the mesh cannot be used");
+        tracing::error!(code = "GW-081", file = %file.display(), error, keeps_the_last_one = keeps, "a file of the mesh cannot be used");
     }
 }
 

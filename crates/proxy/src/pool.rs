@@ -11,6 +11,7 @@ use crate::io::Io;
 use crate::upstream::Use;
 use bytes::Bytes;
 use h2::client::SendRequest;
+use h2::{Ping, PingPong};
 use ondol_core::clock::SharedClock;
 use ondol_core::task::{Kind, Tasks};
 use std::cell::{Cell, RefCell};
@@ -113,6 +114,7 @@ impl Shelf {
 #[derive(Default)]
 pub struct Shared {
     sender: Mutex<Option<SendRequest<Bytes>>>,
+    pings: RefCell<Option<Rc<Mutex<PingPong>>>>,
     used: Cell<Duration>,
 }
 
@@ -154,13 +156,30 @@ impl Pool {
             }
         }
         *sender = None;
-        let (new, connection) = Box::pin(client::handshake(dial().await?)).await?;
+        let (new, mut connection) = Box::pin(client::handshake(dial().await?)).await?;
+        *shared.pings.borrow_mut() = connection.ping_pong().map(|pings| Rc::new(pings.into()));
         self.tasks.spawn_local(Kind::Upstream, async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "an HTTP/2 connection to an instance ended");
             }
         });
         Ok(sender.insert(new).clone())
+    }
+
+    /// Whether an endpoint takes extended CONNECT (RFC 8441). Its settings say so, and on a young connection they may be on their
+    /// way: they come before its answer to a ping.
+    pub async fn takes_connect(&self, key: &Key, sender: &SendRequest<Bytes>) -> bool {
+        if sender.is_extended_connect_protocol_enabled() {
+            return true;
+        }
+        let shared = self.shared.borrow().get(key).cloned();
+        let pings = shared.and_then(|shared| shared.pings.borrow().clone());
+        if let Some(pings) = pings {
+            let mut pings = pings.lock().await;
+            let _ = pings.send_ping(Ping::opaque()); // Fails where one is under way, whose answer does as well.
+            let _ = std::future::poll_fn(|cx| pings.poll_pong(cx)).await;
+        }
+        sender.is_extended_connect_protocol_enabled()
     }
 
     /// The shelf of an endpoint.

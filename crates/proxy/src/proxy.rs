@@ -31,7 +31,7 @@ use crate::tables::{Edge, Entrance, Others, Tables, Target};
 use crate::tls::handshake::Session;
 use http::Method;
 use ondol_core::id::ServiceName;
-use ondol_core::wire::proxy::{CacheResult, Policy};
+use ondol_core::wire::proxy::{Action, CacheResult, Policy};
 use ondol_core::wire::supervision::SocketName;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -104,6 +104,8 @@ struct Seen {
     tls: Option<&'static str>,
     /// The position of its route, once that is found.
     route: Option<usize>,
+    /// The position of its backend among the route's own, once that is chosen.
+    backend: Option<usize>,
     /// What the answer says of the origin of the page that asks.
     origin: Option<String>,
     /// The session that it belongs to.
@@ -217,6 +219,7 @@ impl Front<'_> {
             path: head.path().into(),
             tls: self.tls.as_ref().map(|session| session.version),
             route: None,
+            backend: None,
             origin: None,
             session: None,
             waited: false,
@@ -244,6 +247,9 @@ impl Front<'_> {
         }
         if let Some(cors) = spec.cors.as_ref().filter(|_| cors::preflight(head).is_none()) {
             cors::write(cors, seen.origin.as_deref(), fields);
+        }
+        if let (Action::Forward(backends), Some(index)) = (&spec.action, seen.backend) {
+            change::fields(&backends[index].response_fields, fields);
         }
         change::fields(&spec.response_fields, fields);
     }

@@ -104,7 +104,7 @@ pub fn no_weight(route: &Route) -> Answer {
     Answer::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         ErrorCode::new("GW-080"),
-        Word::ProxyInternalError,
+        Word::DestinationUnavailable,
         detail,
     )
 }

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 const SEC: Duration = Duration::from_secs(1);
 
@@ -112,6 +112,11 @@ impl Service for Shop {
 /// Serves one connection that `client` makes; the shop, and after how many seconds the connection was gone.
 async fn against<C: Future<Output = ()>>(client: impl FnOnce(UnixStream) -> C) -> (Shop, u64) {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
+    over(Io::Unix(theirs), client(ours)).await
+}
+
+/// The same, for a connection that is there.
+async fn over(io: Io, client: impl Future<Output = ()>) -> (Shop, u64) {
     let clock: SharedClock = Arc::new(TokioClock::new());
     let shop = Shop {
         clock: clock.clone(),
@@ -121,7 +126,7 @@ async fn against<C: Future<Output = ()>>(client: impl FnOnce(UnixStream) -> C) -
     };
     let began = tokio::time::Instant::now();
     let serving = async {
-        let (io, mut first, ending) = (Io::Unix(theirs), BytesMut::new(), Ending::new());
+        let (mut first, ending) = (BytesMut::new(), Ending::new());
         let http2 = crate::listener::speaks_http2(&io, &mut first, 10 * SEC, &ending).await;
         match http2 {
             Some(true) => crate::h2::server::serve(io, first, clock, &shop, &ending).await,
@@ -130,7 +135,7 @@ async fn against<C: Future<Output = ()>>(client: impl FnOnce(UnixStream) -> C) -
         }
         began.elapsed().as_secs()
     };
-    let (gone, ()) = tokio::join!(serving, client(ours));
+    let (gone, ()) = tokio::join!(serving, client);
     (shop, gone)
 }
 
@@ -367,6 +372,31 @@ async fn a_client_of_http_1_that_does_not_read_is_cut() {
     .await;
     assert_eq!((shop.sent.borrow()[0].end.clone(), gone), (End::ClientGone, 30));
     assert!(shop.live.peak.load(Ordering::Relaxed) <= 2 * PIECE);
+}
+
+/// Closed, the connection would keep what was written and is not read, for as long as its client likes.
+#[tokio::test(start_paused = true)]
+async fn for_a_client_that_does_not_read_the_system_keeps_nothing() {
+    let wide = [
+        hello(&[(WINDOW, (1 << 31) - 1)]),
+        window_update(0, (1 << 31) - 1 - 65_535),
+    ]
+    .concat();
+    let streams = [wide, get(1, "/endless")].concat();
+    for asks in [b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), streams] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        let mut client = TcpStream::connect(address).await.expect("connect");
+        let (theirs, _) = listener.accept().await.expect("accept");
+        client.write_all(&asks).await.expect("write");
+        over(Io::Tcp(theirs), async {
+            tokio::time::sleep(1_000 * SEC).await;
+            let end = client.read_to_end(&mut Vec::new()).await;
+            let error = end.expect_err("a reset, not an end");
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        })
+        .await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -69,6 +69,8 @@ pub enum Door {
 pub struct Backend {
     /// Where it leads.
     pub target: Target,
+    /// Its position among the route's own.
+    pub index: usize,
     /// Counters of the route and this service.
     pub line: Arc<Line>,
     /// The sum of the weights up to its own.
@@ -243,21 +245,23 @@ impl Tables {
         };
         let (lines, limiters) = (shared.counters.apply(snapshot), shared.limiters.apply(&snapshot.routes));
         let rule = |((route, limiter), lines): ((&Arc<wire::Route>, _), &RouteLines)| {
-            let to = |target, line: &Arc<Line>, until| Backend {
+            let to = |index, target, line: &Arc<Line>, until| Backend {
                 target,
+                index,
                 line: line.clone(),
                 until,
             };
             let backends = match &route.action {
                 wire::Action::Forward(backends) => {
                     let mut until = 0;
-                    let backends = backends.iter().zip(&lines.backends).map(|(backend, line)| {
+                    let backends = backends.iter().zip(&lines.backends).enumerate();
+                    let backends = backends.map(|(index, (backend, line))| {
                         until += u64::from(backend.weight);
-                        to(target(None, &backend.service, &route.policy), line, until)
+                        to(index, target(None, &backend.service, &route.policy), line, until)
                     });
                     backends.collect()
                 }
-                wire::Action::Start { .. } => vec![to(Target::Controller, &lines.route, 1)],
+                wire::Action::Start { .. } => vec![to(0, Target::Controller, &lines.route, 1)],
                 wire::Action::Redirect(_) => vec![],
             };
             let mirrors = route.mirrors.iter().filter_map(|mirror| {

@@ -1,6 +1,9 @@
-//! A WebSocket: after the upstream's 101 and not a byte earlier, bytes go both ways.
+//! A WebSocket: after the upstream's word and not a byte earlier, bytes go both ways.
+//!
+//! Either side is a connection that has switched (HTTP/1.1) or one stream among others (HTTP/2).
 
 use crate::exchange::{End, Sent, Tunnel};
+use crate::h2::far;
 use crate::io::Io;
 use crate::message::{Body, BodyError, Frame, Source};
 use crate::pool::Slot;
@@ -13,6 +16,81 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 const READ: usize = 16 << 10;
+/// A tunnel through which nothing goes ends after this.
+pub const IDLE: Duration = Duration::from_secs(60);
+
+/// The upstream's side.
+pub enum Far {
+    /// A connection of its own.
+    Connection(Io),
+    /// A stream of a connection that it shares.
+    Stream(far::Far),
+}
+
+impl Far {
+    fn reset_on_drop(&self) {
+        match self {
+            Self::Connection(io) => io.reset_on_drop(),
+            Self::Stream(stream) => stream.reset(),
+        }
+    }
+}
+
+/// What bytes come from and go to. Each is as in [`Io`].
+trait Side {
+    fn poll_fill(&self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>>;
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn finish_sending(&self);
+}
+
+impl Side for Io {
+    fn poll_fill(&self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
+        self.poll_fill(cx, buf, READ)
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_slices(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+
+    fn finish_sending(&self) {
+        self.finish_sending();
+    }
+}
+
+impl Side for Far {
+    fn poll_fill(&self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Connection(io) => Side::poll_fill(io, cx, buf),
+            Self::Stream(stream) => stream.poll_fill(cx, buf, READ),
+        }
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Connection(io) => io.poll_write(cx, bytes),
+            Self::Stream(stream) => stream.poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Connection(io) => io.poll_flush(cx),
+            Self::Stream(_) => Poll::Ready(Ok(())), // The connection's own task writes.
+        }
+    }
+
+    fn finish_sending(&self) {
+        match self {
+            Self::Connection(io) => io.finish_sending(),
+            Self::Stream(stream) => stream.finish_sending(),
+        }
+    }
+}
 
 /// One direction.
 struct Way {
@@ -31,16 +109,22 @@ impl Way {
     }
 
     /// Carries bytes until there is nothing to do; ready at the end of this direction.
-    fn poll(&mut self, cx: &mut Context<'_>, from: &Io, to: &Io, moved: &mut bool) -> Poll<io::Result<()>> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &impl Side,
+        to: &impl Side,
+        moved: &mut bool,
+    ) -> Poll<io::Result<()>> {
         while self.open {
             while !self.buf.is_empty() {
-                let n = ready!(to.poll_write_slices(cx, &[IoSlice::new(&self.buf)]))?;
+                let n = ready!(to.poll_write(cx, &self.buf))?;
                 self.buf.advance(n);
                 self.bytes += n as u64;
                 *moved = true;
             }
             ready!(to.poll_flush(cx))?;
-            if ready!(from.poll_fill(cx, &mut self.buf, READ))? == 0 {
+            if ready!(from.poll_fill(cx, &mut self.buf))? == 0 {
                 to.finish_sending();
                 self.open = false;
             }
@@ -52,13 +136,18 @@ impl Way {
 /// Joins a client, from which `rest` was already read, with an upstream; ends when both have ended, either failed or no
 /// byte has gone either way for the tunnel's idle time. Counts the bytes to the client.
 pub async fn join(client: &Io, rest: BytesMut, tunnel: Tunnel, timer: &mut Timer) -> Sent {
-    let (upstream, behind, _slot) = tunnel.upstream.into_parts();
-    carry(client, &upstream, (rest, behind), tunnel.idle, timer).await
+    let Tunnel {
+        upstream,
+        behind,
+        slot: _slot,
+        idle,
+    } = tunnel;
+    carry(client, &upstream, (rest, behind), idle, timer).await
 }
 
 async fn carry(
     client: &Io,
-    upstream: &Io,
+    upstream: &impl Side,
     (rest, behind): (BytesMut, BytesMut),
     idle: Duration,
     timer: &mut Timer,
@@ -89,9 +178,14 @@ async fn carry(
 /// lasts, and the body that it hears. Either way goes on while the other one waits. It ends when the upstream does, or when
 /// nothing has moved for the tunnel's idle time; the end of the client's side is passed on.
 pub fn over_stream<'b>(client: Body<'b>, tunnel: Tunnel, mut timer: Timer) -> (Up<'b>, Body<'static>) {
-    let (upstream, behind, slot) = tunnel.upstream.into_parts();
+    let Tunnel {
+        upstream,
+        behind,
+        slot,
+        idle,
+    } = tunnel;
     let (upstream, moved) = (Rc::new(upstream), Rc::<Cell<bool>>::default());
-    timer.arm(tunnel.idle);
+    timer.arm(idle);
     let up = Up {
         client: Some(client),
         said: Bytes::new(),
@@ -102,7 +196,7 @@ pub fn over_stream<'b>(client: Body<'b>, tunnel: Tunnel, mut timer: Timer) -> (U
         upstream,
         behind,
         _slot: slot,
-        idle: tunnel.idle,
+        idle,
         timer,
         moved,
     };
@@ -115,7 +209,7 @@ pub struct Up<'b> {
     client: Option<Body<'b>>,
     /// Said and not passed on.
     said: Bytes,
-    upstream: Rc<Io>,
+    upstream: Rc<Far>,
     moved: Rc<Cell<bool>>,
 }
 
@@ -125,7 +219,7 @@ impl Up<'_> {
     pub fn poll(&mut self, cx: &mut Context<'_>) {
         while self.client.is_some() {
             while !self.said.is_empty() {
-                match self.upstream.poll_write_slices(cx, &[IoSlice::new(&self.said)]) {
+                match self.upstream.poll_write(cx, &self.said) {
                     Poll::Ready(Ok(n @ 1..)) => self.said.advance(n),
                     Poll::Ready(_) => {
                         (self.client, self.said) = (None, Bytes::new());
@@ -156,7 +250,7 @@ impl Up<'_> {
 
 /// From the upstream to the client's stream.
 struct Down {
-    upstream: Rc<Io>,
+    upstream: Rc<Far>,
     behind: BytesMut,
     _slot: Slot,
     idle: Duration,
@@ -171,7 +265,7 @@ impl Source for Down {
             self.timer.arm(self.idle);
         }
         if self.behind.is_empty() {
-            match self.upstream.poll_fill(cx, &mut self.behind, READ) {
+            match self.upstream.poll_fill(cx, &mut self.behind) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(Ok(_)) => return Poll::Ready(None),
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(BodyError::Cut(error.to_string())))),

@@ -10,7 +10,7 @@ use crate::h2::client as http2;
 use crate::io::Io;
 use crate::mesh::outward::Outward;
 use crate::message::{Body, BodyError, RequestHead};
-use crate::pool::{Key, Pool, Shelf};
+use crate::pool::{Key, Pool, Shelf, Slot};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use ondol_core::wire::proxy::Protocol;
@@ -105,7 +105,8 @@ pub struct Ready {
 
 enum Way {
     Http1(Conn, Rc<Shelf>),
-    Http2(SendRequest<Bytes>),
+    /// With a place for a tunnel, where it is for one and the instance takes them.
+    Http2(SendRequest<Bytes>, Option<Slot>),
 }
 
 /// What a connection is for.
@@ -146,8 +147,17 @@ pub async fn connect(pool: &Pool, place: &Place<'_>, purpose: Use) -> Result<Rea
         Place::Controller(_) => false,
     };
     if http2 {
+        let sender = pool.http2(&key, dialled).await?;
+        let opens = purpose == Use::Tunnel && {
+            let asking = tokio::time::timeout(CONNECT_TIMEOUT, pool.takes_connect(&key, &sender));
+            asking.await.map_err(|_| Failure::ConnectTimeout)?
+        };
+        let slot = match opens {
+            true => Some(pool.shelf(&key).slot(purpose).ok_or(Failure::TooMany)?),
+            false => None,
+        };
         return Ok(Ready {
-            way: Way::Http2(pool.http2(&key, dialled).await?),
+            way: Way::Http2(sender, slot),
             address,
         });
     }
@@ -215,7 +225,7 @@ impl Ready {
                     ExchangeError::Request(why) => Failure::Request(why),
                 })
             }
-            Way::Http2(sender) => Ok(http2::exchange(sender, request, &host, body).await?),
+            Way::Http2(sender, tunnel) => Ok(http2::exchange(sender, request, &host, body, tunnel).await?),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! A WebSocket that a client opens over HTTP/2 (RFC 8441), for an instance that speaks HTTP/1: a stream on one side, a
-//! connection that switches on the other.
+//! A WebSocket that a client opens over HTTP/2 (RFC 8441), a stream, as the one over HTTP/1 that attempts know.
 //!
+//! An instance of HTTP/1 switches its connection; one of HTTP/2 gets a stream, and `h2::client` makes a 101 of what it says.
 //! Over HTTP/2 there is no key and no proof that it was understood: the stream itself is the proof. So the key is ours, and
 //! so is looking at what the instance makes of it (RFC 6455, section 4.2.2). An instance that answers 2xx has not switched; to this
 //! client it would mean that it had.
@@ -16,8 +16,10 @@ use ondol_core::entropy::Entropy;
 
 /// What is hashed behind the key (RFC 6455, section 1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-const KEY: &str = "sec-websocket-key";
-const ACCEPT: &str = "sec-websocket-accept";
+/// Names the client's key.
+pub const KEY: &str = "sec-websocket-key";
+/// Names the proof that it was understood.
+pub const ACCEPT: &str = "sec-websocket-accept";
 
 /// A WebSocket that has been asked for.
 pub struct Opening {
@@ -54,7 +56,8 @@ impl Opening {
     }
 }
 
-fn accept(key: &str) -> String {
+/// What proves that a key was understood.
+pub fn accept(key: &str) -> String {
     let hashed = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{GUID}").as_bytes());
     STANDARD.encode(hashed)
 }

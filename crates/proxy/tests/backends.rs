@@ -3,7 +3,10 @@
 mod common;
 
 use common::*;
-use ondol_core::wire::proxy::{Action, Auth, Backend, Cors, Mirror, Protocol, Route, Session, SessionKind};
+use ondol_core::wire::proxy::{
+    Action, Auth, Backend, Cors, FieldChanges, Mirror, Protocol, Route, Session, SessionKind,
+};
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, channel};
@@ -12,6 +15,8 @@ fn backend(service: &str, weight: u32) -> Backend {
     Backend {
         service: name(service),
         weight,
+        request_fields: Default::default(),
+        response_fields: Default::default(),
     }
 }
 
@@ -76,6 +81,79 @@ fn a_route_without_any_weight_answers_500() {
     running.stop();
 }
 
+/// Changes that set one field and add another.
+fn changes(set: &str, add: (&str, &str)) -> FieldChanges {
+    FieldChanges {
+        remove: vec!["x-secret".into()],
+        set: vec![("x-to".into(), set.into())],
+        add: vec![(add.0.into(), add.1.into())],
+    }
+}
+
+#[test]
+fn a_backend_changes_only_what_goes_to_it_and_what_comes_of_that() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let saying = |name: &'static str| {
+        instance(move |request| {
+            let to = field(request, "x-to").unwrap_or("nobody").to_owned();
+            let secret = field(request, "x-secret").unwrap_or("none").to_owned();
+            ok(&format!("{name} {to} {secret}"))
+        })
+    };
+    let changing = |service: &str| Backend {
+        request_fields: changes(service, ("x-more", "1")),
+        response_fields: changes(service, ("x-by", service)),
+        ..backend(service, 1)
+    };
+    let route = Route {
+        action: Action::Forward(vec![
+            changing("one"),
+            changing("two"),
+            backend("plain", 1),
+            changing("away"),
+        ]),
+        request_fields: changes("route", ("x-more", "0")),
+        response_fields: FieldChanges {
+            add: vec![("x-by".into(), "route".into())],
+            ..Default::default()
+        },
+        ..route("/", "one")
+    };
+    let clusters = ["one", "two", "plain"].map(|name| cluster(name, Protocol::Http1, &[saying(name)]));
+    let mut clusters = clusters.to_vec();
+    clusters.push(cluster("away", Protocol::Http1, &[]));
+    let (running, _controller) = serving(dir.path(), &snapshot(vec![route], vec![], clusters));
+    let mut client = running.client();
+    let mut left: BTreeSet<_> = ["one", "two", "plain", "away"].into();
+    until(|| {
+        let answer = ask(
+            &mut client,
+            "GET / HTTP/1.1\r\nHost: a\r\nX-To: me\r\nX-Secret: s\r\n\r\n",
+        );
+        let by: Vec<_> = answer.lines().filter_map(|line| line.strip_prefix("x-by: ")).collect();
+        let who = match body(&answer) {
+            "one one none" => "one",
+            "two two none" => "two",
+            "plain route none" => "plain",
+            // What the proxy itself says in place of the backend is the backend's answer.
+            _ => answer.starts_with("HTTP/1.1 503").then_some("away").expect(&answer),
+        };
+        let expected = if who == "plain" {
+            vec!["route"]
+        } else {
+            vec![who, "route"]
+        };
+        assert_eq!(
+            (by, field(&answer, "x-to")),
+            (expected, (who != "plain").then_some(who)),
+            "{answer}"
+        );
+        left.remove(who);
+        left.is_empty().then_some(())
+    });
+    running.stop();
+}
+
 #[test]
 fn a_session_stays_with_its_instance_whatever_the_weights_until_that_is_gone() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -91,6 +169,7 @@ fn a_session_stays_with_its_instance_whatever_the_weights_until_that_is_gone() {
             kind: SessionKind::Cookie,
             name: "sid".into(),
             absolute_timeout_ms: None,
+            idle_timeout_ms: None,
             permanent: false,
         }),
         ..split(&[("stable", 1), ("canary", 1)])

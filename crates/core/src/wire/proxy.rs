@@ -145,12 +145,23 @@ pub struct Backend {
     pub service: ServiceName,
     /// Its share is this by the sum of all weights.
     pub weight: u32,
+    /// Of the fields of its requests, after the route's own changes.
+    #[serde(default, skip_serializing_if = "FieldChanges::is_empty")]
+    pub request_fields: FieldChanges,
+    /// Of the fields of their answers, before the route's own changes.
+    #[serde(default, skip_serializing_if = "FieldChanges::is_empty")]
+    pub response_fields: FieldChanges,
 }
 
 impl Action {
     /// All requests to one service.
     pub fn forward(service: ServiceName) -> Self {
-        Self::Forward(vec![Backend { service, weight: 1 }])
+        Self::Forward(vec![Backend {
+            service,
+            weight: 1,
+            request_fields: FieldChanges::default(),
+            response_fields: FieldChanges::default(),
+        }])
     }
 }
 
@@ -202,6 +213,9 @@ pub struct Session {
     pub name: String,
     /// After this a session begins anew. `None`: never.
     pub absolute_timeout_ms: Option<u64>,
+    /// After this without a request a session begins anew. `None`: never.
+    #[serde(default)]
+    pub idle_timeout_ms: Option<u64>,
     /// The cookie outlives the browser, for as long as the session.
     pub permanent: bool,
 }

@@ -8,7 +8,7 @@ use crate::load::Service;
 use crate::lower::{matches, route_policy};
 use crate::openapi::Contract;
 use crate::source::{At, Span};
-use crate::value::{Host, UrlPath, field_name, is_token};
+use crate::value::{Host, UrlPath, field_name, is_token, pattern};
 use ondol_core::wire::proxy::{PathMatch, RouteMatch};
 
 pub(super) fn check(world: &World<'_>, found: &mut Vec<Diagnostic>) {
@@ -67,6 +67,12 @@ fn calls(world: &World<'_>, doc: &MatchDoc, found: &mut Vec<Diagnostic>) {
         let message = "a gRPC match needs a `service`, a `method`, or both";
         let hint = "for every call, write `prefix: /` instead of `grpc`";
         found.push(Diagnostic::error(Code::MissingKey, grpc.at, message).hint(hint));
+    }
+    if let Some(PathMatch::Regex(text)) = matches(doc).map(|found| found.path)
+        && let Err(why) = pattern(&text)
+    {
+        let here = Diagnostic::error(Code::Value, grpc.at, format!("together `{text}` is {why}"));
+        found.push(here.hint("each part is one alone; leave out flags such as `(?x)`, or make them smaller"));
     }
     if let Some(method) = doc.methods.first() {
         let message = "calls of gRPC are always `POST`: a match with `grpc` has no `methods`";
@@ -239,7 +245,7 @@ fn changed_path(
     }
 }
 
-fn field_changes(changes: &FieldChangesDoc, found: &mut Vec<Diagnostic>) {
+pub(super) fn field_changes(changes: &FieldChangesDoc, found: &mut Vec<Diagnostic>) {
     for (name, _) in changes.set.iter().chain(changes.add.iter()) {
         if let Err(why) = field_name(&name.value) {
             found.push(Diagnostic::error(Code::Value, name.at, why));

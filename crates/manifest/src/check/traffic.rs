@@ -1,14 +1,19 @@
 //! Where a route's requests go: that the services are there and that the keys make sense together.
 
 use super::World;
+use super::routes::field_changes;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::doc::route::RouteDoc;
 use crate::doc::traffic::{CorsDoc, SessionDoc};
 use crate::source::{At, Span};
+use crate::value::Millis;
 use ondol_core::id::ServiceName;
 
 /// As in the Gateway API.
 const LARGEST_WEIGHT: u32 = 1_000_000;
+
+/// Tokens count whole seconds.
+const SHORTEST_IDLE: Millis = Millis(1_000);
 
 pub(super) fn check(world: &World<'_>, route: &RouteDoc, found: &mut Vec<Diagnostic>) {
     let backends: Vec<_> = route.backends.iter().map(|doc| &doc.service).collect();
@@ -28,6 +33,10 @@ pub(super) fn check(world: &World<'_>, route: &RouteDoc, found: &mut Vec<Diagnos
     ) {
         let here = Diagnostic::error(Code::Value, first.weight.at, "no backend of this route has a weight");
         found.push(here.hint("every request would be answered 500; leave `backends` out, or give one a weight"));
+    }
+    for doc in &route.backends {
+        let changes = [&doc.request_headers, &doc.response_headers];
+        changes.into_iter().flatten().for_each(|doc| field_changes(doc, found));
     }
     forwards(route, found);
     if let Some(doc) = &route.cors {
@@ -113,6 +122,20 @@ fn session(world: &World<'_>, doc: &SessionDoc, found: &mut Vec<Diagnostic>) {
             found.push(here.note(cookie.at, "first here"));
         }
         _ => {}
+    }
+    if let Some(idle) = doc.idle_timeout.filter(|idle| idle.value < SHORTEST_IDLE) {
+        let here = Diagnostic::error(Code::Value, idle.at, "a session is idle after `1s` at the earliest");
+        found.push(here.hint("its token says in whole seconds when it was last used"));
+    }
+    if let (Some(idle), Some(most)) = (doc.idle_timeout, doc.absolute_timeout)
+        && idle.value > most.value
+    {
+        let here = Diagnostic::error(
+            Code::Conflict,
+            idle.at,
+            "the session is over before it can be idle so long",
+        );
+        found.push(here.note(most.at, "by its `absolute_timeout`"));
     }
     if !doc.permanent.value {
         return;

@@ -98,10 +98,10 @@ document! {
 document! {
     /// Calls of gRPC, as the Gateway API's GRPCRoute names them: a service, a method, or both.
     "a gRPC match" struct GrpcMatchDoc {
-        /// The full name of the service: `shop.carriers.v1.Carriers`. Absent: every service that has the method.
-        service: Option<At<ProtoName>>,
-        /// The method: `Book`. Absent: all of the service.
-        method: Option<At<ProtoWord>>,
+        /// The full name of the service: `shop.carriers.v1.Carriers`, or `{ regex: … }`. Absent: every service that has the method.
+        service: Option<Short<At<ProtoName>, ValueRegexDoc>>,
+        /// The method: `Book`, or `{ regex: … }`. Absent: all of the service.
+        method: Option<Short<At<ProtoWord>, ValueRegexDoc>>,
     }
 }
 

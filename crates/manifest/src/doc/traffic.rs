@@ -1,5 +1,6 @@
 //! Where a route's requests go: shares, copies, sessions; and which pages may send them.
 
+use super::route::FieldChangesDoc;
 use crate::document::document;
 use crate::source::At;
 use crate::value::{CookieName, CorsMethod, CorsName, FieldName, Millis, Origin, Share};
@@ -12,6 +13,10 @@ document! {
         service: At<ServiceName>,
         /// Its share is this by the sum of all weights. `0`: none.
         weight: At<u32> = "1",
+        /// Changes to the header fields of its requests, after those of the route.
+        request_headers: Option<FieldChangesDoc>,
+        /// Changes to the header fields of their answers, before those of the route.
+        response_headers: Option<FieldChangesDoc>,
     }
 }
 
@@ -52,6 +57,8 @@ document! {
         header: Option<At<FieldName>>,
         /// A session begins anew after this. Absent: never.
         absolute_timeout: Option<At<Millis>>,
+        /// A session begins anew when this long no request of it was answered. Each answer then renews the token. At least `1s`. Absent: never.
+        idle_timeout: Option<At<Millis>>,
         /// The cookie outlives the browser, up to `absolute_timeout`.
         permanent: At<bool> = "false",
     }

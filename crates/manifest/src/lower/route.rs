@@ -122,7 +122,7 @@ fn path_change(path: Option<&At<UrlPath>>, prefix: Option<&At<UrlPath>>) -> Opti
     full.or_else(|| prefix.map(|prefix| PathChange::Prefix(prefix.value.0.clone())))
 }
 
-fn field_changes(doc: &FieldChangesDoc) -> FieldChanges {
+pub(super) fn field_changes(doc: &FieldChangesDoc) -> FieldChanges {
     let pairs = |named: &Named<At<FieldValue>>| {
         let named = named.iter();
         named
@@ -158,16 +158,30 @@ pub fn matches(doc: &MatchDoc) -> Option<RouteMatch> {
     })
 }
 
+/// A service or a method of any name.
+const ANY_NAME: &str = "[^/]+";
+
 /// The paths of calls: `/SERVICE/METHOD`. The table's order of paths is then GRPCRoute's order of matches: both names, the
-/// service alone, the method alone.
+/// service alone, the method alone. An expression goes where its plain start puts it: behind the name of a service before
+/// the service alone, else last.
 fn calls(doc: &GrpcMatchDoc) -> Option<PathMatch> {
-    Some(match (&doc.service, &doc.method) {
-        (Some(service), Some(method)) => PathMatch::Exact(format!("/{}/{}", service.value.0, method.value.0)),
-        (Some(service), None) => PathMatch::Prefix(format!("/{}", service.value.0)),
-        // A name has nothing that an expression could misread.
-        (None, Some(method)) => PathMatch::Regex(format!("/[^/]+/{}", method.value.0)),
+    use Short::{Long, Short as Plain};
+    let of = |regex: &ValueRegexDoc| format!("(?:{})", regex.regex.value.0);
+    let (service, method) = match (&doc.service, &doc.method) {
+        (Some(Plain(service)), Some(Plain(method))) => {
+            return Some(PathMatch::Exact(format!("/{}/{}", service.value.0, method.value.0)));
+        }
+        (Some(Plain(service)), None) => return Some(PathMatch::Prefix(format!("/{}", service.value.0))),
         (None, None) => return None,
-    })
+        // Of what a name may have, an expression reads the dot alone as something else.
+        (Some(Plain(service)), Some(Long(method))) => (service.value.0.replace('.', r"\."), of(method)),
+        (Some(Long(service)), Some(Plain(method))) => (of(service), method.value.0.clone()),
+        (Some(Long(service)), Some(Long(method))) => (of(service), of(method)),
+        (Some(Long(service)), None) => (of(service), ANY_NAME.to_owned()),
+        (None, Some(Plain(method))) => (ANY_NAME.to_owned(), method.value.0.clone()),
+        (None, Some(Long(method))) => (ANY_NAME.to_owned(), of(method)),
+    };
+    Some(PathMatch::Regex(format!("/{service}/{method}")))
 }
 
 fn values(named: &Named<Short<At<String>, ValueRegexDoc>>, key: fn(&str) -> String) -> Vec<(String, ValueMatch)> {
@@ -185,7 +199,7 @@ fn values(named: &Named<Short<At<String>, ValueRegexDoc>>, key: fn(&str) -> Stri
 mod tests {
     use super::*;
     use crate::source::FileId;
-    use crate::value::{ProtoName, ProtoWord};
+    use crate::value::{Pattern, ProtoName, ProtoWord};
 
     #[test]
     fn calls_are_found_by_their_path() {
@@ -194,22 +208,42 @@ mod tests {
             start: 0,
             end: 0,
         };
+        let regex = |text: &str| ValueRegexDoc {
+            at: span,
+            regex: At {
+                value: Pattern(text.into()),
+                at: span,
+            },
+        };
+        // `~` stands before an expression.
         let path = |service: Option<&str>, method: Option<&str>| {
             calls(&GrpcMatchDoc {
                 at: span,
-                service: service.map(|name| At {
-                    value: ProtoName(name.into()),
-                    at: span,
+                service: service.map(|name| match name.strip_prefix('~') {
+                    Some(text) => Short::Long(regex(text)),
+                    None => Short::Short(At {
+                        value: ProtoName(name.into()),
+                        at: span,
+                    }),
                 }),
-                method: method.map(|name| At {
-                    value: ProtoWord(name.into()),
-                    at: span,
+                method: method.map(|name| match name.strip_prefix('~') {
+                    Some(text) => Short::Long(regex(text)),
+                    None => Short::Short(At {
+                        value: ProtoWord(name.into()),
+                        at: span,
+                    }),
                 }),
             })
         };
+        let expression = |text: &str| Some(PathMatch::Regex(text.into()));
         assert_eq!(path(Some("a.B"), Some("C")), Some(PathMatch::Exact("/a.B/C".into())));
         assert_eq!(path(Some("a.B"), None), Some(PathMatch::Prefix("/a.B".into())));
-        assert_eq!(path(None, Some("C")), Some(PathMatch::Regex("/[^/]+/C".into())));
+        assert_eq!(path(None, Some("C")), expression("/[^/]+/C"));
         assert_eq!(path(None, None), None);
+        assert_eq!(path(Some("a.B"), Some("~C|D")), expression(r"/a\.B/(?:C|D)"));
+        assert_eq!(path(Some("~a|b"), Some("C")), expression("/(?:a|b)/C"));
+        assert_eq!(path(Some("~a|b"), Some("~C|D")), expression("/(?:a|b)/(?:C|D)"));
+        assert_eq!(path(Some("~a|b"), None), expression("/(?:a|b)/[^/]+"));
+        assert_eq!(path(None, Some("~C|D")), expression("/[^/]+/(?:C|D)"));
     }
 }

@@ -1,5 +1,6 @@
 //! Where a route's requests go, as the proxy takes it.
 
+use super::route::field_changes;
 use crate::doc::route::RouteDoc;
 use crate::doc::traffic::{CorsDoc, SessionDoc};
 use crate::source::At;
@@ -15,6 +16,8 @@ pub(super) fn forward(service: &ServiceName, route: &RouteDoc) -> Action {
     let backends = route.backends.iter().map(|doc| Backend {
         service: doc.service.value.clone(),
         weight: doc.weight.value,
+        request_fields: doc.request_headers.as_ref().map(field_changes).unwrap_or_default(),
+        response_fields: doc.response_headers.as_ref().map(field_changes).unwrap_or_default(),
     });
     Action::Forward(backends.collect())
 }
@@ -48,6 +51,7 @@ pub(super) fn session(doc: &SessionDoc) -> Option<Session> {
         kind,
         name: name.clone(),
         absolute_timeout_ms: doc.absolute_timeout.map(|most| most.value.0),
+        idle_timeout_ms: doc.idle_timeout.map(|most| most.value.0),
         permanent: doc.permanent.value,
     })
 }

@@ -105,15 +105,35 @@ pub(super) fn fields(filter: &'static str, changes: &wire::FieldChanges) -> Opti
     (!all.is_empty()).then(|| step(filter, all.join("; ")))
 }
 
+/// What becomes of the fields of those requests that this backend gets.
+pub(super) fn backend(backend: &wire::Backend) -> Vec<Step> {
+    let of = |what, changes| {
+        let changed = fields("backends", changes)?;
+        Some(step(
+            "backends",
+            format!("{what} {}: {}", backend.service, changed.does),
+        ))
+    };
+    let both = [
+        of("requests to", &backend.request_fields),
+        of("answers of", &backend.response_fields),
+    ];
+    both.into_iter().flatten().collect()
+}
+
 pub(super) fn session(session: &wire::Session, head: &RequestHead) -> Step {
     let (what, there) = match session.kind {
         wire::SessionKind::Header => ("header", head.fields.contains(&session.name)),
         wire::SessionKind::Cookie => ("cookie", head.fields.contains("cookie")),
     };
-    let lasts = session
+    let span = |ms| show_duration(Duration::from_millis(ms));
+    let mut lasts = session
         .absolute_timeout_ms
-        .map(|ms| show_duration(Duration::from_millis(ms)));
-    let lasts = lasts.map(|span| format!(", for {span}")).unwrap_or_default();
+        .map(|ms| format!(", for {}", span(ms)))
+        .unwrap_or_default();
+    if let Some(ms) = session.idle_timeout_ms {
+        lasts.push_str(&format!(", until it is idle for {}", span(ms)));
+    }
     let does = match there {
         true => format!("the {what} {} may name the instance that takes it{lasts}", session.name),
         false => format!("begins one: the answer sets the {what} {}{lasts}", session.name),

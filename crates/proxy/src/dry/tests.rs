@@ -245,6 +245,8 @@ fn redirects_starts_and_routes_that_lead_nowhere_end_as_they_do() {
     let nobody = wire::Action::Forward(vec![wire::Backend {
         service: "s".parse().expect("a name"),
         weight: 0,
+        request_fields: Default::default(),
+        response_fields: Default::default(),
     }]);
     let with = |name: &str, path: &str, action| wire::Route {
         action,
@@ -273,6 +275,44 @@ fn redirects_starts_and_routes_that_lead_nowhere_end_as_they_do() {
         json!({ "kind": "started", "saga": "book", "wait_ms": 5_000 })
     );
     assert_eq!(status(&ask(&gateway, "GET a /none", &[])), (500, Some("GW-080")));
+}
+
+#[test]
+fn what_a_backend_changes_is_told_for_each_and_shown_where_there_is_one() {
+    let set = |value: &str| wire::FieldChanges {
+        set: vec![("x-to".into(), value.into())],
+        ..Default::default()
+    };
+    let backend = |name: &str, weight| wire::Backend {
+        service: name.parse().expect("a name"),
+        weight,
+        request_fields: set(name),
+        response_fields: set(name),
+    };
+    for (weight, shown) in [(0, Some("one")), (1, None)] {
+        let route = wire::Route {
+            action: wire::Action::Forward(vec![backend("one", 1), backend("two", weight)]),
+            ..route("r", prefix("/"))
+        };
+        let decision = ask(&gateway(vec![route]), "GET a /", &[]);
+        let told: Vec<_> = decision
+            .steps
+            .iter()
+            .map(|step| (step.filter, step.does.as_str()))
+            .collect();
+        let mut expected = vec![
+            ("backends", "requests to one: sets x-to: one"),
+            ("backends", "answers of one: sets x-to: one"),
+        ];
+        if shown.is_none() {
+            expected.push(("backends", "requests to two: sets x-to: two"));
+            expected.push(("backends", "answers of two: sets x-to: two"));
+        }
+        assert_eq!(told, expected);
+        let sent = sent(decision);
+        let found = sent.headers.iter().find(|(name, _)| name == "x-to");
+        assert_eq!(found.map(|(_, value)| value.as_str()), shown);
+    }
 }
 
 #[test]

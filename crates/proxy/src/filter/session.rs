@@ -1,8 +1,9 @@
 //! Sessions: requests that belong together go to the same instance, by a token that the client gives back.
 //!
 //! After SessionPersistence of the Gateway API (GEP-1619). Nothing is kept here: the token names the instance by a digest,
-//! and says when the session began where its length is bounded. A token of an instance that is gone, draining or not well
-//! begins a new session, as does one that nobody can read. A client that makes one up chooses its own instance, no more.
+//! when the session began, and when it was last used where that bounds it; each answer then renews it. A token of an
+//! instance that is gone, draining or not well begins a new session, as does one that nobody can read. A client that
+//! makes one up chooses its own instance, no more.
 
 use crate::message::Fields;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -37,6 +38,55 @@ pub struct Token {
     pub instance: Sticky,
     /// Since when, in whole seconds.
     began: Timestamp,
+    /// When an answer last told it, in whole seconds; its beginning where idle sessions do not end.
+    used: Timestamp,
+}
+
+impl Token {
+    fn new(instance: Sticky, now: Timestamp) -> Self {
+        let now = Timestamp(now.0.max(0) / 1_000 * 1_000);
+        Self {
+            instance,
+            began: now,
+            used: now,
+        }
+    }
+
+    /// `INSTANCE-BEGAN`, and `-USED` where that counts; all hexadecimal.
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('-');
+        let instance = Sticky(number(parts.next()?)?);
+        let began = seconds(parts.next()?)?;
+        let used = parts.next().map_or(Some(began), seconds)?;
+        let whole = parts.next().is_none();
+        whole.then_some(Self { instance, began, used })
+    }
+
+    fn show(&self, idle_ends: bool) -> String {
+        let mut text = format!("{:016x}-{:x}", self.instance.0, self.began.0 / 1_000);
+        if idle_ends {
+            text.push_str(&format!("-{:x}", self.used.0 / 1_000));
+        }
+        text
+    }
+
+    /// Over, or from the future.
+    fn is_over(&self, session: &Session, now: Timestamp) -> bool {
+        let beyond = |most: Option<u64>, since: Timestamp| {
+            let age = now.0.saturating_sub(since.0);
+            most.is_some_and(|most| !(0..i64::try_from(most).unwrap_or(i64::MAX)).contains(&age))
+        };
+        beyond(session.absolute_timeout_ms, self.began) || beyond(session.idle_timeout_ms, self.used)
+    }
+}
+
+fn number(text: &str) -> Option<u64> {
+    let digits = text.bytes().all(|b| b.is_ascii_hexdigit()); // No sign.
+    u64::from_str_radix(text, 16).ok().filter(|_| digits)
+}
+
+fn seconds(text: &str) -> Option<Timestamp> {
+    Some(Timestamp(i64::try_from(number(text)?).ok()?.checked_mul(1_000)?))
 }
 
 /// The session that a request belongs to; `None`: none yet, or one that is over.
@@ -45,20 +95,11 @@ pub fn read(session: &Session, request: &Fields, now: Timestamp) -> Option<Token
         SessionKind::Header => request.get_str(&session.name)?,
         SessionKind::Cookie => cookie(request, &session.name)?,
     };
-    let (instance, began) = text.split_once('-')?;
-    let number = |text: &str| u64::from_str_radix(text, 16).ok();
-    let token = Token {
-        instance: Sticky(number(instance)?),
-        began: Timestamp(i64::try_from(number(began)?).ok()?.checked_mul(1_000)?),
-    };
-    let age = now.0.saturating_sub(token.began.0);
-    let over = session
-        .absolute_timeout_ms
-        .is_some_and(|most| !(0..i64::try_from(most).unwrap_or(i64::MAX)).contains(&age));
-    (!over).then_some(token)
+    Token::parse(text).filter(|token| !token.is_over(session, now))
 }
 
-/// Tells the client its session, where that is new: the one with the instance that answered.
+/// Tells the client its session, the one with the instance that answered, where it does not know it: it is new, or a token
+/// that says when it was used is a second old.
 pub fn write(
     session: &Session,
     known: Option<Token>,
@@ -67,11 +108,14 @@ pub fn write(
     now: Timestamp,
     answer: &mut Fields,
 ) {
-    if known.is_some_and(|token| token.instance == instance) {
-        return;
+    let mut token = Token::new(instance, now);
+    if let Some(known) = known.filter(|known| known.instance == instance) {
+        if session.idle_timeout_ms.is_none() || known.used == token.used {
+            return;
+        }
+        token.began = known.began;
     }
-    let began = now.0.max(0) / 1_000;
-    let text = format!("{:016x}-{began:x}", instance.0);
+    let text = token.show(session.idle_timeout_ms.is_some());
     let name = &session.name;
     match session.kind {
         SessionKind::Header => answer.set(name, text),
@@ -81,7 +125,9 @@ pub fn write(
                 cookie.push_str("; Secure");
             }
             if let Some(most) = session.absolute_timeout_ms.filter(|_| session.permanent) {
-                cookie.push_str(&format!("; Max-Age={}", Duration::from_millis(most).as_secs()));
+                let age = Duration::from_millis(u64::try_from(token.used.0 - token.began.0).unwrap_or_default());
+                let left = Duration::from_millis(most).saturating_sub(age);
+                cookie.push_str(&format!("; Max-Age={}", left.as_secs()));
             }
             answer.push("set-cookie", cookie);
         }
@@ -107,6 +153,7 @@ mod tests {
             kind,
             name: "sid".into(),
             absolute_timeout_ms: most,
+            idle_timeout_ms: None,
             permanent,
         }
     }
@@ -153,6 +200,59 @@ mod tests {
     }
 
     #[test]
+    fn an_idle_session_ends_and_each_answer_renews_it() {
+        let session = Session {
+            idle_timeout_ms: Some(60_000),
+            ..session(SessionKind::Cookie, Some(150_000), true)
+        };
+        let at = |after: i64| Timestamp(NOW.0 + after);
+        let tell = |known, now| {
+            let mut answer = Fields::new();
+            write(&session, known, instance("orders.1"), false, now, &mut answer);
+            answer
+        };
+        let first = given_back(&tell(None, NOW));
+        assert!(read(&session, &first, at(59_999)).is_some());
+        assert_eq!(read(&session, &first, at(60_000)), None);
+        let known = read(&session, &first, at(999));
+        assert!(
+            known.is_some() && tell(known, at(999)).is_empty(),
+            "it is as new as can be"
+        );
+
+        // Used after 40 s and after 80 s it lives, until its beginning is too long ago.
+        let mut given = first;
+        for (now, left) in [(40_000, 110), (80_000, 70), (130_000, 20)] {
+            let known = read(&session, &given, at(now));
+            let answer = tell(known, at(now));
+            let set = answer.get_str("set-cookie").expect("a renewed cookie");
+            assert!(set.ends_with(&format!("; Max-Age={left}")), "{now}: {set}");
+            given = given_back(&answer);
+            assert_eq!(
+                read(&session, &given, at(now)).map(|token| token.instance),
+                Some(instance("orders.1"))
+            );
+        }
+        assert!(read(&session, &given, at(149_999)).is_some());
+        assert_eq!(read(&session, &given, at(150_000)), None);
+    }
+
+    #[test]
+    fn a_token_is_read_whatever_the_session_asked_of_it_before() {
+        let plain = session(SessionKind::Header, None, false);
+        let idle = Session {
+            idle_timeout_ms: Some(60_000),
+            ..plain.clone()
+        };
+        for (told_by, read_by) in [(&plain, &idle), (&idle, &plain)] {
+            let mut answer = Fields::new();
+            write(told_by, None, instance("orders.1"), false, NOW, &mut answer);
+            let token = read(read_by, &answer, NOW).expect("a session");
+            assert_eq!(token.instance, instance("orders.1"));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_no_session() {
         let session = session(SessionKind::Header, None, false);
         let wrong = [
@@ -164,6 +264,10 @@ mod tests {
             "11111111111111111-1",
             "1-ffffffffffffffff",
             "+1-+1-1",
+            "1-1-",
+            "1-1-zz",
+            "1-1-1-1",
+            "1-1-ffffffffffffffff",
         ];
         for text in wrong {
             let fields: Fields = [("sid", text)].into_iter().collect();

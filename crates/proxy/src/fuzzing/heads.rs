@@ -1,6 +1,6 @@
 //! HTTP/1 heads: nothing illegal is taken, and a head that is written anew reads as the one that was read.
 
-use crate::check::{self, MAX_FIELDS, MAX_RESPONSE_FIELDS};
+use crate::check::{self, HeadError, MAX_FIELDS, MAX_RESPONSE_FIELDS};
 use crate::h1::head::{self, Length, Parsed, Search};
 use crate::h1::write;
 use crate::message::{Fields, RequestHead, ResponseHead, Version};
@@ -148,7 +148,11 @@ pub(super) fn response(data: &[u8]) {
         written.escape_ascii()
     );
     let mut again = ResponseHead::default();
-    let parsed_again = head::parse_response(&written, &method, &mut again).expect("what we write, we read");
+    let parsed_again = match head::parse_response(&written, &method, &mut again) {
+        // A length and `Connection` are written beside what is read at the most.
+        Err(HeadError::TooManyFields) if answer.fields.len() + 2 > MAX_RESPONSE_FIELDS => return,
+        read => read.expect("what we write, we read"),
+    };
     assert_eq!((again.status, parsed_again.length), (answer.status, parsed.length));
     same_fields(&again.fields, &answer.fields);
 }

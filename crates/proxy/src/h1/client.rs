@@ -19,16 +19,14 @@ use crate::io::Io;
 use crate::message::{Body, BodyError, Fields, Frame, PIECE, RequestHead, ResponseHead, Source};
 use crate::pool::{Shelf, Slot};
 use crate::spare;
+use crate::tunnel::{self, Far};
 use bytes::{Buf, BytesMut};
 use http::Method;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 const READ: usize = 8 << 10;
-/// A tunnel through which nothing goes ends after this.
-const IDLE: Duration = Duration::from_secs(60);
 /// Informational answers before the real one; more is mischief.
 const MAX_INFORMATIONAL: u32 = 16;
 
@@ -39,7 +37,7 @@ pub struct Conn {
     lead: Vec<u8>,
     reused: bool,
     /// Counts among the open connections of its endpoint.
-    _slot: Slot,
+    slot: Slot,
 }
 
 impl Conn {
@@ -50,7 +48,7 @@ impl Conn {
             buf: BytesMut::new(),
             lead: Vec::new(),
             reused: false,
-            _slot: slot,
+            slot,
         }
     }
 
@@ -62,11 +60,6 @@ impl Conn {
     /// Whether it can carry another exchange, as far as is known: see [`Io::is_quiet`].
     pub fn is_quiet(&self) -> bool {
         self.io.is_quiet()
-    }
-
-    /// The connection and the bytes behind the last head: what a tunnel begins with.
-    pub fn into_parts(self) -> (Io, BytesMut, Slot) {
-        (self.io, self.buf, self._slot)
     }
 }
 
@@ -179,8 +172,10 @@ fn answer<'b>(
             head,
             body: Body::Empty,
             tunnel: Some(Tunnel {
-                upstream: conn,
-                idle: IDLE,
+                upstream: Far::Connection(conn.io),
+                behind: conn.buf,
+                slot: conn.slot,
+                idle: tunnel::IDLE,
             }),
         };
     }

@@ -87,8 +87,19 @@ impl<'c> H1Reply<'c> {
         }
     }
 
-    /// Writes what is in `out`, then `data`, then `tail`, and flushes.
-    async fn write(&mut self, mut data: &[u8], mut tail: &[u8]) -> io::Result<()> {
+    /// Writes what is in `out`, then `data`, then `tail`, and flushes. For who takes too long the system keeps nothing either.
+    async fn write(&mut self, data: &[u8], tail: &[u8]) -> io::Result<()> {
+        let written = self.write_in_time(data, tail).await;
+        if written
+            .as_ref()
+            .is_err_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        {
+            self.io.reset_on_drop();
+        }
+        written
+    }
+
+    async fn write_in_time(&mut self, mut data: &[u8], mut tail: &[u8]) -> io::Result<()> {
         let mut lead = self.out.as_slice();
         self.timer.arm(WRITE_TIMEOUT);
         while lead.len() + data.len() + tail.len() > 0 {

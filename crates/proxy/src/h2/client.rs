@@ -1,15 +1,20 @@
 //! One exchange over a shared HTTP/2 connection to an instance.
 
 use super::body::{Incoming, Outgoing, Stopped};
+use super::far::Far;
 use super::{CONNECTION_WINDOW, STREAM_WINDOW, convert};
 use crate::check::HeadError;
-use crate::exchange::Response;
+use crate::exchange::{Response, Tunnel};
 use crate::io::Io;
 use crate::message::{Body, BodyError, Frame, RequestHead, ResponseHead, Source};
-use bytes::Bytes;
+use crate::pool::Slot;
+use crate::tunnel;
+use crate::websocket;
+use bytes::{Bytes, BytesMut};
 use h2::client::{Connection, ResponseFuture, SendRequest};
+use h2::ext::Protocol;
 use h2::{Reason, RecvStream};
-use http::{Method, Uri};
+use http::{Method, StatusCode, Uri};
 use std::task::{Context, Poll};
 
 /// Begins HTTP/2 on a new connection: what sends requests, and what drives it.
@@ -60,7 +65,8 @@ impl From<h2::Error> for ExchangeError {
     }
 }
 
-/// Sends a request and awaits the head of its answer. `host` is the endpoint's address.
+/// Sends a request and awaits the head of its answer. `host` is the endpoint's address. `tunnel`: it asks for a WebSocket, and
+/// the instance takes extended CONNECT.
 ///
 /// # Errors
 /// [`ExchangeError`].
@@ -72,7 +78,11 @@ pub async fn exchange<'b>(
     request: &RequestHead,
     host: &str,
     body: Body<'b>,
+    tunnel: Option<Slot>,
 ) -> Result<Response<'b>, ExchangeError> {
+    if let (Some(slot), Some(key)) = (tunnel, request.fields.get_str(websocket::KEY)) {
+        return open(sender, request, host, key, slot).await;
+    }
     let message = say(request, host, body.length()).ok_or(ExchangeError::Unsayable)?;
     let mut sender = sender.ready().await.map_err(ExchangeError::NotTaken)?;
     let (response, stream) = sender.send_request(message, body.is_empty())?;
@@ -99,6 +109,47 @@ pub async fn exchange<'b>(
         head,
         body,
         tunnel: None,
+    })
+}
+
+/// Opens a WebSocket on a stream of its own (RFC 8441). There the key and its proof do not exist: the instance hears no key, and
+/// the proof for whoever asked with one is made here.
+async fn open<'b>(
+    sender: SendRequest<Bytes>,
+    request: &RequestHead,
+    host: &str,
+    key: &str,
+    slot: Slot,
+) -> Result<Response<'b>, ExchangeError> {
+    let mut message = say(request, host, None).ok_or(ExchangeError::Unsayable)?;
+    *message.method_mut() = Method::CONNECT;
+    message.headers_mut().remove(websocket::KEY);
+    message.extensions_mut().insert(Protocol::from_static("websocket"));
+    let mut sender = sender.ready().await.map_err(ExchangeError::NotTaken)?;
+    let (response, mut hears) = sender.send_request(message, false)?;
+    let (parts, says) = response.await?.into_parts();
+    let mut head = ResponseHead::default();
+    let length = convert::response(&parts, false, &mut head).map_err(ExchangeError::Malformed)?;
+    head.fields.remove(websocket::ACCEPT);
+    if !head.status.is_success() {
+        let _ = hears.send_data(Bytes::new(), true); // There is nothing to say to it.
+        return Ok(Response {
+            head,
+            body: Body::stream(Incoming::new(says), length),
+            tunnel: None,
+        });
+    }
+    head.status = StatusCode::SWITCHING_PROTOCOLS;
+    head.fields.set(websocket::ACCEPT, websocket::accept(key));
+    Ok(Response {
+        head,
+        body: Body::Empty,
+        tunnel: Some(Tunnel {
+            upstream: tunnel::Far::Stream(Far::new(hears, says)),
+            behind: BytesMut::new(),
+            slot,
+            idle: tunnel::IDLE,
+        }),
     })
 }
 

@@ -11,6 +11,7 @@
 pub mod body;
 pub mod client;
 pub mod convert;
+pub mod far;
 pub mod flood;
 pub mod room;
 pub mod server;

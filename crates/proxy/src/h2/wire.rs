@@ -101,7 +101,10 @@ impl Wire {
             self.flood.sent(*n);
         }
         match self.write.poll(cx, result.is_pending(), WRITE_TIMEOUT) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Ready(()) => {
+                self.io.reset_on_drop(); // The system keeps nothing for it either.
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
             Poll::Pending => result,
         }
     }

@@ -12,7 +12,7 @@ use crate::route::Route;
 use crate::tables::{Backend, Door, Rule, Tables};
 use crate::tls;
 use http::Method;
-use ondol_core::wire::proxy::Action;
+use ondol_core::wire::proxy::{self as wire, Action};
 use ondol_resilience::deadline::Deadline;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Front<'_> {
         self.admit(rule, route, head, client).await?;
         change::fields(&route.spec.request_fields, &mut head.fields);
         match &route.spec.action {
-            Action::Forward(_) => self.forward(rule, route, head, websocket, seen),
+            Action::Forward(backends) => self.forward(rule, route, backends, head, websocket, seen),
             Action::Redirect(to) => {
                 let scheme = head.fields.get_str("x-forwarded-proto").unwrap_or("http");
                 let answer = change::redirect(to, &route.spec.matches, head, scheme);
@@ -109,6 +109,7 @@ impl Front<'_> {
         &self,
         rule: &'t Rule,
         route: &'t Route,
+        backends: &[wire::Backend],
         head: &mut RequestHead,
         websocket: bool,
         seen: &mut Seen,
@@ -121,13 +122,14 @@ impl Front<'_> {
         let Some(backend) = backend else {
             return Err(refusal::no_weight(route).into());
         };
-        seen.line = backend.line.clone();
+        (seen.line, seen.backend) = (backend.line.clone(), Some(backend.index));
         let wish = Wish {
             session: seen.session.map(|token| token.instance),
             by: affinity::by(&route.spec.policy.balance, head, seen.client),
         };
         change::rewrite(&route.spec.rewrite, &route.spec.matches, head)
             .map_err(|error| refusal::internal(&error.to_string()))?;
+        change::fields(&backends[backend.index].request_fields, &mut head.fields);
         let timed = (seen.began, grpc_timeout(head));
         let mut plan = plan(&route.spec.policy, &backend.target, head, websocket, timed);
         plan.wish = wish;

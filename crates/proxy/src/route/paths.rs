@@ -67,12 +67,18 @@ fn plain_start(text: &str) -> usize {
             _ => {}
         }
     }
-    let special = text.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '~' | '%')));
-    match special {
-        // A quantifier takes the character before it away.
-        Some(at) if text[at..].starts_with(['?', '*', '{']) => at.saturating_sub(1),
-        Some(at) => at,
-        None => text.len(),
+    let (mut plain, mut rest) = (0_usize, text);
+    loop {
+        let escaped = rest.strip_prefix('\\').filter(|rest| rest.starts_with(['.', '-', '/']));
+        let at = escaped.unwrap_or(rest);
+        match at.chars().next() {
+            // A quantifier takes the character before it away.
+            Some('?' | '*' | '{') if escaped.is_none() => return plain.saturating_sub(1),
+            Some(c) if escaped.is_some() || c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '~' | '%') => {
+                (plain, rest) = (plain + 1, &at[1..]);
+            }
+            _ => return plain,
+        }
     }
 }
 
@@ -171,6 +177,10 @@ mod tests {
             ("/a|/b", ""),
             ("/a(b|c)", "/a"),
             (r"/a\|b", "/a"),
+            (r"/a\.B/(?:C|D)", "/a.B/"),
+            (r"/a\.*", "/a"),
+            (r"/a\d", "/a"),
+            (r"/a\", "/a"),
             ("(?i)/a", ""),
             ("/files", "/files"),
             (".*", ""),

@@ -57,6 +57,7 @@ pub async fn instance<F: Future<Output = ()> + 'static>(
 
 pub async fn client(tasks: &Tasks, address: SocketAddr) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(address).await.expect("connect");
+    stream.set_nodelay(true).expect("a socket"); // Windows open by small frames, which would wait for each other.
     let (sender, connection) = h2::client::handshake(stream).await.expect("handshake");
     tasks.spawn_local(Kind::Other, async move {
         let _ = connection.await;
