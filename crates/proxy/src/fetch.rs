@@ -40,7 +40,7 @@ impl Fetch {
         let edge = tables
             .edges
             .iter()
-            .find(|edge| edge.spec.caller == ondol && edge.spec.target == *service);
+            .find(|edge| edge.spec.caller == ondol && edge.spec.peer.is_none() && edge.spec.target == *service);
         match edge.map(|edge| &edge.target) {
             Some(Target::Service(way)) => Some(way.clone()),
             _ => shared.clusters.way(Some(&ondol), service, &BREAKER),

@@ -49,7 +49,7 @@ pub struct Snapshot {
     /// Where the built-in target `controller` listens: a socket's file name in `.ondol/run/`.
     pub controller_socket: String,
     /// Other systems; `None`: this one stands alone.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh: Option<Mesh>,
 }
 
@@ -331,7 +331,7 @@ pub struct Edge {
     /// Who calls.
     pub caller: ServiceName,
     /// The system in which it lives, if that is another one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<SystemName>,
     /// Who is called; `controller` for the service API.
     pub target: ServiceName,
@@ -397,7 +397,7 @@ pub struct Cluster {
     #[serde(default)]
     pub concurrency: Concurrency,
     /// The system in which it lives, if that is another one: its endpoints are that system's proxies.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<SystemName>,
 }
 

@@ -30,8 +30,10 @@ pub(super) fn edge_half<'t>(edge: &'t Edge, head: &mut RequestHead, websocket: b
     let mut plan = plan(policy, &edge.target, head, websocket, (seen.began, announced));
     if edge.spec.caller == ServiceName::ondol() {
         plan.extra = 0; // Sagas and pushes try again on their own.
-        // How long a step or a push may take, its manifest says; the edge's policy knows nothing of it.
-        let own = announced.map(|span| Deadline::new(seen.began, span, None));
+        // How long a step or a push may take, its manifest says; the edge's policy knows nothing of it. Of another system it can only
+        // shorten.
+        let own = announced.filter(|_| edge.spec.peer.is_none());
+        let own = own.map(|span| Deadline::new(seen.began, span, None));
         plan.deadline = own.or(plan.deadline);
     }
     // The caller knows what the work is for; the policy speaks for those who say nothing.

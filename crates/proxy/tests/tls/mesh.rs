@@ -88,7 +88,10 @@ impl Two {
         let (shop, warehouse) = (System::new("shop"), System::new("warehouse"));
         let mut serves = snapshot(
             vec![],
-            vec![visitor("orders", "shop", "inventory")],
+            vec![
+                visitor("orders", "shop", "inventory"),
+                visitor("ondol", "shop", "inventory"),
+            ],
             vec![cluster("inventory", Protocol::Http1, &[instance])],
         );
         serves.mesh = Some(warehouse.mesh(&["inventory", "billing"], &[&shop]));
@@ -315,6 +318,28 @@ fn strangers_do_not_come_in() {
     }
     let old = Client::with(&two.warehouse.authority, &[&rustls::version::TLS12], Some(&right));
     assert_eq!(heard(&old, two.mesh), "", "TLS 1.2");
+}
+
+#[test]
+fn a_caller_of_another_system_shortens_the_deadline_and_never_lengthens_it() {
+    let two = Two::new(Protocol::Http1, echo());
+    // Our own `ondol` says itself how long its calls may take; another system's has no such right.
+    for service in ["orders", "ondol"] {
+        let pair = two.shop.authority.issue_to(&two.shop.uri(service));
+        let client = with(&two, Some(&pair));
+        for (sent, most) in [("86400000", 10_000), ("500", 500)] {
+            let request =
+                format!("GET / HTTP/1.1\r\nHost: x\r\nOndol-Deadline-Ms: {sent}\r\nOndol-Priority: critical\r\n\r\n");
+            let mut stream = client.connect(two.mesh, "inventory.warehouse").expect("TLS");
+            let answer = ask(&mut stream, &request);
+            let left = field(&answer, "ondol-deadline-ms").map(str::parse);
+            assert!(
+                matches!(left, Some(Ok(0..))) && left.is_some_and(|left| left.is_ok_and(|left: u64| left <= most)),
+                "{service}: {answer}"
+            );
+            assert_eq!(field(&answer, "ondol-priority"), None, "{service}");
+        }
+    }
 }
 
 #[test]

@@ -131,7 +131,7 @@ pub struct Traffic {
     /// The edge's caller.
     pub caller: Option<ServiceName>,
     /// The system in which the caller lives, if that is another one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<SystemName>,
     /// The target.
     pub target: ServiceName,
