@@ -10,9 +10,9 @@ use ondol_core::whole;
 use ondol_core::wire::proxy::{CertificateFiles, Identity};
 use ondol_discovery::authority::{Authority, AuthorityError};
 use std::collections::BTreeMap;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// After something went wrong.
 const RETRY: Duration = Duration::from_secs(10);
@@ -46,10 +46,10 @@ pub fn identities(plan: &SystemPlan) -> impl Iterator<Item = Identity> {
     let services = plan.services.iter().map(|service| service.service.clone());
     let all = services.chain([ServiceName::gateway(), ServiceName::ondol()]);
     all.map(move |service| {
-        let file = |kind: &str| folder.join(format!("{service}.{kind}"));
+        let file = folder.join(format!("{service}.pem"));
         let files = CertificateFiles {
-            cert: file("crt"),
-            key: file("key"),
+            cert: file.clone(),
+            key: file,
         };
         Identity { service, files }
     })
@@ -60,10 +60,21 @@ fn is_due(made: Timestamp, now: Timestamp, lifetime: Duration) -> bool {
     now < made || now >= made.plus(lifetime / 2)
 }
 
+/// So many are made anew at a time; those that there are not yet all at once.
+const A_TURN: usize = 16;
+
+/// When a file was written, and which it is: another authority has another.
+type Mark = Option<(SystemTime, u64)>;
+
+fn mark(file: &Path) -> Mark {
+    let about = std::fs::metadata(file).ok()?;
+    Some((about.modified().ok()?, about.ino()))
+}
+
 /// Those that were made by this process.
 #[derive(Default)]
 pub(crate) struct Identities {
-    authority: Option<Authority>,
+    authority: Option<(Authority, Mark)>,
     made: BTreeMap<ServiceName, (Timestamp, Duration)>,
     not_before: Option<Timestamp>,
     /// Why there are none, or old ones.
@@ -95,27 +106,32 @@ impl Identities {
 
     fn make(&mut self, plan: &SystemPlan, mesh: &MeshPlan, now: Timestamp) -> Result<(), AuthorityError> {
         let lifetime = Duration::from_millis(mesh.certificate_lifetime_ms);
-        if self
-            .authority
-            .as_ref()
-            .is_none_or(|known| *known.domain() != mesh.domain)
-        {
-            self.authority = Some(authority(&plan.root, &mesh.domain, now)?);
+        let file = Authority::file(&folder(&plan.root), &mesh.domain);
+        let same = |(known, seen): &(Authority, Mark)| {
+            *known.domain() == mesh.domain && seen.is_some() && *seen == mark(&file)
+        };
+        if !self.authority.as_ref().is_some_and(same) {
+            let new = authority(&plan.root, &mesh.domain, now)?;
+            self.authority = Some((new, mark(&file)));
             self.made.clear();
         }
-        let Some(authority) = &self.authority else {
+        let Some((authority, _)) = &self.authority else {
             return Ok(());
         };
+        let mut renewed = 0;
         for Identity { service, files } in identities(plan) {
-            let known = self.made.get(&service);
-            let fresh = known.is_some_and(|(made, span)| *span == lifetime && !is_due(*made, now, lifetime));
-            if fresh && files.cert.exists() {
+            let known = self.made.get(&service).filter(|_| files.cert.exists());
+            if known.is_some_and(|(made, span)| *span == lifetime && !is_due(*made, now, lifetime)) {
                 continue;
             }
+            if known.is_some() {
+                renewed += 1;
+                if renewed > A_TURN {
+                    continue;
+                }
+            }
             let issued = authority.issue(&service, now, lifetime)?;
-            // The proxy takes the two once both have settled, and only together.
-            whole::write(&files.key, issued.key.as_bytes())?;
-            whole::write(&files.cert, issued.cert.as_bytes())?;
+            whole::write(&files.cert, issued.pem.as_bytes())?;
             self.made.insert(service, (now, lifetime));
         }
         Ok(())
@@ -151,14 +167,14 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let (plan, mut identities) = (plan(dir.path()), Identities::default());
         identities.turn(&plan, NOW);
-        let first = ["orders.crt", "gateway.crt", "ondol.crt"].map(|name| read(dir.path(), name));
+        let first = ["orders.pem", "gateway.pem", "ondol.pem"].map(|name| read(dir.path(), name));
         identities.turn(&plan, NOW.plus(DAY / 2 - Duration::from_millis(1)));
-        assert_eq!(read(dir.path(), "orders.crt"), first[0]);
+        assert_eq!(read(dir.path(), "orders.pem"), first[0]);
         identities.turn(&plan, NOW.plus(DAY / 2));
-        let second = read(dir.path(), "orders.crt");
+        let second = read(dir.path(), "orders.pem");
         assert_ne!(second, first[0]);
         identities.turn(&plan, NOW);
-        assert_ne!(read(dir.path(), "orders.crt"), second, "the clock was set back");
+        assert_ne!(read(dir.path(), "orders.pem"), second, "the clock was set back");
         assert_eq!(identities.problem, None);
     }
 
@@ -167,14 +183,52 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let (mut plan, mut identities) = (plan(dir.path()), Identities::default());
         identities.turn(&plan, NOW);
-        std::fs::remove_file(folder(dir.path()).join("orders.crt")).expect("removed");
+        std::fs::remove_file(folder(dir.path()).join("orders.pem")).expect("removed");
         identities.turn(&plan, NOW);
-        assert!(!read(dir.path(), "orders.crt").is_empty());
+        assert!(!read(dir.path(), "orders.pem").is_empty());
 
         let alone = tempfile::tempdir().expect("a folder");
         (plan.mesh, plan.root) = (None, alone.path().into());
         identities.turn(&plan, NOW);
         assert!(!folder(alone.path()).exists());
+    }
+
+    #[test]
+    fn another_authority_is_taken_up_at_once() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (plan, mut identities) = (plan(dir.path()), Identities::default());
+        identities.turn(&plan, NOW);
+        let (first, authority) = (read(dir.path(), "orders.pem"), read(dir.path(), "shop.authority.pem"));
+        identities.turn(&plan, NOW);
+        assert_eq!(read(dir.path(), "orders.pem"), first);
+        std::fs::remove_file(folder(dir.path()).join("shop.authority.pem")).expect("removed");
+        identities.turn(&plan, NOW);
+        assert_ne!(read(dir.path(), "shop.authority.pem"), authority);
+        assert_ne!(read(dir.path(), "orders.pem"), first);
+    }
+
+    #[test]
+    fn many_are_made_anew_a_few_at_a_time() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut plan = plan(dir.path());
+        plan.services = (0..40).map(|number| fixtures::service(&format!("s{number}"))).collect();
+        let mut all = Identities::default();
+        all.turn(&plan, NOW);
+        let files = || -> Vec<_> {
+            identities(&plan)
+                .map(|one| std::fs::read_to_string(one.files.cert).expect("there"))
+                .collect()
+        };
+        let (mut before, mut turns) = (files(), 0);
+        let first = before.clone();
+        while before.iter().zip(&first).any(|(now, then)| now == then) {
+            all.turn(&plan, NOW.plus(DAY / 2));
+            let now = files();
+            let changed = now.iter().zip(&before).filter(|(now, then)| now != then).count();
+            assert!((1..=A_TURN).contains(&changed), "{changed}");
+            (before, turns) = (now, turns + 1);
+        }
+        assert_eq!(turns, 42_usize.div_ceil(A_TURN));
     }
 
     #[test]

@@ -22,6 +22,9 @@ use time::OffsetDateTime;
 /// How long an authority holds: ten years. It is not short-lived, since every peer has a copy.
 const HOLDS: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 
+/// How a certificate begins in its file, behind the key.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+
 /// Clocks of two machines may differ by so much.
 const SKEW: Duration = Duration::from_secs(60);
 
@@ -60,44 +63,40 @@ pub struct Authority {
     file: PathBuf,
 }
 
-/// A certificate with its key, PEM.
+/// A certificate with its key.
 pub struct Issued {
-    /// The certificate.
-    pub cert: String,
-    /// The key.
-    pub key: String,
+    /// Both, PEM, the key first: one file, so that they are never of two minds.
+    pub pem: String,
     /// When it ends.
     pub not_after: Timestamp,
 }
 
 impl Authority {
+    /// Where that of a system is.
+    pub fn file(folder: &Path, domain: &SystemName) -> PathBuf {
+        folder.join(format!("{domain}.authority.pem"))
+    }
+
     /// That of a system whose files are in `folder`; made now if there is none. Two that make it at the same time get the same.
     ///
     /// # Errors
     /// [`AuthorityError`]; what was there is as it was.
     pub fn open(folder: &Path, domain: &SystemName, now: Timestamp) -> Result<Self, AuthorityError> {
-        let key_file = folder.join(format!("{domain}.authority.key"));
-        let cert_file = folder.join(format!("{domain}.authority.crt"));
-        let key = match std::fs::read_to_string(&key_file) {
-            Ok(text) => KeyPair::from_pem(&text).map_err(of_key(&key_file))?,
-            Err(error) if error.kind() == ErrorKind::NotFound => make_key(folder, &key_file)?,
-            Err(error) => return Err(of_file(&key_file)(error)),
+        let (file, params) = (Self::file(folder, domain), authority_params(domain, now)?);
+        let text = match std::fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => make(folder, &file, &params)?,
+            Err(error) => return Err(of_file(&file)(error)),
         };
-        let params = authority_params(domain, now)?;
-        let pem = match std::fs::read_to_string(&cert_file) {
-            Ok(pem) => pem,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let pem = params.self_signed(&key).map_err(of_key(&key_file))?.pem();
-                whole::write(&cert_file, pem.as_bytes())?;
-                pem
-            }
-            Err(error) => return Err(of_file(&cert_file)(error)),
-        };
+        let key = KeyPair::from_pem(&text).map_err(of_key(&file))?;
+        let pem = text.find(CERTIFICATE).map(|at| text[at..].to_owned());
+        let pem = pem.ok_or_else(|| of_key(&file)(rcgen::Error::CouldNotParseCertificate))?;
+        let (domain, issuer) = (domain.clone(), Issuer::new(params, key));
         Ok(Self {
-            domain: domain.clone(),
-            issuer: Issuer::new(params, key),
+            domain,
+            issuer,
             pem,
-            file: key_file,
+            file,
         })
     }
 
@@ -128,8 +127,7 @@ impl Authority {
         let key = KeyPair::generate().map_err(of_key(&self.file))?;
         let cert = params.signed_by(&key, &self.issuer).map_err(of_key(&self.file))?;
         Ok(Issued {
-            cert: cert.pem(),
-            key: key.serialize_pem(),
+            pem: key.serialize_pem() + &cert.pem(),
             not_after,
         })
     }
@@ -149,9 +147,10 @@ fn of_file(file: &Path) -> impl FnOnce(io::Error) -> AuthorityError {
     }
 }
 
-/// A new key, unless somebody else has made one meanwhile: then that one.
-fn make_key(folder: &Path, file: &Path) -> Result<KeyPair, AuthorityError> {
+/// A new key and its certificate in one file, which appears whole; unless somebody else has made one meanwhile: then that one.
+fn make(folder: &Path, file: &Path, params: &CertificateParams) -> Result<String, AuthorityError> {
     let key = KeyPair::generate().map_err(of_key(file))?;
+    let cert = params.self_signed(&key).map_err(of_key(file))?;
     let number: String = key
         .public_key_raw()
         .iter()
@@ -159,16 +158,16 @@ fn make_key(folder: &Path, file: &Path) -> Result<KeyPair, AuthorityError> {
         .take(8)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let own = folder.join(format!("authority-{number}.new"));
-    whole::write(&own, key.serialize_pem().as_bytes())?;
+    let (own, text) = (
+        folder.join(format!("authority-{number}.new")),
+        key.serialize_pem() + &cert.pem(),
+    );
+    whole::write(&own, text.as_bytes())?;
     let linked = std::fs::hard_link(&own, file);
     std::fs::remove_file(&own).map_err(of_file(&own))?;
     match linked {
-        Ok(()) => Ok(key),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let text = std::fs::read_to_string(file).map_err(of_file(file))?;
-            KeyPair::from_pem(&text).map_err(of_key(file))
-        }
+        Ok(()) => Ok(text),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => std::fs::read_to_string(file).map_err(of_file(file)),
         Err(error) => Err(of_file(file)(error)),
     }
 }
@@ -250,9 +249,9 @@ mod tests {
             (NOW.plus(HOUR), true),
             (NOW.plus(HOUR + Duration::from_secs(1)), false),
         ] {
-            assert_eq!(holds(authority.pem(), &issued.cert, at), good, "{at}");
+            assert_eq!(holds(authority.pem(), &issued.pem, at), good, "{at}");
         }
-        let der = CertificateDer::from_pem_slice(issued.cert.as_bytes()).expect("PEM");
+        let der = CertificateDer::from_pem_slice(issued.pem.as_bytes()).expect("PEM");
         let own = EndEntityCert::try_from(&der).expect("a certificate");
         assert_eq!(
             own.valid_uri_names().collect::<Vec<_>>(),
@@ -269,50 +268,52 @@ mod tests {
         let issued = again
             .issue(&"orders".parse().expect("a name"), NOW, HOUR)
             .expect("issued");
-        assert!(holds(first.pem(), &issued.cert, NOW));
-        let key = dir.path().join("shop.authority.key");
+        assert!(holds(first.pem(), &issued.pem, NOW));
+        let key = dir.path().join("shop.authority.pem");
         assert_eq!(
             std::fs::metadata(&key).expect("there").permissions().mode() & 0o777,
             0o600
         );
         let left: Vec<_> = std::fs::read_dir(dir.path()).expect("a folder").collect();
-        assert_eq!(left.len(), 2, "{left:?}");
+        assert_eq!(left.len(), 1, "{left:?}");
 
         let other = Authority::open(dir.path(), &"other".parse().expect("a name"), NOW).expect("made");
         assert!(
-            !holds(other.pem(), &issued.cert, NOW),
+            !holds(other.pem(), &issued.pem, NOW),
             "another system has another authority"
         );
     }
 
     #[test]
-    fn two_that_make_it_at_once_get_the_same() {
+    fn all_that_make_it_at_once_get_the_same() {
         let dir = tempfile::tempdir().expect("a folder");
         std::thread::scope(|scope| {
-            let all: Vec<_> = (0..8)
-                .map(|_| {
-                    scope.spawn(|| {
-                        make_key(dir.path(), &dir.path().join("shop.authority.key"))
-                            .expect("a key")
-                            .serialize_pem()
-                    })
-                })
-                .collect();
-            let keys: std::collections::BTreeSet<_> =
+            let open = || {
+                Authority::open(dir.path(), &shop(), NOW)
+                    .expect("made")
+                    .pem()
+                    .to_owned()
+            };
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            let made: std::collections::BTreeSet<_> =
                 all.into_iter().map(|one| one.join().expect("no panic")).collect();
-            assert_eq!(keys.len(), 1);
+            assert_eq!(made.len(), 1);
         });
     }
 
     #[test]
     fn a_broken_key_is_named_and_kept() {
         let dir = tempfile::tempdir().expect("a folder");
-        let key = dir.path().join("shop.authority.key");
-        std::fs::write(&key, "nonsense").expect("written");
-        let Err(error) = Authority::open(dir.path(), &shop(), NOW) else {
-            panic!("it is no key")
-        };
-        assert!(error.to_string().contains("shop.authority.key"), "{error}");
-        assert_eq!(std::fs::read_to_string(&key).expect("there"), "nonsense");
+        let key = dir.path().join("shop.authority.pem");
+        let whole = Authority::open(dir.path(), &shop(), NOW).map(|_| std::fs::read_to_string(&key).expect("there"));
+        let whole = whole.unwrap_or_default();
+        for broken in ["nonsense", whole.split(CERTIFICATE).next().expect("the key")] {
+            std::fs::write(&key, broken).expect("written");
+            let Err(error) = Authority::open(dir.path(), &shop(), NOW) else {
+                panic!("it is no authority")
+            };
+            assert!(error.to_string().contains("shop.authority.pem"), "{error}");
+            assert_eq!(std::fs::read_to_string(&key).expect("there"), broken);
+        }
     }
 }

@@ -151,7 +151,7 @@ pub struct Census {
 /// One connection among those counted.
 pub struct Counted {
     census: Rc<Census>,
-    _place: Option<Place>,
+    place: Option<Place>,
 }
 
 impl Census {
@@ -172,8 +172,15 @@ impl Census {
         self.all.set(self.all.get() + 1);
         Counted {
             census: self.clone(),
-            _place: place,
+            place,
         }
+    }
+}
+
+impl Counted {
+    /// It is no stranger's: its address' place is free for another.
+    pub fn is_known(&mut self) {
+        self.place = None;
     }
 }
 

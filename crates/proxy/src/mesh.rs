@@ -7,8 +7,8 @@
 //! Invariants
 //! - Each end of a connection has shown a certificate with one SPIFFE ID, signed by an authority of just that trust domain.
 //! - Nothing is sent to another system but over such a connection, to the service that it is for.
-//! - New certificates and authorities hold for connections from then on; those that are open go on, but for ours to others, which
-//!   are left behind when others are believed than before. None is resumed: each begins with certificates that hold now.
+//! - New certificates and authorities hold for connections from then on. Ours to others are left behind then; theirs go on until the
+//!   certificate that they began with ends. None is resumed: each begins with certificates that hold now.
 //!
 //! Not here: who may call whom (`tables`), what a caller of another system may say of itself (`proxy/peer.rs`), who makes the
 //! certificates (the controller).
@@ -40,8 +40,11 @@ pub struct Mesh {
     known: Arc<Known>,
     listener: Arc<Listener>,
     files: Mutex<Files>,
-    ways: Mutex<HashMap<(ServiceName, SpiffeId), Arc<Outward>>>,
+    ways: Mutex<Ways>,
 }
+
+/// By who calls whom.
+type Ways = HashMap<(ServiceName, SpiffeId), Arc<Outward>>;
 
 /// What the files gave, in the order of the snapshot.
 struct Files {
@@ -56,40 +59,51 @@ impl std::fmt::Debug for Mesh {
 }
 
 impl Mesh {
-    /// Reads all files at once. What is wrong with them is logged and told in [`Mesh::report`].
+    /// Reads the files that `before` has not read; of the others what was good stays good. What is wrong with them is logged and told in
+    /// [`Mesh::report`]. In the same trust domain listener and ways go on.
     ///
     /// # Errors
-    /// When there is no randomness.
-    pub fn new(spec: &wire::Mesh, clock: SharedClock) -> Result<Self, rustls::Error> {
-        let known = Arc::new(Known::new(spec.domain.clone()));
-        let config = known::server_config(&known, clock.clone())?;
-        let own = spec.identities.iter().map(|own| Kept::new(digest(pair(own))));
-        let peers = spec
-            .peers
-            .iter()
-            .map(|peer| Kept::new(digest([peer.authorities.as_path()])));
+    /// When the provider does not speak TLS 1.3.
+    pub fn new(spec: &wire::Mesh, clock: SharedClock, before: Option<&Self>) -> Result<Self, rustls::Error> {
+        let before = before.filter(|before| before.spec.domain == spec.domain);
+        let known = before.map_or_else(
+            || Arc::new(Known::new(spec.domain.clone())),
+            |before| before.known.clone(),
+        );
+        let listener = match before {
+            Some(before) => before.listener.clone(),
+            None => {
+                let config = known::server_config(&known, clock.clone())?;
+                Arc::new(Listener::given(NAME, config, clock.clone()))
+            }
+        };
         let files = Files {
-            own: own.collect(),
-            peers: peers.collect(),
+            own: spec.identities.iter().map(|own| identity(own, before)).collect(),
+            peers: spec.peers.iter().map(|other| peer(other, before)).collect(),
         };
         let mesh = Self {
+            ways: Mutex::new(before.map(|before| before.ways_of(spec)).unwrap_or_default()),
             spec: spec.clone(),
-            listener: Arc::new(Listener::given(NAME, config, clock.clone())),
+            listener,
             clock,
             known,
             files: Mutex::new(files),
-            ways: Mutex::default(),
         };
-        let mut files = mesh.files();
-        for (identity, kept) in mesh.spec.identities.iter().zip(&mut files.own) {
-            load_identity(identity, kept);
-        }
-        for (peer, kept) in mesh.spec.peers.iter().zip(&mut files.peers) {
-            load_peer(peer, kept);
-        }
-        mesh.use_what_is_good(&files);
-        drop(files);
+        mesh.use_what_is_good(&mesh.files());
         Ok(mesh)
+    }
+
+    /// The ways whose both ends another spec has too.
+    fn ways_of(&self, spec: &wire::Mesh) -> Ways {
+        let ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        let stays = |((caller, to), _): &(&(ServiceName, SpiffeId), &Arc<Outward>)| {
+            spec.identities.iter().any(|own| own.service == *caller)
+                && spec.peers.iter().any(|peer| peer.domain == to.domain)
+        };
+        ways.iter()
+            .filter(stays)
+            .map(|(key, way)| (key.clone(), way.clone()))
+            .collect()
     }
 
     /// What connections from other systems begin with.
@@ -182,6 +196,32 @@ impl Mesh {
     }
 }
 
+/// What is known of an identity's files: what it was before, or what they hold.
+fn identity(spec: &wire::Identity, before: Option<&Mesh>) -> Kept<Arc<Certificate>> {
+    let known = before.and_then(|before| {
+        let at = before.spec.identities.iter().position(|known| known == spec)?;
+        before.files().own.get(at).cloned()
+    });
+    known.unwrap_or_else(|| {
+        let mut kept = Kept::new(digest(pair(spec)));
+        load_identity(spec, &mut kept);
+        kept
+    })
+}
+
+/// The same of a peer's.
+fn peer(spec: &wire::Peer, before: Option<&Mesh>) -> Kept<Arc<Trust>> {
+    let known = before.and_then(|before| {
+        let at = before.spec.peers.iter().position(|known| known == spec)?;
+        before.files().peers.get(at).cloned()
+    });
+    known.unwrap_or_else(|| {
+        let mut kept = Kept::new(digest([spec.authorities.as_path()]));
+        load_peer(spec, &mut kept);
+        kept
+    })
+}
+
 fn pair(identity: &wire::Identity) -> [&Path; 2] {
     [&identity.files.cert, &identity.files.key]
 }
@@ -221,7 +261,7 @@ impl Current {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = current.as_ref().map(|mesh| &mesh.spec) == spec;
         if !same {
-            let new = spec.map(|spec| Mesh::new(spec, clock.clone()).map(Arc::new));
+            let new = spec.map(|spec| Mesh::new(spec, clock.clone(), current.as_deref()).map(Arc::new));
             *current = new
                 .transpose()
                 .map_err(|error| format!("the mesh cannot be used: {error}"))?;

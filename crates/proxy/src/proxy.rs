@@ -140,7 +140,7 @@ impl Service for Front<'_> {
             (_, Some((index, edge))) => {
                 seen.line = tables.lines.edges[index].clone();
                 if edge.spec.peer.is_some() {
-                    peer::forget(head, self.tls.as_ref());
+                    peer::forget(head, &edge.spec.caller, self.tls.as_ref());
                 }
                 Ok(plan::edge_half(edge, head, websocket, &seen))
             }

@@ -15,8 +15,7 @@ use ondol_core::id::ServiceName;
 use ondol_core::spiffe::SpiffeId;
 use ondol_core::wire::proxy::{self as wire, Snapshot};
 use ondol_core::wire::supervision::SocketName;
-use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,8 +124,6 @@ pub struct Visitors {
     listener: Option<Arc<tls::Listener>>,
     /// By a caller's URI: the names that it asks for, and the position of the edge to each.
     by_caller: HashMap<String, Vec<(String, usize)>>,
-    /// Where proxies of other systems are that ours call, too.
-    addresses: HashSet<IpAddr>,
 }
 
 impl Visitors {
@@ -145,19 +142,10 @@ impl Visitors {
                     .push((target.to_string(), index));
             }
         }
-        let peers = snapshot.clusters.iter().filter(|cluster| cluster.peer.is_some());
         Self {
             socket: spec.socket.clone(),
             listener: Some(mesh.listener()),
             by_caller,
-            addresses: peers
-                .flat_map(|cluster| {
-                    cluster
-                        .endpoints
-                        .iter()
-                        .map(|endpoint| endpoint.address.ip().to_canonical())
-                })
-                .collect(),
         }
     }
 
@@ -165,11 +153,6 @@ impl Visitors {
     pub fn edge(&self, caller: &str, server: &str) -> Option<usize> {
         let targets = self.by_caller.get(caller)?;
         targets.iter().find(|(name, _)| name == server).map(|(_, index)| *index)
-    }
-
-    /// Whether a proxy of another system is there that ours call.
-    pub fn is_known(&self, address: IpAddr) -> bool {
-        self.addresses.contains(&address)
     }
 }
 
@@ -291,14 +274,21 @@ impl Tables {
             .map(rule)
             .collect();
         let edges = snapshot.edges.iter().map(|edge| {
-            let (target, mut spec) = (target(Some(&edge.caller), &edge.target, &edge.policy), edge.clone());
+            // What is done for a caller of another system is done in the name of the service that lets it in, with that one's rights and
+            // that one's budget of retries.
+            let on_behalf = if edge.peer.is_some() {
+                &edge.target
+            } else {
+                &edge.caller
+            };
+            let (target, mut spec) = (target(Some(on_behalf), &edge.target, &edge.policy), edge.clone());
             if spec.caller == ServiceName::ondol() {
                 // A saga's step asks how things are now, and the service itself.
                 (spec.policy.cache, spec.policy.fallback) = (None, None);
             }
             let others = Others {
                 mirrors: vec![],
-                fallback: fallback(Some(&edge.caller), &spec.policy),
+                fallback: fallback(Some(on_behalf), &spec.policy),
             };
             Edge {
                 caller: caller(&spec).into(),

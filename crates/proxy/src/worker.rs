@@ -142,16 +142,20 @@ fn is_limited(worker: &Worker, socket: &SocketName, peer: IpAddr) -> bool {
     };
     let strange = match tables.entrance(socket) {
         Some(Entrance::Gateway) => !tables.trusted.contains(peer),
-        Some(Entrance::Mesh) => !tables.visitors.is_known(peer),
+        Some(Entrance::Mesh) => true, // Until they have shown who they are.
         Some(Entrance::Edge(_)) | None => false,
     };
     strange && !peer.is_loopback()
 }
 
 /// Serves one connection; a panic ends it alone.
-async fn connection(room: Rc<Room>, io: Io, name: SocketName, _counted: Counted) {
+async fn connection(room: Rc<Room>, io: Io, name: SocketName, mut counted: Counted) {
     let _open = room.worker.shared().counters.connection();
-    if AssertUnwindSafe(speak(&room, io, &name)).catch_unwind().await.is_err() {
+    if AssertUnwindSafe(speak(&room, io, &name, &mut counted))
+        .catch_unwind()
+        .await
+        .is_err()
+    {
         tracing::error!(
             code = "GW-029",
             socket = name.0,
@@ -161,7 +165,7 @@ async fn connection(room: Rc<Room>, io: Io, name: SocketName, _counted: Counted)
 }
 
 /// What is boxed here is what an idle connection over HTTP/1 would only have room for.
-async fn speak(room: &Room, io: Io, name: &SocketName) {
+async fn speak(room: &Room, io: Io, name: &SocketName, counted: &mut Counted) {
     let Room { worker, ending, .. } = room;
     let (mut buf, clock) = (BytesMut::new(), worker.shared().clock.clone());
     let secured = worker
@@ -178,7 +182,16 @@ async fn speak(room: &Room, io: Io, name: &SocketName) {
     let (io, front) = match secured {
         None => (io, front(None)),
         Some(listener) => match Box::pin(handshake::accept(io, &listener, ending)).await {
-            Accepted::Secured(io, session) => (io, front(Some(session))),
+            Accepted::Secured(io, session) => {
+                let tables = worker.shared().tables.load();
+                if tables
+                    .as_ref()
+                    .is_some_and(|tables| tables.entrance(name) == Some(Entrance::Mesh))
+                {
+                    counted.is_known(); // All that another system asks comes from one address.
+                }
+                (io, front(Some(session)))
+            }
             Accepted::Plain(io) => {
                 let front = front(None);
                 return Box::pin(h1::server::refuse(&io, HeadError::PlainToTls, clock, &front, ending)).await;

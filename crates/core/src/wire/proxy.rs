@@ -214,7 +214,7 @@ pub struct Session {
     /// After this a session begins anew. `None`: never.
     pub absolute_timeout_ms: Option<u64>,
     /// After this without a request a session begins anew. `None`: never.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_timeout_ms: Option<u64>,
     /// The cookie outlives the browser, for as long as the session.
     pub permanent: bool,

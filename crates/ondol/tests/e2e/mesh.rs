@@ -63,7 +63,7 @@ impl Two {
 fn end(system: &System, service: &str) -> Option<f64> {
     let page = system.admin("GET", "/metrics", "").text();
     let line = page.lines().find(|line| {
-        line.starts_with("ondol_tls_certificate_end_timestamp_seconds") && line.contains(&format!("/{service}.crt"))
+        line.starts_with("ondol_tls_certificate_end_timestamp_seconds") && line.contains(&format!("/{service}.pem"))
     })?;
     line.rsplit(' ').next()?.parse().ok()
 }

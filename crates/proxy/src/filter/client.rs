@@ -138,7 +138,7 @@ fn parse_address(item: &[u8]) -> Option<IpAddr> {
 }
 
 /// Fields by which somebody in front says where a request came from, or what it really asks for.
-fn is_claim(name: &[u8]) -> bool {
+pub(crate) fn is_claim(name: &[u8]) -> bool {
     name.starts_with(b"x-forwarded-")
         || matches!(
             name,

@@ -20,6 +20,7 @@ use rustls::{
     SignatureScheme,
 };
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use webpki::EndEntityCert;
@@ -61,7 +62,7 @@ pub struct Material {
 pub struct Known {
     domain: SystemName,
     now: ArcSwap<Material>,
-    /// Rises when others are believed than before.
+    /// Rises when something is replaced or gone.
     era: AtomicU64,
 }
 
@@ -74,14 +75,13 @@ impl Known {
 
     /// From now on this holds.
     pub fn set(&self, material: Material) {
-        let same =
-            |(system, trust): (_, &Arc<Trust>)| material.peers.get(system).is_some_and(|new| Arc::ptr_eq(new, trust));
-        let believed = self.now.load().peers.iter().all(same);
+        let before = self.now.load();
+        let same = stays(&before.peers, &material.peers, Arc::ptr_eq) && stays(&before.own, &material.own, Arc::ptr_eq);
         self.now.store(Arc::new(material));
-        self.era.fetch_add(u64::from(!believed), Ordering::Release);
+        self.era.fetch_add(u64::from(!same), Ordering::Release);
     }
 
-    /// Of whom is believed: what was begun in an earlier one is not gone on with.
+    /// Of certificates and authorities: what was begun in an earlier one is not gone on with, and so never outlives its certificate.
     pub fn era(&self) -> u64 {
         self.era.load(Ordering::Acquire)
     }
@@ -90,6 +90,13 @@ impl Known {
         let trust = self.now.load().peers.get(domain).cloned();
         trust.ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))
     }
+}
+
+/// Whether all that was is as it was; there may be more.
+fn stays<K: Hash + Eq, V>(before: &HashMap<K, V>, now: &HashMap<K, V>, same: impl Fn(&V, &V) -> bool) -> bool {
+    before
+        .iter()
+        .all(|(key, old)| now.get(key).is_some_and(|new| same(new, old)))
 }
 
 /// The one SPIFFE ID of a certificate; with none of our form, or several URIs, it is nobody's (X.509-SVID, section 2).

@@ -63,7 +63,7 @@ impl Outward {
         })
     }
 
-    /// What pools know it by: never the same for two ways of this process, and another once others are believed.
+    /// What pools know it by: never the same for two ways of this process, and another once certificates or authorities are.
     pub fn id(&self) -> (u64, u64) {
         (self.id, self.known.era())
     }

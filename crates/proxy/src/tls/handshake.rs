@@ -3,12 +3,14 @@
 //! A handshake has [`LIMIT`]; a client that says nothing costs a connection for that long and no cryptography. Plain HTTP is
 //! known by its first byte and answered as what it is, since a closed connection would tell a person nothing.
 
+use super::certificate::validity;
 use super::identity;
 use super::listener::{Listener, Serving};
 use super::stream::{Tls, refusal};
 use crate::ending::Ending;
 use crate::io::Io;
 use crate::listener::in_time;
+use ondol_core::clock::Timestamp;
 use rustls::{Connection, HandshakeKind, ProtocolVersion, ServerConnection};
 use std::io;
 use std::sync::Arc;
@@ -92,6 +94,8 @@ pub struct Session {
     pub version: &'static str,
     /// Who the client is by its certificate.
     pub client: Option<Box<str>>,
+    /// When that certificate ends.
+    pub client_until: Option<Timestamp>,
     /// Whether HTTP/2 was agreed; `None`: nothing was, the client's first bytes will tell.
     pub http2: Option<bool>,
 }
@@ -112,6 +116,10 @@ impl Session {
                 .peer_certificates()
                 .and_then(|chain| identity::name(chain.first()?))
                 .map(Into::into),
+            client_until: connection
+                .peer_certificates()
+                .and_then(|chain| validity(chain.first()?))
+                .map(|(_, until)| until),
             http2: connection.alpn_protocol().map(|agreed| agreed == b"h2"),
         })
     }

@@ -4,6 +4,7 @@ use super::certificate::{Dates, Unfit};
 use super::files::{Digest, Watched};
 
 /// The last good state of a set of files.
+#[derive(Clone)]
 pub(crate) struct Kept<T> {
     /// When they are read again.
     pub watched: Watched,

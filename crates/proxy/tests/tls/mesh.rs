@@ -343,6 +343,39 @@ fn a_caller_of_another_system_shortens_the_deadline_and_never_lengthens_it() {
 }
 
 #[test]
+fn a_connection_is_good_until_the_certificate_that_it_began_with_ends() {
+    let two = Two::new(Protocol::Http1, echo());
+    let orders = two.shop.uri("orders");
+    let pair = two.shop.authority.issue_with(&[], |params| {
+        params.subject_alt_names = vec![SanType::URI(orders.as_str().try_into().expect("IA5"))];
+        params.not_after = time::OffsetDateTime::now_utc() + time::Duration::seconds(4);
+    });
+    let mut kept = with(&two, Some(&pair))
+        .connect(two.mesh, "inventory.warehouse")
+        .expect("TLS");
+    assert_eq!(status(&ask(&mut kept, &get("/", "x"))), "200");
+    until(|| (status(&ask(&mut kept, &get("/", "x"))) == "403").then_some(()));
+}
+
+#[test]
+fn what_a_peer_says_of_clients_is_not_believed_and_what_its_sagas_say_of_steps_goes_on() {
+    let two = Two::new(Protocol::Http1, echo());
+    for (service, op) in [("orders", None), ("ondol", Some("compensate"))] {
+        let pair = two.shop.authority.issue_to(&two.shop.uri(service));
+        let mut stream = with(&two, Some(&pair))
+            .connect(two.mesh, "inventory.warehouse")
+            .expect("TLS");
+        let request = "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 127.0.0.1\r\nForwarded: for=127.0.0.1\r\nX-Real-IP: 127.0.0.1\r\n\
+                       Ondol-Op: compensate\r\nOndol-Attempt: 1.2\r\n\r\n";
+        let answer = ask(&mut stream, request);
+        for name in ["x-forwarded-for", "forwarded", "x-real-ip"] {
+            assert_eq!(field(&answer, name), None, "{answer}");
+        }
+        assert_eq!(field(&answer, "ondol-op"), op, "{answer}");
+    }
+}
+
+#[test]
 fn a_server_that_is_not_the_service_gets_no_request() {
     let mut two = Two::new(Protocol::Http1, echo());
     assert_eq!(status(&ask(&mut connect(two.edge), &get("/", "x"))), "200");
