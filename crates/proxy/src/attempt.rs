@@ -51,6 +51,9 @@ pub struct Plan {
     pub extra: u32,
     /// Its duration says nothing of the instance: a stream, or a wait for something else.
     pub waits: bool,
+    /// A stranger gives it less than half of the time that the policy does: that no answer came by then says nothing of the instance,
+    /// and nobody outside may open a breaker by impatience.
+    pub hurried: bool,
     /// It lasts as its caller wishes, so its duration goes into no quantile; a start does not, it has work to do.
     pub lasts: bool,
     /// The client asks for a WebSocket.
@@ -371,8 +374,10 @@ impl Tries<'_, '_> {
             }
             Err(Ending::Gone) => (Err(Lost::Gone), None),
             Err(Ending::TimedOut) => {
-                self.admission.iter().for_each(|admission| admission.observe(now, took));
-                permit.report(Outcome::Broken, now, &**self.means.entropy);
+                if !self.plan.hurried {
+                    self.admission.iter().for_each(|admission| admission.observe(now, took));
+                    permit.report(Outcome::Broken, now, &**self.means.entropy);
+                }
                 (Err(Lost::Own(refusal::no_answer(&endpoint))), Some(Ended::Unknown))
             }
             Err(Ending::Failed(Failure::Request(error))) => {

@@ -240,9 +240,11 @@ impl Clusters {
         by_name.values().map(report).collect()
     }
 
+    /// Those of this system: the proxies of another are nobody's to drain.
     fn endpoints(&self) -> Vec<Arc<Endpoint>> {
         lock(&self.by_name)
             .values()
+            .filter(|cluster| cluster.peer.is_none())
             .flat_map(|cluster| cluster.view.load().endpoints.clone())
             .collect()
     }

@@ -220,6 +220,7 @@ impl Control {
         let names = snapshot.gateways.iter().map(|gateway| &gateway.socket);
         let wanted: BTreeSet<_> = names
             .chain(snapshot.edges.iter().map(|edge| &edge.socket))
+            .chain(snapshot.mesh.iter().filter_map(|mesh| mesh.socket.as_ref()))
             .cloned()
             .collect();
         let mut taken = Vec::new();

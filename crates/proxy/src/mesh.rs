@@ -187,7 +187,7 @@ impl Mesh {
         let peers = self.spec.peers.iter().zip(&files.peers);
         self.known.set(Material {
             own: own
-                .filter_map(|(identity, kept)| Some((identity.service.clone(), kept.good.as_ref()?.key.clone())))
+                .filter_map(|(identity, kept)| Some((identity.service.clone(), kept.good.clone()?)))
                 .collect(),
             peers: peers
                 .filter_map(|(peer, kept)| Some((peer.domain.clone(), kept.good.clone()?)))

@@ -329,9 +329,4 @@ impl Tables {
     pub fn entrance(&self, socket: &SocketName) -> Option<Entrance> {
         self.entrances.get(socket).copied()
     }
-
-    /// The sockets to listen on.
-    pub fn sockets(&self) -> impl Iterator<Item = &SocketName> {
-        self.entrances.keys()
-    }
 }

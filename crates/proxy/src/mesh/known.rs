@@ -1,9 +1,9 @@
 //! Who is believed to be whom, and who ours are. What rustls asks of it is answered by what the files held last.
 
-use crate::tls::certificate::provider;
+use crate::tls::certificate::{Certificate, provider};
 use crate::tls::listener::Time;
 use arc_swap::ArcSwap;
-use ondol_core::clock::SharedClock;
+use ondol_core::clock::{SharedClock, Timestamp};
 use ondol_core::id::{ServiceName, SystemName};
 use ondol_core::spiffe::SpiffeId;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -52,7 +52,7 @@ impl Trust {
 #[derive(Default, Debug)]
 pub struct Material {
     /// Our certificates.
-    pub own: HashMap<ServiceName, Arc<CertifiedKey>>,
+    pub own: HashMap<ServiceName, Arc<Certificate>>,
     /// By trust domain.
     pub peers: HashMap<SystemName, Arc<Trust>>,
 }
@@ -84,6 +84,12 @@ impl Known {
     /// Of certificates and authorities: what was begun in an earlier one is not gone on with, and so never outlives its certificate.
     pub fn era(&self) -> u64 {
         self.era.load(Ordering::Acquire)
+    }
+
+    /// Whether a service of ours has a certificate to show.
+    pub(super) fn can_show(&self, service: &ServiceName, now: Timestamp) -> bool {
+        let own = self.now.load();
+        own.own.get(service).is_some_and(|own| now <= own.not_after)
     }
 
     fn trust(&self, domain: &SystemName) -> Result<Arc<Trust>, Error> {
@@ -129,10 +135,8 @@ impl ResolvesServerCert for Known {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let wanted = SpiffeId::of_server(hello.server_name()?)?;
         let own = self.now.load();
-        own.own
-            .get(&wanted.service)
-            .filter(|_| wanted.domain == self.domain)
-            .cloned()
+        let own = own.own.get(&wanted.service).filter(|_| wanted.domain == self.domain);
+        own.map(|own| own.key.clone())
     }
 }
 
@@ -243,7 +247,8 @@ pub(super) struct Caller {
 
 impl ResolvesClientCert for Caller {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.known.now.load().own.get(&self.service).cloned()
+        let own = self.known.now.load();
+        own.own.get(&self.service).map(|own| own.key.clone())
     }
 
     fn has_certs(&self) -> bool {

@@ -22,13 +22,20 @@ use tokio::net::TcpStream;
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// The way. Its connections are its own: each says who called.
-#[derive(Debug)]
 pub struct Outward {
     id: u64,
     known: Arc<Known>,
+    caller: ServiceName,
+    clock: SharedClock,
     config: Arc<ClientConfig>,
     server: ServerName<'static>,
     protocol: Protocol,
+}
+
+impl std::fmt::Debug for Outward {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "from {} to {:?}", self.caller, self.server)
+    }
 }
 
 impl Outward {
@@ -44,7 +51,7 @@ impl Outward {
         clock: SharedClock,
     ) -> Result<Self, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let builder = ClientConfig::builder_with_details(provider().clone(), Arc::new(Time(clock)));
+        let builder = ClientConfig::builder_with_details(provider().clone(), Arc::new(Time(clock.clone())));
         let builder = builder.with_protocol_versions(VERSIONS)?;
         let builder = builder.dangerous().with_custom_certificate_verifier(known.clone());
         let mut config = builder.with_client_cert_resolver(Arc::new(Caller {
@@ -57,6 +64,8 @@ impl Outward {
         Ok(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             known: known.clone(),
+            caller: caller.clone(),
+            clock,
             config: Arc::new(config),
             server,
             protocol,
@@ -79,6 +88,12 @@ impl Outward {
     /// # Errors
     /// Those of the socket; what is wrong with the other's certificate; `TimedOut` after 3 s.
     pub async fn secure(&self, socket: TcpStream) -> io::Result<Io> {
+        if !self.known.can_show(&self.caller, self.clock.wall()) {
+            return Err(io::Error::other(format!(
+                "{} has no certificate that holds now",
+                self.caller
+            )));
+        }
         let connection = ClientConnection::new(self.config.clone(), self.server.clone()).map_err(io::Error::other)?;
         let tls = Box::new(Tls::new(socket, connection));
         let shaken = std::future::poll_fn(|cx| tls.poll_handshake(cx));

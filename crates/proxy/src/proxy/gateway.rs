@@ -1,7 +1,7 @@
 //! The gateway's half of the line: nobody is believed before a route's filters have passed. What it does and in which order is told
 //! by `dry.rs` for requests that nobody sends.
 
-use super::plan::{grpc_timeout, plan};
+use super::plan::{grpc_timeout, hurries, plan};
 use super::{Front, Going, Seen, Stop};
 use crate::attempt::Plan;
 use crate::cluster::Wish;
@@ -132,6 +132,7 @@ impl Front<'_> {
         change::fields(&backends[backend.index].request_fields, &mut head.fields);
         let timed = (seen.began, grpc_timeout(head));
         let mut plan = plan(&route.spec.policy, &backend.target, head, websocket, timed);
+        plan.hurried = hurries(&route.spec.policy, timed.1);
         plan.wish = wish;
         priority::write(plan.priority, &mut head.fields);
         Ok(going(rule, backend, route, plan))

@@ -28,6 +28,7 @@ pub(super) fn edge_half<'t>(edge: &'t Edge, head: &mut RequestHead, websocket: b
     let policy = &edge.spec.policy;
     let announced = announced(head);
     let mut plan = plan(policy, &edge.target, head, websocket, (seen.began, announced));
+    plan.hurried = edge.spec.peer.is_some() && hurries(policy, announced);
     if edge.spec.caller == ServiceName::ondol() {
         plan.extra = 0; // Sagas and pushes try again on their own.
         // How long a step or a push may take, its manifest says; the edge's policy knows nothing of it. Of another system it can only
@@ -71,12 +72,18 @@ pub(super) fn plan(
         deadline,
         extra,
         waits: lasts,
+        hurried: false,
         lasts,
         websocket,
         wish: Wish::default(),
         priority: priority::of(policy),
         hedge_share: policy.hedge_share,
     }
+}
+
+/// See [`Plan::hurried`].
+pub(super) fn hurries(policy: &Policy, announced: Option<Duration>) -> bool {
+    announced.is_some_and(|left| left < Duration::from_millis(policy.timeout_ms) / 2)
 }
 
 /// What is left of the caller's own deadline.
