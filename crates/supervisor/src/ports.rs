@@ -153,8 +153,9 @@ fn say(address: SocketAddr, error: &io::Error) -> Refusal {
 mod tests {
     use super::*;
 
+    /// Each test has a system of its own: ports of one begin at one place, and tests run beside each other.
     fn ports(folder: &tempfile::TempDir) -> Ports {
-        Ports::open(folder.path().join("ports.json"), "system")
+        Ports::open(folder.path().join("ports.json"), &folder.path().to_string_lossy())
     }
 
     #[test]
