@@ -1,6 +1,7 @@
 //! Strangers' connections by address, for the whole proxy: how many are open, and how fast new ones come.
 //!
-//! Counted for gateway listeners only; loopback and trusted proxies are exempt (`worker.rs` decides). One client of IPv6 owns
+//! Counted at the gateway, and where other systems come in until they have shown who they are; loopback and trusted proxies are
+//! exempt (`worker.rs` decides). One client of IPv6 owns
 //! at least a /64, so that is one address here. Too many are closed at once, which costs less than any answer.
 //!
 //! Cost: two short locks, each of a sixteenth of a table, per connection and none per request: exact numbers over all
