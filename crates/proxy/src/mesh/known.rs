@@ -212,11 +212,11 @@ impl ServerCertVerifier for Known {
 
     fn verify_tls12_signature(
         &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(PeerIncompatible::Tls12NotOffered.into())
+        ClientCertVerifier::verify_tls12_signature(self, message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -225,16 +225,11 @@ impl ServerCertVerifier for Known {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signed,
-            &provider().signature_verification_algorithms,
-        )
+        ClientCertVerifier::verify_tls13_signature(self, message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        ClientCertVerifier::supported_verify_schemes(self)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use crate::setup::*;
-use ondol_core::wire::proxy::{CertificateFiles, Edge, FromProxy, Identity, Mesh, Peer, Protocol, Snapshot};
+use ondol_core::wire::proxy::{CertificateFiles, Edge, Fallback, FromProxy, Identity, Mesh, Peer, Protocol, Snapshot};
 use ondol_core::wire::supervision::SocketName;
 use rcgen::{CertificateParams, SanType};
 use std::io::{Read, Write};
@@ -472,6 +472,54 @@ fn new_certificates_are_used_under_load_and_nothing_fails() {
         assert!(load.join().expect("no panic") > 0);
     });
     assert_eq!(status(&ask(&mut connect(two.edge), &get("/", "x"))), "200");
+    let pair = two.shop.authority.issue_to(&two.shop.uri("orders"));
+    let stream = with(&two, Some(&pair))
+        .connect(two.mesh, "inventory.warehouse")
+        .expect("TLS");
+    let written = std::fs::read_to_string(two.warehouse.dir.path().join("inventory.crt")).expect("there");
+    let written = Pair {
+        cert: written,
+        key: String::new(),
+    };
+    assert_eq!(
+        stream.conn.peer_certificates(),
+        Some(&*written.chain()),
+        "the new one is shown"
+    );
+}
+
+#[test]
+fn what_stands_in_for_a_service_is_asked_in_its_own_name_and_not_in_its_callers() {
+    let mut two = Two::new(
+        Protocol::Http1,
+        instance(|_| "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".into()),
+    );
+    // A third system lets the warehouse's inventory in, and an `orders` of the warehouse, which is not who asks here.
+    let third = System::new("third");
+    let mut serves = snapshot(
+        vec![],
+        vec![
+            visitor("inventory", "warehouse", "backup"),
+            visitor("orders", "warehouse", "backup"),
+        ],
+        vec![cluster("backup", Protocol::Http1, &[echo()])],
+    );
+    serves.mesh = Some(third.mesh(&["backup"], &[&two.warehouse]));
+    let mut mesh = None;
+    let _third = serving_with(third.dir.path(), &serves, |sockets| mesh = Some(sockets.tcp(MESH)));
+
+    let mut backup = cluster("backup", Protocol::Http1, &[mesh.expect("bound")]);
+    backup.peer = Some("third".parse().expect("a name"));
+    two.serves.clusters.push(backup);
+    two.serves.edges[0].policy.fallback = Some(Fallback::Service {
+        service: name("backup"),
+    });
+    two.serves.mesh = Some(two.warehouse.mesh(&["inventory", "orders"], &[&two.shop, &third]));
+    two.serves.generation += 1;
+    assert_eq!(two.there.1.tell(&two.serves), FromProxy::Ack { generation: 2 });
+    let answer = ask(&mut connect(two.edge), &get("/", "x"));
+    assert_eq!(status(&answer), "200", "{answer}");
+    assert_eq!(field(&answer, "ondol-caller"), Some("inventory.warehouse"), "{answer}");
 }
 
 #[test]
