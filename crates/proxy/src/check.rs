@@ -221,7 +221,7 @@ pub fn not_spoofed(name: &[u8]) -> Result<(), HeadError> {
 /// Takes away what belongs to this connection alone: `Connection` and all it names, and the known hop-by-hop fields.
 /// `TE` stays as `trailers` if it says so. Call before anything of ours is set.
 pub fn strip_hop_by_hop(fields: &mut Fields) {
-    if !fields.iter_bytes().any(|(name, _)| is_hop_by_hop(name)) {
+    if !HOP_BY_HOP.iter().any(|name| fields.may_have(name)) {
         return;
     }
     let named: Vec<Vec<u8>> = fields
@@ -237,20 +237,21 @@ pub fn strip_hop_by_hop(fields: &mut Fields) {
     }
 }
 
+const HOP_BY_HOP: [&str; 10] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
 fn is_hop_by_hop(name: &[u8]) -> bool {
-    matches!(
-        name,
-        b"connection"
-            | b"keep-alive"
-            | b"proxy-connection"
-            | b"proxy-authenticate"
-            | b"proxy-authorization"
-            | b"te"
-            | b"trailer"
-            | b"transfer-encoding"
-            | b"upgrade"
-            | b"http2-settings"
-    )
+    HOP_BY_HOP.iter().any(|known| known.as_bytes() == name)
 }
 
 /// Whether a field may come after a body. Framing, routing, identity and what decides about the body may not.

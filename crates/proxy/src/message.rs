@@ -9,6 +9,7 @@
 
 mod body;
 mod fields;
+mod marks;
 
 pub use body::{Body, BodyError, Frame, PIECE, Source};
 pub use fields::{Fields, list_items};
@@ -49,6 +50,8 @@ pub struct RequestHead {
     /// Everything but the target and the authority: `host` is not among them.
     pub fields: Fields,
     authority: String,
+    /// How much of the authority is its host.
+    host: usize,
     target: String,
     path: usize,
     /// The path without `;parameters`, where it has any.
@@ -82,10 +85,7 @@ impl RequestHead {
 
     /// The authority without its port.
     pub fn host(&self) -> &str {
-        match self.authority.rfind(':') {
-            Some(at) if !self.authority[at..].contains(']') => &self.authority[..at],
-            _ => &self.authority,
-        }
+        &self.authority[..self.host]
     }
 
     /// The canonical path with the query: what is sent on.
@@ -108,6 +108,10 @@ impl RequestHead {
         self.authority.clear();
         self.authority.push_str(authority);
         self.authority.make_ascii_lowercase();
+        self.host = match memchr::memrchr(b':', self.authority.as_bytes()) {
+            Some(at) if !self.authority[at..].contains(']') => at,
+            _ => self.authority.len(),
+        };
     }
 
     /// Makes `target` canonical and sets it.
@@ -127,6 +131,7 @@ impl RequestHead {
         self.version = Version::Http11;
         self.fields.clear();
         self.authority.clear();
+        self.host = 0;
         self.target.clear();
         self.path = 0;
         self.plain = None;

@@ -141,7 +141,8 @@ impl Table {
     /// The route that takes the request; `None`: 404.
     pub fn find(&self, head: &RequestHead) -> Option<&Route> {
         let host = head.host().strip_suffix('.').unwrap_or(head.host());
-        let suffixes = host
+        let dotted = if self.wildcards.is_empty() { "" } else { host };
+        let suffixes = dotted
             .match_indices('.')
             .filter_map(|(at, _)| self.wildcards.get(&host[at..]));
         let takes = |candidate: Candidate| self.routes[candidate.0].conditions.hold(head);

@@ -5,7 +5,7 @@
 //! writes to the left of itself is never believed. Decision table: `conformance/gateway/forwarded.json`.
 
 use crate::digits::push_address;
-use crate::message::{RequestHead, list_items};
+use crate::message::{Fields, RequestHead, list_items};
 use ondol_core::error::ErrorCode;
 use smallvec::SmallVec;
 use std::net::IpAddr;
@@ -89,7 +89,7 @@ impl Trusted {
         let sent = |name: &str| head.fields.get_str(name).filter(|_| believed).map(str::to_owned);
         let proto = sent("x-forwarded-proto").filter(|proto| matches!(proto.as_str(), "http" | "https"));
         let host = sent("x-forwarded-host").filter(|host| crate::check::authority(host.as_bytes()).is_ok());
-        head.fields.retain(|name, _| !is_claim(name));
+        forget_claims(&mut head.fields);
         head.fields.push_with(b"x-forwarded-for", |text| {
             for (at, address) in chain.iter().rev().enumerate() {
                 if at > 0 {
@@ -137,8 +137,15 @@ fn parse_address(item: &[u8]) -> Option<IpAddr> {
     address.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
+/// Takes away what a sender says of where its request comes from and went.
+pub(crate) fn forget_claims(fields: &mut Fields) {
+    if fields.may_begin("x-") || fields.may_have("forwarded") {
+        fields.retain(|name, _| !is_claim(name));
+    }
+}
+
 /// Fields by which somebody in front says where a request came from, or what it really asks for.
-pub(crate) fn is_claim(name: &[u8]) -> bool {
+fn is_claim(name: &[u8]) -> bool {
     name.starts_with(b"x-forwarded-")
         || matches!(
             name,

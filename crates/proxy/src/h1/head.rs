@@ -92,25 +92,31 @@ impl Search {
     }
 }
 
-const TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
+/// What a byte is in a field's name; 0: not allowed.
+const CLASS: [u8; 256] = {
+    let mut table = [0; 256];
     let mut byte = 0;
     while byte < 128 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        if (byte as u8).is_ascii_alphanumeric() {
+            table[byte] = TOKEN;
+        }
         byte += 1;
     }
-    let extra = b"!#$%&'*+-.^_`|~";
+    let extra = b"!#$%&'*+-.^`|~";
     let mut at = 0;
     while at < extra.len() {
-        table[extra[at] as usize] = true;
+        table[extra[at] as usize] = TOKEN;
         at += 1;
     }
+    table[b'_' as usize] = TOKEN | UNDERSCORE;
     table
 };
+const TOKEN: u8 = 1;
+const UNDERSCORE: u8 = 2;
 
 /// Whether this is a token of RFC 9110: a method or a field name.
 pub fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|b| TOKEN[*b as usize])
+    !text.is_empty() && text.iter().all(|b| CLASS[*b as usize] != 0)
 }
 
 /// Reads a whole request head (as [`find_end`] found it) into `out`, which is empty.
@@ -134,22 +140,24 @@ pub fn parse_request(bytes: &[u8], out: &mut RequestHead) -> Result<Parsed, Head
 
     let mut lengths = Lengths::default();
     let mut host = None;
-    parse_fields(rest, check::MAX_FIELDS, |name, value| {
-        if name.eq_ignore_ascii_case(b"host") {
-            return if host.replace(value).is_some() {
+    parse_fields(rest, check::MAX_FIELDS, |line| {
+        if line.is(b"host") {
+            return if host.replace(line.value).is_some() {
                 Err(HeadError::HostTwice)
             } else {
                 Ok(())
             };
         }
-        if lengths.take(name, value)? {
+        if lengths.take(&line)? {
             return Ok(());
         }
-        if !value.is_ascii() && std::str::from_utf8(value).is_err() {
+        if !line.value.is_ascii() && std::str::from_utf8(line.value).is_err() {
             return Err(HeadError::FieldValue);
         }
-        check::not_spoofed(name)?;
-        out.fields.push_bytes(name, value);
+        if line.classes & UNDERSCORE != 0 {
+            check::not_spoofed(line.name)?;
+        }
+        line.push_to(&mut out.fields);
         Ok(())
     })?;
     set_host(host, absolute, out)?;
@@ -246,9 +254,9 @@ pub fn parse_response(bytes: &[u8], method: &Method, out: &mut ResponseHead) -> 
     };
     out.status = StatusCode::from_bytes(code).map_err(|_| HeadError::StatusLine)?;
     let mut lengths = Lengths::default();
-    parse_fields(rest, check::MAX_RESPONSE_FIELDS, |name, value| {
-        if !lengths.take(name, value)? {
-            out.fields.push_bytes(name, value);
+    parse_fields(rest, check::MAX_RESPONSE_FIELDS, |line| {
+        if !lengths.take(&line)? {
+            line.push_to(&mut out.fields);
         }
         Ok(())
     })?;
@@ -298,62 +306,108 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((bytes[..lf].strip_suffix(b"\r")?, &bytes[lf + 1..]))
 }
 
-/// Calls `take(name, value)` for every field line up to the empty line; at most `limit` of them.
+/// A field's line.
+pub struct Line<'a> {
+    /// As it was sent.
+    pub name: &'a [u8],
+    /// Without the white space around it.
+    pub value: &'a [u8],
+    /// With its end.
+    whole: &'a [u8],
+    /// It stands as [`Fields`] keeps it, but for the case of its name.
+    is_plain: bool,
+    /// Of the name's bytes, together.
+    classes: u8,
+}
+
+impl Line<'_> {
+    fn is(&self, lower: &[u8]) -> bool {
+        self.name.len() == lower.len() && self.name.eq_ignore_ascii_case(lower)
+    }
+
+    /// Adds it; one copy, mostly.
+    fn push_to(&self, fields: &mut Fields) {
+        match self.is_plain {
+            true => fields.push_line(self.whole, self.name.len()),
+            false => fields.push_bytes(self.name, self.value),
+        }
+    }
+}
+
+/// Calls `take` for every field line up to the empty line; at most `limit` of them.
 ///
 /// # Errors
 /// A line that is no field, or what `take` says.
 pub fn parse_fields<'a>(
     mut bytes: &'a [u8],
     limit: usize,
-    mut take: impl FnMut(&'a [u8], &'a [u8]) -> Result<(), HeadError>,
+    mut take: impl FnMut(Line<'a>) -> Result<(), HeadError>,
 ) -> Result<(), HeadError> {
     let mut count = 0;
-    loop {
-        let (line, rest) = split_line(bytes).ok_or(HeadError::BareLf)?;
-        bytes = rest;
-        if line.is_empty() {
-            return Ok(());
-        }
+    while !bytes.starts_with(b"\r\n") {
         count += 1;
         if count > limit {
             return Err(HeadError::TooManyFields);
         }
-        let end = line
-            .iter()
-            .position(|b| !TOKEN[*b as usize])
-            .ok_or(HeadError::FieldName)?;
-        match line[end] {
-            b' ' | b'\t' if end == 0 => return Err(HeadError::Folded),
-            b' ' | b'\t' => return Err(HeadError::SpaceBeforeColon),
-            b':' if end > 0 => {}
-            _ => return Err(HeadError::FieldName),
-        }
-        let value = line[end + 1..].trim_ascii();
-        // `trim_ascii` also takes CR and form feed; neither is allowed anywhere in the line.
-        if has_control(&line[end + 1..]) {
-            return Err(HeadError::FieldValue);
-        }
-        take(&line[..end], value)?;
+        let (line, rest) = take_line(bytes)?;
+        bytes = rest;
+        take(line)?;
     }
+    Ok(())
 }
 
-/// Whether there is a control character other than a tab. Eight bytes at a time: values are most of a head.
-fn has_control(text: &[u8]) -> bool {
+#[inline]
+fn take_line(bytes: &[u8]) -> Result<(Line<'_>, &[u8]), HeadError> {
+    let mut classes = 0;
+    let name = bytes.iter().position(|b| {
+        let class = CLASS[usize::from(*b)];
+        classes |= class;
+        class == 0
+    });
+    let name = name.ok_or(HeadError::BareLf)?;
+    match bytes[name] {
+        b' ' | b'\t' if name == 0 => return Err(HeadError::Folded),
+        b' ' | b'\t' => return Err(HeadError::SpaceBeforeColon),
+        b':' if name > 0 => {}
+        _ => return Err(HeadError::FieldName),
+    }
+    let behind = &bytes[name + 1..];
+    // The first control character must be the line's end.
+    let value = control(behind).ok_or(HeadError::BareLf)?;
+    match behind[value..] {
+        [b'\r', b'\n', ..] => {}
+        [b'\n', ..] => return Err(HeadError::BareLf),
+        _ => return Err(HeadError::FieldValue),
+    }
+    let (whole, rest) = bytes.split_at(name + 1 + value + 2);
+    let (value, is_plain) = match &behind[..value] {
+        [b' ', value @ ..] if !matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t']) => (value, true),
+        padded => (padded.trim_ascii(), false),
+    };
+    let line = Line {
+        name: &bytes[..name],
+        value,
+        whole,
+        is_plain,
+        classes,
+    };
+    Ok((line, rest))
+}
+
+/// The first control character other than a tab. Eight bytes at a time: values are most of a head.
+fn control(text: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = 128 * ONES;
-    let is_control = |b: u8| (b < b' ' && b != b'\t') | (b == 127);
-    let (words, rest) = text.as_chunks::<8>();
-    let suspicious = |word: &&[u8; 8]| {
+    let clean = |word: &&[u8; 8]| {
         let word = u64::from_ne_bytes(**word);
         // Mycroft's test for a byte below a bound; 127 is 0 once its bits are turned. May err to the safe side.
         let below = |word: u64, bound: u64| word.wrapping_sub(bound * ONES) & !word & HIGH;
-        below(word, 32) | below(word ^ (127 * ONES), 1) != 0
+        below(word, 32) | below(word ^ (127 * ONES), 1) == 0
     };
-    let found = words
-        .iter()
-        .filter(suspicious)
-        .any(|word| word.iter().any(|b| is_control(*b)));
-    found || rest.iter().any(|b| is_control(*b))
+    let skipped = 8 * text.as_chunks().0.iter().take_while(clean).count();
+    let rest = text[skipped..].iter();
+    let found = { rest }.position(|b| (*b < b' ' && *b != b'\t') || *b == 127)?;
+    Some(skipped + found)
 }
 
 #[derive(Default)]
@@ -365,8 +419,9 @@ struct Lengths {
 
 impl Lengths {
     /// Whether this was a framing field; they are never passed on.
-    fn take(&mut self, name: &[u8], value: &[u8]) -> Result<bool, HeadError> {
-        if name.eq_ignore_ascii_case(b"content-length") {
+    fn take(&mut self, line: &Line<'_>) -> Result<bool, HeadError> {
+        let value = line.value;
+        if line.is(b"content-length") {
             // `1, 1` and a repeated equal length are legal to collapse and pointless to send: refused.
             if self.exact.is_some() || value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
                 return Err(HeadError::ContentLength);
@@ -375,7 +430,7 @@ impl Lengths {
             self.exact = Some(text.parse().map_err(|_| HeadError::ContentLength)?);
             return Ok(true);
         }
-        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+        if line.is(b"transfer-encoding") {
             self.encodings += 1;
             let mut items = list_items(value);
             let only = items.next().is_some_and(|item| item.eq_ignore_ascii_case(b"chunked")) && items.next().is_none();
@@ -409,9 +464,9 @@ impl Lengths {
 /// Whether these field names and values may be trailers of a message: framing, routing and identity may not.
 pub fn trailers(bytes: &[u8]) -> Result<Fields, HeadError> {
     let mut fields = Fields::new();
-    parse_fields(bytes, check::MAX_FIELDS, |name, value| {
-        if check::may_be_trailer(name) {
-            fields.push_bytes(name, value);
+    parse_fields(bytes, check::MAX_FIELDS, |line| {
+        if check::may_be_trailer(line.name) {
+            line.push_to(&mut fields);
         }
         Ok(())
     })?;

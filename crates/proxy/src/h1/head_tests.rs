@@ -144,8 +144,8 @@ fn control_characters_are_found_wherever_they_stand_and_nothing_else_is() {
             for around in [b'x', b'\t', 0x80, 0xff] {
                 let mut text = [around; 20];
                 text[at] = byte;
-                let expected = (byte < 32 && byte != b'\t') || byte == 127;
-                assert_eq!(has_control(&text), expected, "{byte:#x} at {at} among {around:#x}");
+                let expected = ((byte < 32 && byte != b'\t') || byte == 127).then_some(at);
+                assert_eq!(control(&text), expected, "{byte:#x} at {at} among {around:#x}");
             }
         }
     }

@@ -4,6 +4,7 @@
 //! field allocates nothing. The arena holds them as HTTP/1 writes them, so that fields which nobody took away leave in one
 //! copy.
 
+use super::marks::Marks;
 use std::fmt;
 use std::ops::Range;
 
@@ -38,6 +39,7 @@ impl Span {
 pub struct Fields {
     text: Vec<u8>,
     spans: Vec<Span>,
+    marks: Marks,
 }
 
 impl Fields {
@@ -51,6 +53,7 @@ impl Fields {
         Self {
             text: Vec::with_capacity(512),
             spans: Vec::with_capacity(16),
+            marks: Marks::default(),
         }
     }
 
@@ -58,6 +61,7 @@ impl Fields {
     pub fn clear(&mut self) {
         self.text.clear();
         self.spans.clear();
+        self.marks = Marks::default();
     }
 
     /// How many.
@@ -85,16 +89,31 @@ impl Fields {
     pub fn push_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.text.len();
         self.text.extend_from_slice(name);
-        self.text[start..].make_ascii_lowercase();
         self.text.extend_from_slice(COLON);
         let value = self.text.len();
         write(&mut self.text);
         let value = self.text.len() - value;
         self.text.extend_from_slice(LINE_END);
-        debug_assert!(self.text.len() <= u32::MAX as usize && name.len() <= u16::MAX as usize);
+        self.note(start, name.len(), value);
+    }
+
+    /// [`Fields::push`] of a line that is whole, `Name: value\r\n` with nothing more around the value; the name has `name` bytes.
+    pub fn push_line(&mut self, line: &[u8], name: usize) {
+        debug_assert!(line[name..].starts_with(COLON) && line.ends_with(LINE_END));
+        let start = self.text.len();
+        self.text.extend_from_slice(line);
+        self.note(start, name, line.len() - name - COLON.len() - LINE_END.len());
+    }
+
+    /// A line has been added to the text.
+    fn note(&mut self, start: usize, name: usize, value: usize) {
+        debug_assert!(self.text.len() <= u32::MAX as usize && name <= u16::MAX as usize);
+        let written = &mut self.text[start..start + name];
+        written.make_ascii_lowercase();
+        self.marks.add(written);
         self.spans.push(Span {
             start: start as u32,
-            name: name.len() as u16,
+            name: name as u16,
             value: value as u32,
         });
     }
@@ -106,13 +125,35 @@ impl Fields {
     }
 
     /// Takes away every field of this (lower-case) name; whether there was one.
+    #[inline]
     pub fn remove(&mut self, name: &str) -> bool {
-        // Mostly there is none, and looking is cheaper than keeping all.
-        let found = self.contains(name);
-        if found {
-            self.retain(|other, _| other != name.as_bytes());
+        self.marks.may_have(name.as_bytes()) && self.search_and_remove(name)
+    }
+
+    #[inline(never)]
+    fn search_and_remove(&mut self, name: &str) -> bool {
+        let before = self.spans.len();
+        self.retain(|other, _| other != name.as_bytes());
+        self.spans.len() < before
+    }
+
+    /// Takes away every field whose name begins like this (lower case).
+    pub fn remove_all(&mut self, prefix: &str) {
+        if self.may_begin(prefix) {
+            self.retain(|name, _| !name.starts_with(prefix.as_bytes()));
         }
-        found
+    }
+
+    /// False only where no field has this (lower-case) name: for the price of a comparison, where [`Fields::contains`] searches.
+    #[inline(always)]
+    pub fn may_have(&self, name: &str) -> bool {
+        self.marks.may_have(name.as_bytes())
+    }
+
+    /// False only where no field's name begins like this (lower case).
+    #[inline(always)]
+    pub fn may_begin(&self, prefix: &str) -> bool {
+        self.marks.may_begin(prefix.as_bytes())
     }
 
     /// Keeps the fields for which `keep(name, value)` holds.
@@ -122,11 +163,21 @@ impl Fields {
     }
 
     /// The first value of this (lower-case) name.
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
+        match self.may_have(name) {
+            true => self.search(name),
+            false => None,
+        }
+    }
+
+    #[inline(never)]
+    fn search(&self, name: &str) -> Option<&[u8]> {
         self.all(name).next()
     }
 
     /// The first value of this (lower-case) name, if it is text.
+    #[inline]
     pub fn get_str(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(|value| std::str::from_utf8(value).ok())
     }
@@ -140,6 +191,7 @@ impl Fields {
     }
 
     /// Whether there is a field of this (lower-case) name.
+    #[inline]
     pub fn contains(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
@@ -168,7 +220,13 @@ impl Fields {
     }
 
     /// Whether a comma-separated list field has this token, in any case: `lists("connection", "close")`.
+    #[inline]
     pub fn lists(&self, name: &str, token: &str) -> bool {
+        self.may_have(name) && self.search_lists(name, token)
+    }
+
+    #[inline(never)]
+    fn search_lists(&self, name: &str, token: &str) -> bool {
         self.all(name)
             .any(|value| list_items(value).any(|item| item.eq_ignore_ascii_case(token.as_bytes())))
     }

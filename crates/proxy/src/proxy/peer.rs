@@ -37,7 +37,7 @@ pub(super) fn forget(head: &mut RequestHead, caller: &ServiceName, session: Opti
         .filter_map(|name| Some((*name, head.fields.get_str(name)?.to_owned())))
         .collect();
     identity::strip(&mut head.fields);
-    head.fields.retain(|name, _| !client::is_claim(name));
+    client::forget_claims(&mut head.fields);
     for (name, value) in kept {
         head.fields.push(name, value);
     }
