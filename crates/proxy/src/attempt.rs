@@ -195,15 +195,28 @@ impl Tries<'_, '_> {
     async fn run<'b, R: Reply>(&mut self, body: Body<'b>, reply: &mut R) -> Result<Answered<'b>, Lost> {
         let keyed = self.head.fields.contains("idempotency-key");
         let repeat = Repeat::of(self.head.method.as_str(), keyed);
-        let mut outgoing = Outgoing::new(self.whole_if_small(body, reply).await?);
+        let body = match is_small(&body) && self.plan.deadline.is_some() {
+            // Boxed, as below.
+            true => Box::pin(self.read_whole(body, reply)).await?,
+            false => body,
+        };
+        let mut outgoing = Outgoing::new(body);
         // What still comes from its client has no place: who sends slowly would keep it from others.
         let gated = !self.plan.waits && outgoing.is_whole();
+        let mut now = self.means.clock.mono();
         if gated {
-            self.admission = Some(self.enter(reply).await?);
+            self.admission = Some(match self.way.cluster().gate().try_enter(now, self.plan.priority) {
+                Some(admission) => admission,
+                None => {
+                    // Boxed: it is rare, and every request would have room for it.
+                    let admission = Box::pin(self.line_up(now, reply)).await?;
+                    now = self.means.clock.mono();
+                    admission
+                }
+            });
         }
         let mut last: Option<Result<Answered<'b>, Lost>> = None;
         loop {
-            let now = self.means.clock.mono();
             let left = self
                 .plan
                 .deadline
@@ -249,9 +262,10 @@ impl Tries<'_, '_> {
             if let Err(Raced::Gone) = race(reply, Some(pause), std::future::pending::<()>()).await {
                 return Err(Lost::Gone);
             }
+            now = self.means.clock.mono();
             if gated {
                 let gate = self.way.cluster().gate();
-                self.admission = gate.try_enter(self.means.clock.mono(), self.plan.priority);
+                self.admission = gate.try_enter(now, self.plan.priority);
                 if self.admission.is_none() {
                     return last.unwrap_or(Err(Lost::Gone)); // Others wait for their first attempt.
                 }
@@ -259,13 +273,9 @@ impl Tries<'_, '_> {
         }
     }
 
-    /// Takes a place at the service, or waits for one.
-    async fn enter<R: Reply>(&self, reply: &mut R) -> Result<Admission, Lost> {
+    /// Waits for a place at the service.
+    async fn line_up<R: Reply>(&self, now: Duration, reply: &mut R) -> Result<Admission, Lost> {
         let (gate, priority) = (self.way.cluster().gate(), self.plan.priority);
-        let now = self.means.clock.mono();
-        if let Some(admission) = gate.try_enter(now, priority) {
-            return Ok(admission);
-        }
         let overloaded = |_: Overloaded| Lost::Own(refusal::overloaded(self.way.cluster().service()));
         let deadline = self.plan.deadline.map(|deadline| deadline.0);
         let in_line = gate.line_up(now, priority, deadline.unwrap_or(Duration::MAX));
@@ -278,10 +288,7 @@ impl Tries<'_, '_> {
     }
 
     /// Reads a small body whole: another try may need it, and no instance waits for a slow client.
-    async fn whole_if_small<'b, R: Reply>(&self, body: Body<'b>, reply: &mut R) -> Result<Body<'b>, Lost> {
-        if !is_small(&body) || self.plan.deadline.is_none() {
-            return Ok(body);
-        }
+    async fn read_whole<'b, R: Reply>(&self, body: Body<'b>, reply: &mut R) -> Result<Body<'b>, Lost> {
         let limit = self
             .plan
             .deadline

@@ -165,9 +165,10 @@ pub fn authority(host: &[u8]) -> Result<&str, HeadError> {
                 .map_err(|_| HeadError::HostInvalid)?;
             ("ip", port.strip_prefix(':').or(port.is_empty().then_some("0")))
         }
-        None => text
-            .split_once(':')
-            .map_or((text, Some("0")), |(name, port)| (name, Some(port))),
+        None => match host.iter().position(|b| *b == b':') {
+            Some(at) => (&text[..at], Some(&text[at + 1..])),
+            None => (text, Some("0")),
+        },
     };
     let name_ok = !name.is_empty()
         && name.len() <= 255

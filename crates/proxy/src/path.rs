@@ -44,16 +44,20 @@ pub fn canonical(target: &[u8], out: &mut String) -> Result<usize, BadPath> {
     if path.first() != Some(&b'/') {
         return Err(BadPath::NoSlash);
     }
-    match std::str::from_utf8(path) {
-        Ok(path) if is_canonical(path.as_bytes()) => out.push_str(path),
+    let is_bad = |b: u8| !b.is_ascii_graphic() || b == b'#';
+    let bad_query = query.iter().fold(false, |bad, b| bad | is_bad(*b));
+    match std::str::from_utf8(target) {
+        Ok(target) if !bad_query && is_canonical(path) => {
+            out.push_str(target);
+            return Ok(end);
+        }
         _ => push_path(path, out)?,
     }
     let length = out.len();
-    let is_bad = |b: u8| !b.is_ascii_graphic() || b == b'#';
-    if query.iter().fold(false, |bad, b| bad | is_bad(*b)) {
-        return Err(BadPath::Byte);
+    match std::str::from_utf8(query) {
+        Ok(query) if !bad_query => out.push_str(query),
+        _ => return Err(BadPath::Byte),
     }
-    out.push_str(std::str::from_utf8(query).map_err(|_| BadPath::Byte)?);
     Ok(length)
 }
 

@@ -10,6 +10,7 @@ use crate::h2::client;
 use crate::io::Io;
 use crate::upstream::Use;
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use h2::client::SendRequest;
 use h2::{Ping, PingPong};
 use ondol_core::clock::SharedClock;
@@ -120,8 +121,8 @@ pub struct Shared {
 
 /// A worker's connections.
 pub struct Pool {
-    shelves: RefCell<HashMap<Key, Rc<Shelf>>>,
-    shared: RefCell<HashMap<Key, Rc<Shared>>>,
+    shelves: RefCell<HashMap<Key, Rc<Shelf>, RandomState>>,
+    shared: RefCell<HashMap<Key, Rc<Shared>, RandomState>>,
     clock: SharedClock,
     tasks: Tasks,
 }

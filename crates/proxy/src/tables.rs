@@ -11,6 +11,7 @@ use crate::report::{Line, Lines, RouteLines};
 use crate::route;
 use crate::state::Shared;
 use crate::tls::listener as tls;
+use foldhash::fast::RandomState;
 use ondol_core::id::ServiceName;
 use ondol_core::spiffe::SpiffeId;
 use ondol_core::wire::proxy::{self as wire, Snapshot};
@@ -183,7 +184,7 @@ pub struct Tables {
     pub visitors: Visitors,
     /// Some route or edge keeps answers or has a fallback.
     pub stands_in: bool,
-    entrances: HashMap<SocketName, Entrance>,
+    entrances: HashMap<SocketName, Entrance, RandomState>,
     secured: HashMap<SocketName, Arc<tls::Listener>>,
 }
 
@@ -199,7 +200,7 @@ impl Tables {
         let routes = route::Table::compile(&snapshot.routes).map_err(|error| format!("{}: {error}", error.code()))?;
         let trusted =
             Trusted::parse(&snapshot.trusted_proxies).map_err(|error| format!("{}: {error}", error.code()))?;
-        let mut entrances = HashMap::new();
+        let mut entrances = HashMap::default();
         for gateway in &snapshot.gateways {
             entrances.insert(gateway.socket.clone(), Entrance::Gateway);
         }

@@ -141,17 +141,31 @@ fn take_head(
     method: &Method,
     websocket: bool,
 ) -> Result<Option<(ResponseHead, head::ParsedResponse)>, HeadError> {
+    if buf.is_empty() {
+        return Ok(None);
+    }
     let window = &buf[..buf.len().min(MAX_RESPONSE_HEAD)];
-    let end = match head::find_end(window, scanned)? {
-        Some(end) => end,
-        None if window.len() < MAX_RESPONSE_HEAD => return Ok(None),
-        None => return Err(HeadError::TooLarge),
-    };
     let mut head = ResponseHead {
         fields: Fields::with_room(),
         ..ResponseHead::default()
     };
-    let parsed = head::parse_response(&buf[..end], method, &mut head)?;
+    // Mostly the whole head is here and right: then nobody has to look for its end first.
+    let at_once = match *scanned {
+        0 => head::parse_response(window, method, &mut head).ok(),
+        _ => None,
+    };
+    let (parsed, end) = match at_once {
+        Some(parsed) => parsed,
+        None => {
+            let end = match head::find_end(window, scanned)? {
+                Some(end) => end,
+                None if window.len() < MAX_RESPONSE_HEAD => return Ok(None),
+                None => return Err(HeadError::TooLarge),
+            };
+            head.fields.clear();
+            head::parse_response(&window[..end], method, &mut head)?
+        }
+    };
     if head.status == http::StatusCode::SWITCHING_PROTOCOLS && !(websocket && parsed.websocket) {
         return Err(HeadError::StatusLine); // Nobody asked for it.
     }

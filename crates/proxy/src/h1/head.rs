@@ -79,9 +79,17 @@ impl Search {
             self.begun = true;
         }
         let window = &buf[..buf.len().min(MAX_HEAD)];
+        if self.scanned == 0 {
+            // Mostly the whole head is here and right: then nobody has to look for its end first.
+            if let Ok((parsed, end)) = parse_request(window, out) {
+                buf.advance(end);
+                return Ok(Some(parsed));
+            }
+            out.clear();
+        }
         match find_end(window, &mut self.scanned)? {
             Some(end) => {
-                let parsed = parse_request(&window[..end], out)?;
+                let (parsed, _) = parse_request(&window[..end], out)?;
                 buf.advance(end);
                 Ok(Some(parsed))
             }
@@ -119,11 +127,11 @@ pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|b| CLASS[*b as usize] != 0)
 }
 
-/// Reads a whole request head (as [`find_end`] found it) into `out`, which is empty.
+/// Reads a request head, which is whole and behind which there may be more, into `out`, which is empty; also gives its length, bytes.
 ///
 /// # Errors
-/// What is wrong with it; `out` is of no use then.
-pub fn parse_request(bytes: &[u8], out: &mut RequestHead) -> Result<Parsed, HeadError> {
+/// What is wrong with it; `out` is of no use then. Of one that is not whole any of them.
+pub fn parse_request(bytes: &[u8], out: &mut RequestHead) -> Result<(Parsed, usize), HeadError> {
     let (line, rest) = split_line(bytes).ok_or(HeadError::RequestLine)?;
     let mut words = line.split(|b| *b == b' ');
     let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
@@ -140,7 +148,7 @@ pub fn parse_request(bytes: &[u8], out: &mut RequestHead) -> Result<Parsed, Head
 
     let mut lengths = Lengths::default();
     let mut host = None;
-    parse_fields(rest, check::MAX_FIELDS, |line| {
+    let behind = parse_fields(rest, check::MAX_FIELDS, |line| {
         if line.is(b"host") {
             return if host.replace(line.value).is_some() {
                 Err(HeadError::HostTwice)
@@ -179,12 +187,13 @@ pub fn parse_request(bytes: &[u8], out: &mut RequestHead) -> Result<Parsed, Head
     };
     out.fields.remove("expect");
     check::strip_hop_by_hop(&mut out.fields);
-    Ok(Parsed {
+    let parsed = Parsed {
         length,
         keep_alive,
         expects,
         websocket,
-    })
+    };
+    Ok((parsed, bytes.len() - behind.len()))
 }
 
 /// Takes origin-form, absolute-form (gives its authority) and, for OPTIONS, `*`.
@@ -240,11 +249,16 @@ pub struct ParsedResponse {
     pub websocket: bool,
 }
 
-/// Reads a whole response head into `out`, which is empty. `method` is that of the request.
+/// Reads a response head, which is whole and behind which there may be more, into `out`, which is empty; also gives its length, bytes.
+/// `method` is that of the request.
 ///
 /// # Errors
-/// What is wrong with it: the upstream does not speak HTTP as it should.
-pub fn parse_response(bytes: &[u8], method: &Method, out: &mut ResponseHead) -> Result<ParsedResponse, HeadError> {
+/// What is wrong with it: the upstream does not speak HTTP as it should. Of one that is not whole any of them.
+pub fn parse_response(
+    bytes: &[u8],
+    method: &Method,
+    out: &mut ResponseHead,
+) -> Result<(ParsedResponse, usize), HeadError> {
     let (line, rest) = split_line(bytes).ok_or(HeadError::StatusLine)?;
     let (version, line) = line.split_at_checked(8).ok_or(HeadError::StatusLine)?;
     let version = version_of(version)?;
@@ -254,7 +268,7 @@ pub fn parse_response(bytes: &[u8], method: &Method, out: &mut ResponseHead) -> 
     };
     out.status = StatusCode::from_bytes(code).map_err(|_| HeadError::StatusLine)?;
     let mut lengths = Lengths::default();
-    parse_fields(rest, check::MAX_RESPONSE_FIELDS, |line| {
+    let behind = parse_fields(rest, check::MAX_RESPONSE_FIELDS, |line| {
         if !lengths.take(&line)? {
             line.push_to(&mut out.fields);
         }
@@ -283,11 +297,12 @@ pub fn parse_response(bytes: &[u8], method: &Method, out: &mut ResponseHead) -> 
         _ => out.fields.lists("connection", "keep-alive"),
     };
     check::strip_hop_by_hop(&mut out.fields);
-    Ok(ParsedResponse {
+    let parsed = ParsedResponse {
         length,
         keep_alive: keep_alive && length != Length::UntilClose,
         websocket,
-    })
+    };
+    Ok((parsed, bytes.len() - behind.len()))
 }
 
 fn version_of(text: &[u8]) -> Result<Version, HeadError> {
@@ -334,7 +349,7 @@ impl Line<'_> {
     }
 }
 
-/// Calls `take` for every field line up to the empty line; at most `limit` of them.
+/// Calls `take` for every field line up to the empty line, at most `limit` of them; gives what is behind that.
 ///
 /// # Errors
 /// A line that is no field, or what `take` says.
@@ -342,9 +357,12 @@ pub fn parse_fields<'a>(
     mut bytes: &'a [u8],
     limit: usize,
     mut take: impl FnMut(Line<'a>) -> Result<(), HeadError>,
-) -> Result<(), HeadError> {
+) -> Result<&'a [u8], HeadError> {
     let mut count = 0;
-    while !bytes.starts_with(b"\r\n") {
+    loop {
+        if let Some(behind) = bytes.strip_prefix(b"\r\n") {
+            return Ok(behind);
+        }
         count += 1;
         if count > limit {
             return Err(HeadError::TooManyFields);
@@ -353,7 +371,6 @@ pub fn parse_fields<'a>(
         bytes = rest;
         take(line)?;
     }
-    Ok(())
 }
 
 #[inline]
@@ -398,16 +415,23 @@ fn take_line(bytes: &[u8]) -> Result<(Line<'_>, &[u8]), HeadError> {
 fn control(text: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = 128 * ONES;
-    let clean = |word: &&[u8; 8]| {
-        let word = u64::from_ne_bytes(**word);
-        // Mycroft's test for a byte below a bound; 127 is 0 once its bits are turned. May err to the safe side.
-        let below = |word: u64, bound: u64| word.wrapping_sub(bound * ONES) & !word & HIGH;
-        below(word, 32) | below(word ^ (127 * ONES), 1) == 0
-    };
-    let skipped = 8 * text.as_chunks().0.iter().take_while(clean).count();
-    let rest = text[skipped..].iter();
-    let found = { rest }.position(|b| (*b < b' ' && *b != b'\t') || *b == 127)?;
-    Some(skipped + found)
+    // Mycroft's test for a byte below a bound. The first that it finds is one; behind that it may err.
+    let below = |word: u64, bound: u64| word.wrapping_sub(bound * ONES) & !word & HIGH;
+    let mut at = 0;
+    for word in text.as_chunks().0 {
+        let word = u64::from_le_bytes(*word);
+        let found = below(word, 32) | below(word ^ (127 * ONES), 1); // 127 is 0 once its bits are turned.
+        if found != 0 {
+            at += found.trailing_zeros() as usize / 8;
+            break;
+        }
+        at += 8;
+    }
+    // It is at the first of these, or they are few, or that was a tab.
+    let found = text[at..]
+        .iter()
+        .position(|b| (*b < b' ' && *b != b'\t') || *b == 127)?;
+    Some(at + found)
 }
 
 #[derive(Default)]

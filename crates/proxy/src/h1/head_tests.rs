@@ -21,7 +21,10 @@ fn every_head_of_the_conformance_table_is_read_or_refused() {
 fn describe(bytes: &[u8]) -> String {
     let mut head = RequestHead::default();
     let parsed = find_end(bytes, &mut 0).and_then(|end| match end {
-        Some(end) => parse_request(&bytes[..end], &mut head).map(Some),
+        Some(end) => parse_request(bytes, &mut head).map(|(parsed, length)| {
+            assert_eq!(length, end, "the end is where the search finds it");
+            Some(parsed)
+        }),
         None => Ok(None),
     });
     match parsed {
@@ -56,7 +59,7 @@ fn describe(bytes: &[u8]) -> String {
 
 fn response(method: &Method, bytes: &[u8]) -> Result<(ParsedResponse, ResponseHead), HeadError> {
     let mut head = ResponseHead::default();
-    parse_response(bytes, method, &mut head).map(|parsed| (parsed, head))
+    parse_response(bytes, method, &mut head).map(|(parsed, _)| (parsed, head))
 }
 
 #[test]

@@ -70,8 +70,10 @@ pub async fn serve<S: Service>(io: &Io, mut buf: BytesMut, clock: SharedClock, s
             peer,
             last: served == MAX_REQUESTS,
         };
-        // Boxed, as all that an idle connection does not need: the memory is taken for the request alone.
-        match Box::pin(exchange.run(scratch, parsed, service)).await {
+        // Boxed, as all that an idle connection does not need: the memory is taken for the request alone. And made where it will
+        // be, since it is large.
+        let running = Box::into_pin(Box::write(Box::new_uninit(), exchange.run(scratch, parsed, service)));
+        match running.await {
             Next::Request => {}
             Next::Nothing => return,
             Next::Finish => return finish(io, &mut timer).await,
