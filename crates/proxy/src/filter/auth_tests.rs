@@ -353,9 +353,20 @@ async fn headers_that_lie_are_refused() {
             "the token's key is not known",
         ),
         (json!({"kid": "ed"}), "the token is not a signed JWT"),
+        (json!(["EdDSA", "ed"]), "the token is not a signed JWT"),
     ] {
         assert_eq!(world.refusal(&token_of(&header, &claims())).await, reason, "{header}");
     }
+    let named = claims();
+    let listed: Vec<_> = ["exp", "nbf", "iss", "aud", "sub", "scope", "roles"]
+        .map(|name| named[name].clone())
+        .into();
+    let token = token_of(&json!({"alg": "EdDSA", "kid": "ed"}), &listed.into());
+    assert_eq!(
+        world.refusal(&token).await,
+        "the token is not a signed JWT",
+        "claims without names"
+    );
 }
 
 #[tokio::test]

@@ -161,6 +161,10 @@ fn json<T: serde::de::DeserializeOwned>(part: &str) -> Result<T, BadToken> {
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| BadToken::Form)?;
     // JSON is UTF-8 throughout; `from_slice` would pass over other bytes in members that nobody reads.
     let text = std::str::from_utf8(&bytes).map_err(|_| BadToken::Form)?;
+    // Serde would also take an array of the members' values, in which no other reader finds them.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(BadToken::Form);
+    }
     serde_json::from_str(text).map_err(|_| BadToken::Form)
 }
 
