@@ -76,13 +76,23 @@ macro_rules! poll_write {
     ($stream:expr, $cx:expr, $slices:expr) => {
         loop {
             // Almost always there is room: try first, ask for readiness only when there is none.
-            match $stream.try_write_vectored($slices) {
+            let tried = match lone($slices) {
+                Some(slice) => $stream.try_write(slice),
+                None => $stream.try_write_vectored($slices),
+            };
+            match tried {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => break Poll::Ready(result),
             }
             ready!($stream.poll_write_ready($cx))?;
         }
     };
+}
+
+/// The slice that is not empty, if that is but one: sending it costs the system less than a list.
+fn lone<'s>(slices: &'s [IoSlice<'_>]) -> Option<&'s [u8]> {
+    let mut full = slices.iter().filter(|slice| !slice.is_empty());
+    full.next().filter(|_| full.next().is_none()).map(|slice| &**slice)
 }
 
 /// See [`Io::poll_peer_moved`].

@@ -4,7 +4,7 @@
 
 use super::head::Length;
 use super::server::{DRAIN, WRITE_TIMEOUT};
-use super::write;
+use super::write::{self, JOINED};
 use crate::ending::Ending;
 use crate::exchange::{End, Reply, Response, Sent};
 use crate::io::Io;
@@ -100,6 +100,11 @@ impl<'c> H1Reply<'c> {
     }
 
     async fn write_in_time(&mut self, mut data: &[u8], mut tail: &[u8]) -> io::Result<()> {
+        if data.len() <= JOINED {
+            self.out.extend_from_slice(data);
+            self.out.extend_from_slice(tail);
+            (data, tail) = (b"", b"");
+        }
         let mut lead = self.out.as_slice();
         self.timer.arm(WRITE_TIMEOUT);
         while lead.len() + data.len() + tail.len() > 0 {

@@ -21,6 +21,8 @@ pub(super) struct Upload<'b> {
     written: usize,
     data: Bytes,
     tail: &'static [u8],
+    /// A piece stands in `lead` already.
+    joined: bool,
     body: Body<'b>,
     chunked: bool,
     phase: Phase,
@@ -45,6 +47,7 @@ impl<'b> Upload<'b> {
             written: 0,
             data: Bytes::new(),
             tail: b"",
+            joined: false,
             body,
             chunked,
             phase,
@@ -78,7 +81,7 @@ impl<'b> Upload<'b> {
             match self.phase {
                 Phase::Done | Phase::Failed => return Poll::Ready(Ok(())),
                 // A piece is wanted when all is written, or none is yet: head and first piece travel together.
-                Phase::Open if self.is_written() || (self.written == 0 && self.data.is_empty()) => {
+                Phase::Open if self.is_written() || (self.written == 0 && self.data.is_empty() && !self.joined) => {
                     match self.body.poll_frame(cx) {
                         Poll::Ready(frame) => self.take(frame)?,
                         Poll::Pending if self.is_written() => return Poll::Pending,
@@ -105,7 +108,7 @@ impl<'b> Upload<'b> {
     fn take(&mut self, frame: Option<Result<Frame, BodyError>>) -> Result<(), Stopped> {
         if self.is_written() {
             self.lead.clear();
-            self.written = 0;
+            (self.written, self.joined) = (0, false);
         }
         match frame {
             Some(Ok(Frame::Data(data))) => {
@@ -114,6 +117,11 @@ impl<'b> Upload<'b> {
                     self.tail = write::CHUNK_END;
                 }
                 self.data = data;
+                if self.data.len() <= write::JOINED {
+                    self.joined = true;
+                    self.lead.extend_from_slice(&std::mem::take(&mut self.data));
+                    self.lead.extend_from_slice(std::mem::take(&mut self.tail));
+                }
             }
             // Some servers never read a request's trailers and take them for the next request: CherryPy's cheroot 11 serves
             // the trailer `!: /x HTTP/1.1`. RFC 9110, 6.5.1, lets an intermediary drop them; over HTTP/2 they are frames.

@@ -73,6 +73,9 @@ pub fn response(head: &ResponseHead, length: Option<Length>, close: bool, out: &
     out.extend_from_slice(b"\r\n");
 }
 
+/// A piece up to this is copied behind its head: to send one run of bytes costs the system less than a list of them.
+pub const JOINED: usize = 2 << 10;
+
 /// What comes after a chunk's data.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
