@@ -16,6 +16,7 @@ pub use controller::to_controller;
 
 use crate::answer::{Answer, is_grpc};
 use crate::cluster::{Admission, Endpoint, Outcome, Overloaded, Permit, Unavailable, Way, Wish};
+use crate::digits::push_decimal;
 use crate::exchange::{Reply, Response};
 use crate::limits::Activity;
 use crate::message::{Body, BodyError, Frame, RequestHead, ResponseHead};
@@ -463,8 +464,10 @@ async fn whole<'b>(mut body: Body<'_>) -> Result<Body<'b>, BodyError> {
 fn announce(head: &mut RequestHead, limit: Option<Duration>) {
     let Some(limit) = limit else { return };
     let span = deadline::announced(limit);
-    head.fields
-        .set("ondol-deadline-ms", deadline::to_millis(span).to_string());
+    head.fields.remove("ondol-deadline-ms");
+    head.fields.push_with("ondol-deadline-ms", |text| {
+        push_decimal(deadline::to_millis(span), text)
+    });
     if is_grpc(head) {
         head.fields.set("grpc-timeout", deadline::to_grpc(span));
     }

@@ -90,7 +90,7 @@ impl Trusted {
         let proto = sent("x-forwarded-proto").filter(|proto| matches!(proto.as_str(), "http" | "https"));
         let host = sent("x-forwarded-host").filter(|host| crate::check::authority(host.as_bytes()).is_ok());
         forget_claims(&mut head.fields);
-        head.fields.push_with(b"x-forwarded-for", |text| {
+        head.fields.push_with("x-forwarded-for", |text| {
             for (at, address) in chain.iter().rev().enumerate() {
                 if at > 0 {
                     text.extend_from_slice(b", ");
@@ -169,7 +169,8 @@ mod tests {
             let trusted = Trusted::parse(&trusted).expect("networks");
             let mut head = RequestHead::new(Method::GET, "shop.example", "/").expect("valid");
             for field in case["sent"].as_array().expect("sent") {
-                head.fields.push(&text(&field[0]), text(&field[1]));
+                head.fields
+                    .push_bytes(text(&field[0]).as_bytes(), text(&field[1]).as_bytes());
             }
             let scheme = case["scheme"].as_str().unwrap_or("http");
             let client = trusted.resolve(&mut head, text(&case["peer"]).parse().expect("an address"), scheme);

@@ -373,7 +373,7 @@ pub fn parse_fields<'a>(
     }
 }
 
-#[inline]
+#[inline(always)]
 fn take_line(bytes: &[u8]) -> Result<(Line<'_>, &[u8]), HeadError> {
     let mut classes = 0;
     let name = bytes.iter().position(|b| {

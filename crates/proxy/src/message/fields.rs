@@ -74,21 +74,16 @@ impl Fields {
         self.spans.is_empty()
     }
 
-    /// Adds a field at the end; the name is stored in lower case. The caller vouches that both are legal.
+    /// Adds a field of this (lower-case) name at the end. The caller vouches that both are legal.
     pub fn push(&mut self, name: &str, value: impl AsRef<[u8]>) {
-        self.push_bytes(name.as_bytes(), value.as_ref());
-    }
-
-    /// [`Fields::push`] for a name that is still bytes.
-    pub fn push_bytes(&mut self, name: &[u8], value: &[u8]) {
-        self.text.reserve(name.len() + value.len() + 4);
-        self.push_with(name, |text| text.extend_from_slice(value));
+        self.push_with(name, |text| text.extend_from_slice(value.as_ref()));
     }
 
     /// [`Fields::push`] of a value that `write` appends to what it is given.
-    pub fn push_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn push_with(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+        debug_assert!(!name.bytes().any(|b| b.is_ascii_uppercase()), "{name}");
         let start = self.text.len();
-        self.text.extend_from_slice(name);
+        self.text.extend_from_slice(name.as_bytes());
         self.text.extend_from_slice(COLON);
         let value = self.text.len();
         write(&mut self.text);
@@ -97,20 +92,25 @@ impl Fields {
         self.note(start, name.len(), value);
     }
 
-    /// [`Fields::push`] of a line that is whole, `Name: value\r\n` with nothing more around the value; the name has `name` bytes.
+    /// [`Fields::push`] of a name that is still bytes, in any case.
+    pub fn push_bytes(&mut self, name: &[u8], value: &[u8]) {
+        let line = [name, COLON, value, LINE_END].concat();
+        self.push_line(&line, name.len());
+    }
+
+    /// Adds a field by its whole line, `Name: value\r\n` with nothing more around the value; the name, in any case, has `name` bytes.
     pub fn push_line(&mut self, line: &[u8], name: usize) {
         debug_assert!(line[name..].starts_with(COLON) && line.ends_with(LINE_END));
         let start = self.text.len();
         self.text.extend_from_slice(line);
+        self.text[start..start + name].make_ascii_lowercase();
         self.note(start, name, line.len() - name - COLON.len() - LINE_END.len());
     }
 
     /// A line has been added to the text.
     fn note(&mut self, start: usize, name: usize, value: usize) {
         debug_assert!(self.text.len() <= u32::MAX as usize && name <= u16::MAX as usize);
-        let written = &mut self.text[start..start + name];
-        written.make_ascii_lowercase();
-        self.marks.add(written);
+        self.marks.add(&self.text[start..start + name]);
         self.spans.push(Span {
             start: start as u32,
             name: name as u16,
@@ -254,7 +254,9 @@ impl fmt::Debug for Fields {
 impl<'a> FromIterator<(&'a str, &'a str)> for Fields {
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(items: I) -> Self {
         let mut fields = Self::new();
-        items.into_iter().for_each(|(name, value)| fields.push(name, value));
+        items
+            .into_iter()
+            .for_each(|(name, value)| fields.push_bytes(name.as_bytes(), value.as_bytes()));
         fields
     }
 }
@@ -279,7 +281,7 @@ mod tests {
         let mut fields: Fields = sent.into_iter().collect();
         assert_eq!(fields.lines().count(), 1);
         fields.remove("drop");
-        fields.push_with(b"D", |text| text.extend_from_slice(b"4"));
+        fields.push_with("d", |text| text.extend_from_slice(b"4"));
         let pieces: Vec<_> = fields.lines().map(<[u8]>::to_vec).collect();
         assert_eq!(
             pieces,
@@ -312,7 +314,7 @@ mod tests {
                         plain.retain(|(_, kept)| kept.len() != value.len());
                     }
                     _ => {
-                        fields.push(&name, &value);
+                        fields.push_bytes(name.as_bytes(), value.as_bytes());
                         plain.push((lower, value));
                     }
                 }
