@@ -4,6 +4,7 @@ use crate::error::Refusal;
 use crate::machine::{CAP, Effect, Event, Machine, Policy};
 use crate::ports::{free_or_say, listen_or_say, loopback};
 use crate::probe::{Probe, Prober};
+use crate::pump::LastWords;
 use crate::spawn::Process;
 use crate::tools::{Life, Plan, Tools};
 use ondol_core::clock::Timestamp;
@@ -42,6 +43,7 @@ pub(crate) struct Instance {
     reason: Option<String>,
     /// How the last life ended, in words, until the next is ready.
     death: Option<String>,
+    words: LastWords,
     containment: Containment,
 }
 
@@ -98,6 +100,7 @@ impl Instance {
             until: None,
             reason: None,
             death: None,
+            words: LastWords::default(),
             containment: Containment::Group,
         }
     }
@@ -247,6 +250,7 @@ impl Instance {
                 .ok()
                 .flatten();
         }
+        self.words = life.words.clone();
         self.life = Some(life);
         Ok(())
     }
@@ -313,12 +317,12 @@ impl Instance {
         };
         self.death = Some(text.clone());
         self.tell(text, tools);
-        self.add_last_words(tools);
+        self.add_last_words();
     }
 
     /// Completes the reason, again once its output was read to the end: only then is it sure what it said last.
-    pub(crate) fn add_last_words(&mut self, tools: &Tools) {
-        if let (Some(death), Some(words)) = (&self.death, tools.logs.last_words(&self.source)) {
+    pub(crate) fn add_last_words(&mut self) {
+        if let (Some(death), Some(words)) = (&self.death, self.words.get()) {
             self.reason = Some(format!("{death}; its last line: {words}"));
         }
     }

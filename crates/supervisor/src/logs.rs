@@ -47,8 +47,6 @@ struct Source {
     segments: Segments,
     /// Lines that the disk refused.
     lost: u64,
-    /// The start of the last line that it wrote itself.
-    last_words: String,
 }
 
 /// A line to be: where it comes from is said once for many.
@@ -67,14 +65,7 @@ impl Logs {
                 continue;
             };
             let segments = Segments::open(entry.path(), quota)?;
-            sources.insert(
-                name,
-                Source {
-                    segments,
-                    lost: 0,
-                    last_words: String::new(),
-                },
-            );
+            sources.insert(name, Source { segments, lost: 0 });
         }
         let next = sources
             .values()
@@ -133,16 +124,6 @@ impl Logs {
         inner.append(self, source, stream, lines);
         drop(inner);
         self.bell.ring();
-    }
-
-    /// The last line that this source wrote in this life of the supervisor, at most 200 characters of it.
-    pub(crate) fn last_words(&self, source: &str) -> Option<String> {
-        let inner = self.lock();
-        inner
-            .sources
-            .get(source)
-            .map(|source| source.last_words.clone())
-            .filter(|words| !words.is_empty())
     }
 
     /// The number to begin at for the latest `tail` kept lines after `after`.
@@ -289,11 +270,6 @@ impl Inner {
             ends.push(encoded.len());
             self.remember(line);
         }
-        if stream != "sup"
-            && let (Some(line), Some(source)) = (self.ring.back().cloned(), self.source(logs, source))
-        {
-            source.last_words = line.text.chars().take(200).collect();
-        }
         self.store(logs, source, &encoded, &ends, first);
     }
 
@@ -326,14 +302,7 @@ impl Inner {
                 self.forget_oldest(logs);
             }
             let segments = Segments::open(logs.folder.join(encode_name(name)), logs.quota).ok()?;
-            self.sources.insert(
-                name.to_owned(),
-                Source {
-                    segments,
-                    lost: 0,
-                    last_words: String::new(),
-                },
-            );
+            self.sources.insert(name.to_owned(), Source { segments, lost: 0 });
         }
         self.sources.get_mut(name)
     }

@@ -21,6 +21,27 @@ const AT_ONCE: usize = 64 << 10;
 /// When everything has ended, for the rest to be read. Only a process that nobody could kill takes longer to close its end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// Characters of a line that are remembered.
+const MOST_WORDS: usize = 200;
+
+/// The start of the last line that one life wrote. A source may have lines of several: a role's process and its successor.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LastWords(Arc<Mutex<String>>);
+
+impl LastWords {
+    /// `None`: it has said nothing.
+    pub(crate) fn get(&self) -> Option<String> {
+        let words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (!words.is_empty()).then(|| words.clone())
+    }
+
+    fn set(&self, line: &Raw) {
+        let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        words.clear();
+        words.extend(line.text.chars().take(MOST_WORDS));
+    }
+}
+
 /// Hands pipes to the thread.
 pub(crate) struct Pump {
     new: Mutex<Vec<Pipe>>,
@@ -31,6 +52,7 @@ pub(crate) struct Pump {
 struct Pipe {
     from: OwnedFd,
     life: u64,
+    words: LastWords,
     source: Arc<str>,
     stream: &'static str,
     splitter: Splitter,
@@ -52,11 +74,19 @@ impl Pump {
         Ok((pump, thread))
     }
 
-    /// Reads these until they end, then sends `Mail::Drained`.
-    pub(crate) fn add(&self, life: u64, source: &Arc<str>, (out, err): (OwnedFd, OwnedFd), ready: Option<Regex>) {
+    /// Reads these until they end, then sends `Mail::Drained`. What it gives is kept up to the last line.
+    pub(crate) fn add(
+        &self,
+        life: u64,
+        source: &Arc<str>,
+        (out, err): (OwnedFd, OwnedFd),
+        ready: Option<Regex>,
+    ) -> LastWords {
+        let words = LastWords::default();
         let pipe = |from, stream| Pipe {
             from,
             life,
+            words: words.clone(),
             source: source.clone(),
             stream,
             splitter: Splitter::default(),
@@ -68,6 +98,7 @@ impl Pump {
             .unwrap_or_else(PoisonError::into_inner)
             .extend([pipe(out, "out"), pipe(err, "err")]);
         self.wake.ring();
+        words
     }
 
     /// The thread reads what there is to its end, for two seconds at most, and ends.
@@ -154,6 +185,7 @@ impl Pipe {
             self.ready = None;
             inbox.send(Mail::Ready(self.life));
         }
+        lines.last().into_iter().for_each(|line| self.words.set(line));
         logs.append(&self.source, self.stream, lines);
         left
     }

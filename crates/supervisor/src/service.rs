@@ -180,15 +180,10 @@ impl Service {
             Mail::Try(life, reply) => self.try_ready(life, reply),
             Mail::Drained(life) => {
                 self.jobs.drained(life);
-                let Self {
-                    roles,
-                    instances,
-                    tools,
-                    ..
-                } = self;
+                let Self { roles, instances, .. } = self;
                 let mut known = roles.iter_mut().chain(instances.values_mut());
                 if let Some(instance) = known.find(|instance| instance.start() == life) {
-                    instance.add_last_words(tools);
+                    instance.add_last_words();
                 }
             }
             Mail::Abandoned(life) => self.jobs.abandon(life, self.tools.clock.mono()),

@@ -3,7 +3,7 @@
 use crate::contain::{LIFE, Tree, Yard, counter, own_cgroup};
 use crate::logs::Logs;
 use crate::mail::Inbox;
-use crate::pump::Pump;
+use crate::pump::{LastWords, Pump};
 use crate::record::Record;
 use crate::spawn::{Order, Process, spawn};
 use crate::sweep::BOOT;
@@ -40,6 +40,8 @@ pub(crate) struct Life {
     pub number: u64,
     pub process: Process,
     pub tree: Tree,
+    /// What it said last.
+    pub words: LastWords,
 }
 
 /// What to start, without what every process gets.
@@ -87,11 +89,15 @@ impl Tools {
                 return Err(why);
             }
         };
-        if let Some(output) = process.output.take() {
-            self.pump.add(number, plan.source, output, plan.ready_line);
-        }
+        let output = process.output.take();
+        let words = output.map(|output| self.pump.add(number, plan.source, output, plan.ready_line));
         let tree = tree.ok_or("it was not contained")?;
-        Ok(Life { number, process, tree })
+        Ok(Life {
+            number,
+            process,
+            tree,
+            words: words.unwrap_or_default(),
+        })
     }
 
     /// Starts a process beside a life, such as a probe; it ends with that life at the latest.
