@@ -3,13 +3,15 @@
 //!
 //! Invariants
 //! - At most one flight at a time, but for those who ask for themselves alone.
-//! - Nobody waits for what may turn out to be of no use to it: once an answer could not be kept, or was never fresh, everybody
-//!   asks alone.
+//! - Nobody waits for what is known to be of no use to it: once an answer's head says that it is not kept, or never fresh, everybody
+//!   asks alone, for [`HIT_FOR_MISS`].
+//! - Only the origin's failure counts as one: an asker that had too little time, or too little weight, says nothing of it.
 //! - While stale answers stand in for an origin that fails, it is asked less and less often (from [`FIRST`] to [`CAP`]), by one.
 //! - What one gets that asked for itself alone takes nothing from the others that is still of use to them.
 //! - Every flight is ended by [`Slot::land`], whoever broke it off.
 //!
-//! Sources: nginx's `proxy_cache_lock` and `proxy_cache_background_update`, Varnish's grace and hit-for-miss.
+//! Sources: nginx's `proxy_cache_lock` and `proxy_cache_background_update`; Varnish's grace and hit-for-miss (`vcl_backend_response`
+//! of its built-in VCL marks what it may not keep, for 120 s, so that those who want it do not queue).
 
 use super::Terms;
 use crate::backoff;
@@ -19,7 +21,7 @@ use std::time::Duration;
 pub const FIRST: Duration = Duration::from_secs(1);
 /// The longest pause.
 pub const CAP: Duration = Duration::from_secs(30);
-/// For so long nobody waits for others, after an answer that could not be kept.
+/// For so long nobody waits for others, after an answer that could not be kept or was never fresh.
 pub const HIT_FOR_MISS: Duration = Duration::from_secs(10);
 /// The same after a failure that nothing stood in for.
 pub const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -68,8 +70,12 @@ pub enum Landing {
     Kept(Terms),
     /// With one that is not kept.
     Unkept,
+    /// It goes on: its answer may yet be kept, but is never fresh, so nobody need wait for its end.
+    NeverFresh,
     /// The origin failed.
     Failed,
+    /// The asker was not given the time or the place to get an answer, which says nothing of the origin.
+    Shed,
     /// Whoever asked went away, so nothing is known.
     GivenUp,
 }
@@ -104,6 +110,12 @@ impl Kept {
             && wish.max_age.is_none_or(|most| age <= most)
             && wish.min_fresh.is_none_or(|least| left >= least)
     }
+}
+
+/// From half of a pause to all of it.
+fn jittered(most: Duration, random: u64) -> Duration {
+    let half = most / 2;
+    half + backoff::full_jitter(half, half, 0, random)
 }
 
 /// One kept answer, or none, and the flight to get it.
@@ -201,14 +213,16 @@ impl Slot {
                 };
             }
             Landing::Failed if self.kept.is_some_and(|kept| kept.is_of_use(now)) => {
-                let half = backoff::largest(FIRST, CAP, self.failures) / 2;
-                let pause = half + backoff::full_jitter(half, half, 0, random);
+                let pause = jittered(backoff::largest(FIRST, CAP, self.failures), random);
                 self.failures = self.failures.saturating_add(1);
                 self.quiet_until = now.saturating_add(pause);
             }
             Landing::Failed => {
                 self.alone_until = now.saturating_add(AFTER_FAILURE);
             }
+            Landing::NeverFresh => self.alone_until = now.saturating_add(HIT_FOR_MISS),
+            // Whoever wants an answer asks at once; only what is fetched beside a stale one has time.
+            Landing::Shed => self.quiet_until = self.quiet_until.max(now.saturating_add(jittered(FIRST, random))),
             Landing::GivenUp => {}
         }
     }

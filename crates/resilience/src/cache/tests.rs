@@ -273,6 +273,44 @@ fn what_could_not_be_kept_is_waited_for_by_nobody() {
 }
 
 #[test]
+fn who_waits_is_told_by_the_head_that_an_answer_is_never_fresh() {
+    let mut slot = Slot::default();
+    assert_eq!((look(&mut slot, SEC), look(&mut slot, SEC)), (Look::Lead, Look::Wait));
+    slot.land(SEC, true, Landing::NeverFresh, 0);
+    let known = SEC + HIT_FOR_MISS - SEC / 10;
+    assert_eq!(look(&mut slot, known), Look::Alone, "nobody waits again for a while");
+    assert_eq!(look(&mut slot, SEC + HIT_FOR_MISS), Look::Lead, "nor for ever");
+}
+
+#[test]
+fn an_asker_without_time_or_weight_says_nothing_of_the_origin() {
+    let mut slot = Slot::default();
+    look(&mut slot, SEC);
+    slot.land(SEC, true, Landing::Shed, u64::MAX);
+    assert_eq!(
+        look(&mut slot, SEC),
+        Look::Lead,
+        "the next one asks, and others wait for it"
+    );
+    slot.land(SEC, true, Landing::Kept(terms(1, 0, 600)), 0);
+    assert_eq!(look(&mut slot, SEC * 3), Look::Lead);
+    slot.land(SEC * 3, true, Landing::Shed, u64::MAX);
+    assert_eq!(look(&mut slot, SEC * 3), Look::Lead, "no stale answer stands in for it");
+    // What is fetched beside a stale answer leaves a busy service alone for a moment.
+    slot.land(SEC * 3, true, Landing::Kept(terms(1, 600, 600)), 0);
+    assert!(matches!(look(&mut slot, SEC * 5), Look::Stale { revalidate: true, .. }));
+    slot.land(SEC * 5, true, Landing::Shed, u64::MAX);
+    assert!(matches!(
+        look(&mut slot, SEC * 5),
+        Look::Stale { revalidate: false, .. }
+    ));
+    assert!(matches!(
+        look(&mut slot, SEC * 5 + FIRST),
+        Look::Stale { revalidate: true, .. }
+    ));
+}
+
+#[test]
 fn a_failing_origin_is_asked_less_and_less_and_by_one_while_stale_answers_stand_in() {
     let mut slot = Slot::default();
     look(&mut slot, SEC);
@@ -381,7 +419,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => any::<bool>().prop_map(Step::Look),
-        3 => (0..4_u8, 0..20_u64, 0..20_u64, 0..60_u64).prop_map(|(how, a, b, c)| Step::Land(how, a, b, c)),
+        3 => (0..6_u8, 0..20_u64, 0..20_u64, 0..60_u64).prop_map(|(how, a, b, c)| Step::Land(how, a, b, c)),
         1 => Just(Step::Forget),
     ]
 }
@@ -434,6 +472,8 @@ proptest! {
                             slot.land(at, true, Landing::Failed, random);
                             failing |= good;
                         }
+                        3 => slot.land(at, true, Landing::Shed, random),
+                        4 => slot.land(at, true, Landing::NeverFresh, random),
                         _ => slot.land(at, true, Landing::GivenUp, random),
                     }
                     flying = false;
