@@ -3,7 +3,8 @@
 use crate::problem;
 use crate::state::Api;
 use crate::{
-    config, console, flows, guard, live, metrics, outboxes, reconciliations, sagas, subscriptions, system, topics,
+    cache, config, console, flows, guard, live, metrics, outboxes, reconciliations, sagas, subscriptions, system,
+    topics,
 };
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
@@ -32,6 +33,7 @@ const MAX_BODY: usize = 1 << 20;
         system::changes,
         config::show,
         config::take,
+        cache::purge,
         metrics::metrics,
         sagas::list,
         sagas::show,
@@ -85,6 +87,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/routes/{name}", get(system::route))
         .route("/v1/changes", get(system::changes))
         .route("/v1/config", get(config::show).post(config::take))
+        .route("/v1/cache/purge", post(cache::purge))
         .route("/v1/sagas", get(sagas::list).post(sagas::start))
         .route("/v1/sagas/{id}", get(sagas::show))
         .route("/v1/sagas/{id}/actions", post(sagas::act))

@@ -9,6 +9,7 @@
 //! Not here: what happens (the rooms behind the handles of [`Api`]).
 
 pub mod admin;
+mod cache;
 mod config;
 pub mod console;
 mod events;

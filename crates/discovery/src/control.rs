@@ -7,19 +7,38 @@
 use ondol_core::id::InstanceId;
 use ondol_core::task::{Kind, Tasks};
 use ondol_core::wire::asynchronous::{read_frame, write_frame};
-use ondol_core::wire::proxy::{Change, FromProxy, Report, Snapshot, ToProxy};
+use ondol_core::wire::proxy::{Change, FromProxy, Purge, Report, Snapshot, ToProxy};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// More than one is there only while one hands over to the next.
 pub const MAX_PROXIES: usize = 8;
 
 /// After a connection that could not be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Purges that wait to be sent to one proxy.
+const MOST_PURGES: usize = 16;
+/// For so long a proxy is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A purge, and who hears how many have gone.
+type Order = (Purge, oneshot::Sender<u64>);
+
+/// What came of a purge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Purged {
+    /// Kept answers that have gone, over all proxies.
+    pub dropped: u64,
+    /// Proxies that said so.
+    pub proxies: usize,
+    /// Those that said nothing in time: nobody knows.
+    pub silent: usize,
+}
 
 /// A connected proxy.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +54,8 @@ struct Proxy {
     /// no more snapshots is taken at its word.
     counted: u64,
     report: Report,
+    /// Where purges go.
+    orders: Option<mpsc::Sender<Order>>,
 }
 
 impl Proxy {
@@ -97,6 +118,33 @@ impl Proxies {
         connected.values().map(|proxy| proxy.report.clone()).collect()
     }
 
+    /// Makes every connected proxy drop kept answers. It waits for their word, for [`PATIENCE`] at most.
+    pub async fn purge(&self, purge: &Purge) -> Purged {
+        let orders: Vec<_> = {
+            let connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+            connected.values().map(|proxy| proxy.orders.clone()).collect()
+        };
+        let told = orders.into_iter().map(|orders| {
+            let (tell, told) = oneshot::channel();
+            // One that has too many before it, or has just gone, is silent.
+            let _ = orders.and_then(|orders| orders.try_send((purge.clone(), tell)).ok());
+            told
+        });
+        let (told, due): (Vec<_>, _) = (told.collect(), tokio::time::Instant::now() + PATIENCE);
+        let mut purged = Purged {
+            dropped: 0,
+            proxies: 0,
+            silent: 0,
+        };
+        for told in told {
+            match tokio::time::timeout_at(due, told).await {
+                Ok(Ok(dropped)) => (purged.dropped, purged.proxies) = (purged.dropped + dropped, purged.proxies + 1),
+                Ok(Err(_)) | Err(_) => purged.silent += 1,
+            }
+        }
+        purged
+    }
+
     /// Wakes whenever a proxy connects, acknowledges, reports or leaves.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
@@ -137,8 +185,13 @@ pub async fn serve(
         next += 1;
         let (id, snapshots, proxies, on_report) = (next, snapshots.clone(), proxies.clone(), on_report.clone());
         tasks.spawn(Kind::Control, async move {
-            proxies.update(id, |all, id| drop(all.insert(id, Proxy::default())));
-            let end = converse(stream, id, snapshots, &proxies, &*on_report).await;
+            let (orders, purges) = mpsc::channel(MOST_PURGES);
+            let proxy = Proxy {
+                orders: Some(orders),
+                ..Proxy::default()
+            };
+            proxies.update(id, |all, id| drop(all.insert(id, proxy)));
+            let end = converse(stream, id, (snapshots, purges), &proxies, &*on_report).await;
             proxies.update(id, |all, id| drop(all.remove(&id)));
             tracing::info!(connection = id, end = ?end.err().map(|e| e.to_string()), "proxy left");
         });
@@ -149,16 +202,20 @@ pub async fn serve(
 async fn converse(
     stream: UnixStream,
     id: u64,
-    mut snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    (mut snapshots, mut purges): (watch::Receiver<Option<Arc<Snapshot>>>, mpsc::Receiver<Order>),
     proxies: &Proxies,
     on_report: &(dyn Fn(&Report) + Send + Sync),
 ) -> io::Result<()> {
     let (mut from, mut to) = stream.into_split();
+    let waiting = Mutex::<BTreeMap<u64, oneshot::Sender<u64>>>::default();
+    let waiting = &waiting;
+    let lock = move || waiting.lock().unwrap_or_else(PoisonError::into_inner);
     let down = async {
-        let mut told: Option<Arc<Snapshot>> = None;
+        let (mut told, mut number) = (None::<Arc<Snapshot>>, 0);
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
-            if let Some(snapshot) = snapshot {
+            let newer = |snapshot: &Arc<_>| told.as_ref().is_none_or(|told| !Arc::ptr_eq(told, snapshot));
+            if let Some(snapshot) = snapshot.filter(newer) {
                 let change = told.as_ref().and_then(|told| Change::between(told, &snapshot));
                 let word = match change {
                     Some(change) => ToProxy::Change(Box::new(change)),
@@ -167,14 +224,33 @@ async fn converse(
                 write_frame(&mut to, &word).await?;
                 told = Some(snapshot);
             }
-            if snapshots.changed().await.is_err() {
-                return Ok(());
+            let order = tokio::select! {
+                changed = snapshots.changed() => match changed {
+                    Ok(()) => None,
+                    Err(_) => return Ok(()),
+                },
+                order = purges.recv() => order,
+            };
+            if let Some((purge, tell)) = order {
+                number += 1;
+                {
+                    let mut waiting = lock();
+                    waiting.retain(|_, tell| !tell.is_closed()); // Nobody waits for them any more.
+                    waiting.insert(number, tell);
+                }
+                write_frame(&mut to, &ToProxy::Purge { number, purge }).await?;
             }
         }
     };
     let up = async {
         while let Some(word) = read_frame::<FromProxy>(&mut from).await? {
-            hear(word, id, proxies, on_report);
+            match word {
+                FromProxy::Purged { number, dropped } => {
+                    let tell = lock().remove(&number);
+                    let _ = tell.map(|tell| tell.send(dropped)); // Whoever asked may have gone.
+                }
+                word => hear(word, id, proxies, on_report),
+            }
         }
         Ok(())
     };
@@ -197,6 +273,7 @@ fn hear(word: FromProxy, id: u64, proxies: &Proxies, on_report: &(dyn Fn(&Report
                 proxy.acked = proxy.acked.max(generation);
             }
         }),
+        FromProxy::Purged { .. } => {} // Told to whoever asked for it.
         FromProxy::Refused { generation, error } => tracing::error!(generation, error, "proxy refused a snapshot"),
         FromProxy::Leaving { reads } => proxies.update(id, |all, id| {
             if let Some(proxy) = all.get_mut(&id) {
@@ -366,5 +443,51 @@ mod tests {
         say(2, FromProxy::Ack { generation: 8 });
         say(2, report(0));
         assert_eq!(proxies.in_flight(&orders, 8), Some(1));
+    }
+
+    #[tokio::test]
+    async fn a_purge_is_what_all_proxies_dropped_and_one_that_goes_is_silent() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("control.sock");
+        let listener = ondol_core::unix::bind(&path).expect("bind");
+        listener.set_nonblocking(true).expect("nonblocking");
+        let (_tx, rx) = watch::channel(None);
+        let (proxies, tasks) = (Proxies::default(), Tasks::new());
+        let listener = UnixListener::from_std(listener).expect("tokio");
+        let serving = serve(listener, rx, proxies.clone(), tasks.clone(), Arc::new(|_| {}));
+        tasks.spawn(Kind::Control, serving);
+        let nobody = proxies.purge(&Purge::default()).await;
+        assert_eq!((nobody.dropped, nobody.proxies, nobody.silent), (0, 0, 0));
+        let mut changes = proxies.watch();
+        let mut streams = Vec::new();
+        for count in 1..=3 {
+            streams.push(UnixStream::connect(&path).await.expect("connect"));
+            while proxies.reports().len() < count {
+                changes.changed().await.expect("open");
+            }
+        }
+        let purge = Purge::of("shop".parse().expect("a name"));
+        let proxy = async |mut stream: UnixStream, dropped: Option<u64>| {
+            let Some(ToProxy::Purge { number, purge }) = read_frame(&mut stream).await.expect("frame") else {
+                panic!("no purge")
+            };
+            assert_eq!(purge.service.expect("one").as_str(), "shop");
+            let Some(dropped) = dropped else { return None };
+            let word = FromProxy::Purged { number, dropped };
+            write_frame(&mut stream, &word).await.expect("told");
+            Some(stream)
+        };
+        let mut streams = streams.into_iter();
+        let mut next = || streams.next().expect("one");
+        let (purged, first, second, gone) = tokio::join!(
+            proxies.purge(&purge),
+            proxy(next(), Some(3)),
+            proxy(next(), Some(4)),
+            proxy(next(), None)
+        );
+        assert_eq!((purged.dropped, purged.proxies, purged.silent), (7, 2, 1));
+        assert!(first.is_some() && second.is_some() && gone.is_none());
+        tasks.stop();
+        tasks.ended().await;
     }
 }

@@ -8,6 +8,7 @@
 //!   consumer; and only if what it varies by is the same.
 //! - Only whole answers are kept. One that breaks off, or is too large, is passed on to its client alone.
 //! - An answer that was asked for before an unsafe request for its target succeeded is not given after it.
+//! - No answer that was asked for before a [purge](Cache::purge) is kept after it, whatever was purged.
 //! - Bounded in bytes and entries ([`Bounds`]), in variants of one key, in those who wait for one flight.
 //!
 //! Cost: a short lock per request of such a route, one more for an answer that is kept. One cache for all workers, so that an
@@ -22,9 +23,9 @@ mod store;
 
 pub(crate) use control::Conditions;
 pub(crate) use key::Known;
-pub(crate) use lead::Lead;
+pub(crate) use lead::{Fault, Lead};
 pub use record::Records;
-pub(crate) use record::{aged, record, whole};
+pub(crate) use record::{aged, fault, record, whole};
 pub(crate) use serve::{How, known, merged, respond};
 pub use store::Bounds;
 pub(crate) use store::Stored;
@@ -34,6 +35,7 @@ use crate::report::Name;
 use http::Method;
 use key::Key;
 use ondol_core::clock::Timestamp;
+use ondol_core::id::SystemName;
 use ondol_core::wire::proxy as wire;
 use ondol_resilience::cache::slot::{Look, Wish};
 use ondol_resilience::cache::{Asker, Rules, Terms, keep};
@@ -53,6 +55,8 @@ pub struct Cache {
     hasher: RandomState,
     /// When something at a place last changed, nanoseconds of the monotonic clock.
     changed: Box<[AtomicU64]>,
+    /// When something was last purged, in the same nanoseconds.
+    purged: AtomicU64,
 }
 
 /// What a request asks for.
@@ -110,14 +114,20 @@ impl Asked {
     }
 
     /// `None`: the request, or its client, wants nothing of kept answers.
-    pub(crate) fn of(cache: &Cache, name: &Name, spec: &wire::Cache, head: &RequestHead) -> Option<Self> {
+    pub(crate) fn of(
+        cache: &Cache,
+        name: &Name,
+        system: Option<&SystemName>,
+        spec: &wire::Cache,
+        head: &RequestHead,
+    ) -> Option<Self> {
         if !reads(head) {
             return None;
         }
         let asker = control::asker(head);
         Some(Self {
             wish: control::wish(&head.fields)?,
-            key: key::of(name, spec.shared, asker, head),
+            key: key::of(name, system, spec.shared, asker, head),
             place: key::place(&cache.hasher, name, head),
             asker,
             rules: rules(spec),
@@ -137,6 +147,7 @@ impl Cache {
             store: Mutex::new(Store::new(bounds)),
             hasher: RandomState::new(),
             changed: (0..PLACES).map(|_| AtomicU64::new(0)).collect(),
+            purged: AtomicU64::new(0),
         }
     }
 
@@ -195,13 +206,22 @@ impl Cache {
     /// whoever asked and by whichever route.
     pub(crate) fn change(&self, name: &Name, head: &RequestHead, now: Duration) {
         let place = key::place(&self.hasher, name, head);
-        let nanos = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        self.changed_at(place).fetch_max(nanos, Ordering::Release);
+        self.changed_at(place).fetch_max(nanos(now), Ordering::Release);
     }
 
     fn has_changed(&self, place: u64, since: Duration) -> bool {
-        let at = self.changed_at(place).load(Ordering::Acquire);
-        at > 0 && u128::from(at) >= since.as_nanos()
+        is_after(self.changed_at(place), since)
+    }
+
+    fn was_purged(&self, since: Duration) -> bool {
+        is_after(&self.purged, since)
+    }
+
+    /// Drops what fits, and keeps no answer that was asked for before; how many were dropped. It looks at every key, under the lock.
+    pub fn purge(&self, purge: &wire::Purge, now: Duration) -> u64 {
+        let mut store = self.lock();
+        self.purged.fetch_max(nanos(now), Ordering::Release);
+        store.purge(|key| key::about(key).is_some_and(|(service, target)| purge.fits(service, target)))
     }
 
     fn changed_at(&self, place: u64) -> &AtomicU64 {
@@ -212,6 +232,15 @@ impl Cache {
     pub fn report(&self) -> wire::CacheReport {
         self.lock().report()
     }
+}
+
+fn nanos(at: Duration) -> u64 {
+    u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn is_after(moment: &AtomicU64, since: Duration) -> bool {
+    let at = moment.load(Ordering::Acquire);
+    at > 0 && u128::from(at) >= since.as_nanos()
 }
 
 /// Whether a request asks for a whole answer that may be kept.

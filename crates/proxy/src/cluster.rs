@@ -30,6 +30,7 @@ pub use pick::{Unavailable, Way};
 
 use crate::filter::session::Sticky;
 use crate::mesh::Mesh;
+use crate::mesh::outward::Outward;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use balance::{Needs, Shares};
 use endpoint::lock;
@@ -166,19 +167,21 @@ impl Clusters {
         let cluster = self.get(target)?;
         let outward = match &cluster.peer {
             None => None,
-            Some(peer) => {
-                let (to, gateway) = (SpiffeId::new(peer.clone(), target.clone()), ServiceName::gateway());
-                let way = self
-                    .mesh
-                    .load_full()?
-                    .outward(caller.unwrap_or(&gateway), to, cluster.view().protocol);
-                Some(
-                    way.inspect_err(|error| tracing::error!(code = "GW-081", %error, "no way to another system"))
-                        .ok()?,
-                )
-            }
+            Some(peer) => Some(self.outward(caller, peer, &cluster)?),
         };
         Some(Way::new(cluster, caller, breaker, outward))
+    }
+
+    /// How a caller shows itself in another system.
+    fn outward(&self, caller: Option<&ServiceName>, peer: &SystemName, cluster: &Cluster) -> Option<Arc<Outward>> {
+        let (to, gateway) = (
+            SpiffeId::new(peer.clone(), cluster.service.clone()),
+            ServiceName::gateway(),
+        );
+        let mesh = self.mesh.load_full()?;
+        let outward = mesh.outward(caller.unwrap_or(&gateway), to, cluster.view().protocol);
+        let complain = |error: &_| tracing::error!(code = "GW-081", %error, "no way to another system");
+        outward.inspect_err(complain).ok()
     }
 
     /// Resolves when something happened that the controller should hear of at once: an instance that drains has nothing
@@ -372,6 +375,11 @@ impl Cluster {
     /// What it offers now.
     pub fn view(&self) -> Arc<View> {
         self.view.load_full()
+    }
+
+    /// The system in which it lives, if that is another one.
+    pub fn peer(&self) -> Option<&SystemName> {
+        self.peer.as_ref()
     }
 
     /// Whether it has this instance, for new requests too.

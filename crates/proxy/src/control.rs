@@ -109,9 +109,18 @@ impl Control {
         .await?;
         // Reading a frame may not be dropped halfway, so a task of this function reads and hands over.
         let (frames, mut snapshots) = mpsc::channel(1);
+        let (drops, mut purged) = mpsc::channel(1);
+        let purging = self.shared.clone();
         let reading = async move {
             let mut known: Option<Arc<Snapshot>> = None;
             while let Some(word) = read_frame(&mut from).await? {
+                if let ToProxy::Purge { number, purge } = word {
+                    let dropped = purging.cache.purge(&purge, purging.clock.mono());
+                    if drops.send(FromProxy::Purged { number, dropped }).await.is_err() {
+                        break;
+                    }
+                    continue;
+                }
                 let snapshot = Arc::new(heard(word, known.take())?);
                 known = Some(snapshot.clone());
                 if frames.send(snapshot).await.is_err() {
@@ -143,6 +152,10 @@ impl Control {
                     left = true;
                     write_frame(&mut to, &FromProxy::Leaving { reads: true }).await?;
                     None
+                }
+                Some(word) = purged.recv() => {
+                    write_frame(&mut to, &word).await?;
+                    continue;
                 }
                 snapshot = snapshots.recv(), if !deaf => snapshot,
                 _ = due.tick() => None,
@@ -294,6 +307,7 @@ fn heard(word: ToProxy, known: Option<Arc<Snapshot>>) -> io::Result<Snapshot> {
             change.apply(&mut snapshot).map_err(io::Error::other)?;
             Ok(snapshot)
         }
+        (ToProxy::Purge { .. }, _) => Err(io::Error::other("a purge is no snapshot")),
         (ToProxy::Change(_), None) => Err(io::Error::other("a change came before any snapshot")),
     }
 }

@@ -17,7 +17,7 @@ use arc_swap::ArcSwapOption;
 use ondol_core::clock::SharedClock;
 use ondol_core::entropy::{Entropy, SharedEntropy};
 use ondol_core::task::Tasks;
-use ondol_core::wire::proxy::Snapshot;
+use ondol_core::wire::proxy::{Purge, Snapshot};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -77,7 +77,13 @@ impl Shared {
     pub fn apply(&self, snapshot: &Snapshot) -> Result<(), String> {
         let now = self.clock.mono();
         let tables = Tables::apply(snapshot, self, &self.run_dir.join(&snapshot.controller_socket), now)?;
-        self.tables.store(Some(Arc::new(tables)));
+        let before = self.tables.swap(Some(Arc::new(tables)));
+        let now_kept = self.tables.load_full();
+        let kept = |tables: &Option<Arc<Tables>>| tables.as_ref().map(|tables| tables.kept.clone()).unwrap_or_default();
+        // While nothing was kept of a service, nothing was heard of what changed there.
+        for service in kept(&before).symmetric_difference(&kept(&now_kept)) {
+            self.cache.purge(&Purge::of(service.clone()), now);
+        }
         Ok(())
     }
 }

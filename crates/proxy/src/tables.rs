@@ -16,7 +16,7 @@ use ondol_core::id::ServiceName;
 use ondol_core::spiffe::SpiffeId;
 use ondol_core::wire::proxy::{self as wire, Snapshot};
 use ondol_core::wire::supervision::SocketName;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,15 @@ pub enum Target {
     Controller,
     /// To a service that the snapshot does not have.
     Nowhere,
+}
+
+impl Target {
+    fn service(&self) -> Option<&ServiceName> {
+        match self {
+            Self::Service(way) => Some(way.cluster().service()),
+            Self::Controller | Self::Nowhere => None,
+        }
+    }
 }
 
 /// Services beside the one that a request is for.
@@ -184,8 +193,20 @@ pub struct Tables {
     pub visitors: Visitors,
     /// Some route or edge keeps answers or has a fallback.
     pub stands_in: bool,
+    /// Services whose answers some route or edge keeps.
+    pub kept: HashSet<ServiceName>,
     entrances: HashMap<SocketName, Entrance, RandomState>,
     secured: HashMap<SocketName, Arc<tls::Listener>>,
+}
+
+/// Services whose answers some route or edge keeps.
+fn kept(snapshot: &Snapshot, rules: &[Rule], edges: &[Edge]) -> HashSet<ServiceName> {
+    let routes = snapshot.routes.iter().zip(rules);
+    let routes = routes.filter(|(route, _)| route.policy.cache.is_some());
+    let by_routes = routes.flat_map(|(_, rule)| rule.backends.iter().map(|backend| &backend.target));
+    let edges = edges.iter().filter(|edge| edge.spec.policy.cache.is_some());
+    let all = by_routes.chain(edges.map(|edge| &edge.target));
+    all.filter_map(Target::service).cloned().collect()
 }
 
 impl Tables {
@@ -267,7 +288,7 @@ impl Tables {
                 backends,
             }
         };
-        let rules = snapshot
+        let rules: Vec<_> = snapshot
             .routes
             .iter()
             .zip(limiters)
@@ -298,13 +319,15 @@ impl Tables {
                 others,
             }
         });
+        let edges: Vec<_> = edges.collect();
         let policies = snapshot.routes.iter().map(|route| &route.policy);
         let mut policies = policies.chain(snapshot.edges.iter().map(|edge| &edge.policy));
         Ok(Self {
+            kept: kept(snapshot, &rules, &edges),
             stands_in: policies.any(|policy| policy.cache.is_some() || policy.fallback.is_some()),
             generation: snapshot.generation,
             visitors,
-            edges: edges.collect(),
+            edges,
             rules,
             lines,
             routes,
@@ -313,6 +336,11 @@ impl Tables {
             entrances,
             secured: shared.tls.apply(&snapshot.gateways, &shared.clock),
         })
+    }
+
+    /// Whether some route or edge keeps answers of what is there.
+    pub fn keeps(&self, target: &Target) -> bool {
+        target.service().is_some_and(|service| self.kept.contains(service))
     }
 
     /// How a listener speaks TLS; `None`: it does not.

@@ -359,3 +359,56 @@ fn streams_of_one_connection_share_a_kept_answer_and_a_head_has_no_body() {
         assert!(head.into_body().is_end_stream());
     });
 }
+
+#[test]
+fn a_client_that_reads_slowly_holds_up_nobody_who_waits_for_the_same_answer() {
+    const BODY: usize = 600_000;
+    on_runtime(async {
+        let (dir, tasks) = (tempfile::tempdir().expect("a folder"), Tasks::new());
+        let asked = Arc::new(AtomicU32::new(0));
+        let count = asked.clone();
+        let shop = common::instance(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            let body = "x".repeat(BODY);
+            format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=99\r\nContent-Length: {BODY}\r\n\r\n{body}")
+        });
+        let mut routes = routes("shop");
+        routes[0].policy.cache = Some(Cache {
+            stale_if_error_ms: 0,
+            stale_while_revalidate_ms: 0,
+            shared: false,
+        });
+        let clusters = vec![cluster("shop", Protocol::Http1, &[shop])];
+        let (running, _controller) = serving(dir.path(), snapshot(routes, vec![], clusters)).await;
+        let request = || Request::get("http://shop/a").body(()).expect("a request");
+        // It leads, and never makes room for more than the first 1,000 bytes.
+        let stream = TcpStream::connect(running.gateway).await.expect("connect");
+        let mut small = h2::client::Builder::new();
+        small.initial_window_size(1_000);
+        let (sender, connection) = small.handshake::<_, Bytes>(stream).await.expect("handshake");
+        tasks.spawn_local(Kind::Other, async move {
+            let _ = connection.await;
+        });
+        let mut slow = sender.ready().await.expect("ready");
+        let (response, _) = slow.send_request(request(), true).expect("sent");
+        let mut held = response.await.expect("its head").into_body();
+        assert_eq!(held.data().await.expect("some").expect("data").len(), 1_000);
+        for _ in 0..2 {
+            let mut sender = client(&tasks, running.gateway).await;
+            let (response, _) = sender.send_request(request(), true).expect("sent");
+            let mut body = response.await.expect("a head").into_body();
+            let mut read = 0;
+            while read < BODY {
+                read += next(&mut body).await.len();
+            }
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        // And it reads on at its own pace, to the end.
+        let mut read = 1_000;
+        held.flow_control().release_capacity(1_000).expect("capacity");
+        while read < BODY {
+            read += next(&mut held).await.len();
+        }
+        assert_eq!(read, BODY);
+    });
+}

@@ -10,12 +10,14 @@
 mod change;
 mod mesh;
 mod policy;
+mod purge;
 mod report;
 mod tls;
 
 pub use change::{Change, Misfit, Splice};
 pub use mesh::{Identity, Mesh, Peer};
 pub use policy::{Balance, Breaker, Cache, Fallback, HashBy, Limit, LimitBy, Policy, Priority};
+pub use purge::Purge;
 pub use report::{Bulkhead, CacheReport, CacheResult, Report, Traffic, bucket_end, bucket_of};
 pub use tls::{CertificateFiles, CertificateReport, ClientCertificates, Tls, TlsReport, TlsVersion};
 
@@ -439,6 +441,13 @@ pub enum ToProxy {
     Snapshot(Box<Snapshot>),
     /// The whole truth is what this makes of the one sent last on this connection.
     Change(Box<Change>),
+    /// Kept answers are to go; answered by [`FromProxy::Purged`] with the same number.
+    Purge {
+        /// Counts the purges of this connection.
+        number: u64,
+        /// Which.
+        purge: Purge,
+    },
 }
 
 /// Proxy → controller.
@@ -463,6 +472,13 @@ pub enum FromProxy {
         generation: u64,
         /// Why.
         error: String,
+    },
+    /// Kept answers have gone.
+    Purged {
+        /// Of [`ToProxy::Purge`].
+        number: u64,
+        /// How many.
+        dropped: u64,
     },
     /// Another proxy has taken over: from now on it takes no new connections, and nobody need wait for its acknowledgements.
     Leaving {

@@ -63,7 +63,7 @@ document! {
         stale_if_error: Option<At<Millis>>,
         /// For how long after its freshness a kept answer may be given while another is fetched. Built in: `0s`.
         stale_while_revalidate: Option<At<Millis>>,
-        /// Whether all consumers share answers; then of those who bring a token only answers are kept that say `public`. Built in: `false`.
+        /// Whether all consumers share answers; then of those who bring a token only answers are kept that say `public` or `s-maxage`. Built in: `false`.
         shared: Option<At<bool>>,
     }
 }

@@ -4,6 +4,7 @@
 
 mod admin;
 mod apply;
+mod cache;
 mod changes;
 mod check;
 mod console;
@@ -81,6 +82,8 @@ enum Command {
     Rollback(apply::RollbackArgs),
     /// Run the controller and the proxy by this program from now on, without a failed request.
     Upgrade(upgrade::Args),
+    /// Drop answers of services that the proxy keeps.
+    Cache(cache::Args),
     /// Let other systems know this one.
     Mesh(mesh::Args),
     /// Say where a route's values come from.
@@ -152,6 +155,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Apply(args) => apply::apply(&home()?, args, cli.json),
         Command::Rollback(args) => apply::rollback(&home()?, args, cli.json),
         Command::Upgrade(args) => upgrade::run(&home()?, args, cli.json),
+        Command::Cache(args) => cache::run(&home()?, args, cli.json),
         Command::Mesh(args) => mesh::run(&home()?, args, cli.json),
         Command::Explain(args) => explain::run(&home()?, args, cli.json),
         Command::Test(args) => test::run(&home()?, args, cli.json),

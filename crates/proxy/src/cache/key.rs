@@ -5,6 +5,7 @@
 use super::control::{CONSUMER, vary};
 use crate::message::{Fields, RequestHead};
 use crate::report::Name;
+use ondol_core::id::SystemName;
 use ondol_resilience::cache::Asker;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -14,6 +15,9 @@ pub(super) type Key = Arc<[u8]>;
 
 /// What decides of the answer beside the target where a gateway stands before the service.
 const FORWARDED: [&str; 2] = ["x-forwarded-proto", "x-forwarded-host"];
+
+/// Bytes before the first part.
+const FLAGS: usize = 3;
 
 fn part(to: &mut Vec<u8>, bytes: &[u8]) {
     to.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
@@ -50,9 +54,11 @@ impl Known {
 
 /// The key of a request, as its service gets it. `GET` and `HEAD` have one. Who brings credentials, or says who it is, is not
 /// given what was for somebody who does not: the service might have told it more.
-pub(super) fn of(name: &Name, shared: bool, asker: Asker, head: &RequestHead) -> Key {
+/// `system`: in which the target lives, if that is another one; a service that moves is another service.
+pub(super) fn of(name: &Name, system: Option<&SystemName>, shared: bool, asker: Asker, head: &RequestHead) -> Key {
     let mut key = Vec::with_capacity(256);
-    key.extend([shared, asker.known, asker.credentials].map(u8::from));
+    let flags: [bool; FLAGS] = [shared, asker.known, asker.credentials];
+    key.extend(flags.map(u8::from));
     part(
         &mut key,
         name.route.as_ref().map_or("", |route| route.as_str()).as_bytes(),
@@ -62,6 +68,7 @@ pub(super) fn of(name: &Name, shared: bool, asker: Asker, head: &RequestHead) ->
         name.caller.as_ref().map_or("", |caller| caller.as_str()).as_bytes(),
     );
     part(&mut key, name.peer.as_ref().map_or("", |peer| peer.as_str()).as_bytes());
+    part(&mut key, system.map_or("", |system| system.as_str()).as_bytes());
     part(&mut key, name.target.as_str().as_bytes());
     part(&mut key, head.authority().as_bytes());
     part(&mut key, head.target().as_bytes());
@@ -70,6 +77,22 @@ pub(super) fn of(name: &Name, shared: bool, asker: Asker, head: &RequestHead) ->
         CONSUMER.iter().for_each(|name| field(&mut key, &head.fields, name));
     }
     key.into()
+}
+
+/// The service and the target of a key that [`of`] made.
+pub(super) fn about(key: &[u8]) -> Option<(&str, &str)> {
+    let mut rest = key.get(FLAGS..)?;
+    let mut next = || {
+        let (length, after) = rest.split_first_chunk()?;
+        let (part, after) = after.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+        rest = after;
+        std::str::from_utf8(part).ok()
+    };
+    // Before them: route, caller, its system, the target's system; between them the authority.
+    (0..4).try_for_each(|_| next().map(drop))?;
+    let service = next()?;
+    next()?;
+    Some((service, next()?))
 }
 
 /// A request's values of the fields that answers vary by.
@@ -109,7 +132,7 @@ mod tests {
     }
 
     fn of(name: &Name, shared: bool, head: &RequestHead) -> Key {
-        super::of(name, shared, asker(head), head)
+        super::of(name, None, shared, asker(head), head)
     }
 
     #[test]
@@ -139,6 +162,11 @@ mod tests {
         ];
         let different: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());
+        assert_eq!(about(&all[3]), Some(("products", "/a?b")));
+        assert_eq!((about(&all[3][..40]), about(b"")), (None, None));
+        let away = "other".parse().expect("a name");
+        let moved = super::of(&route, Some(&away), false, asker(&head("/a", &[])), &head("/a", &[]));
+        assert!(!all.contains(&moved), "it lives elsewhere");
         let shared = |subject| of(&route, true, &head("/a", &[("ondol-subject", subject)]));
         assert_eq!(shared("alice"), shared("bob"));
         assert_eq!(all[0], of(&route, false, &head("/a", &[("accept", "*/*")])));

@@ -1,4 +1,6 @@
 //! Who asks the origin for what is to be kept. However that ends, those who wait hear of it: dropping it gives up.
+//!
+//! A lead in a hurry, which has less than half of the time that the policy gives, proves nothing by getting no answer.
 
 use super::key::Known;
 use super::store::{Flight, Stored};
@@ -18,7 +20,20 @@ pub(crate) struct Lead {
     stored: Option<Arc<Stored>>,
     flight: Option<Flight>,
     begun: Duration,
+    /// It has too little time to say that the origin is slow.
+    hurried: bool,
     landed: bool,
+}
+
+/// Whose fault it is that there is no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fault {
+    /// The origin's.
+    Origin,
+    /// It did not come in the asker's time.
+    Late,
+    /// The asker was not let through to the origin.
+    Asker,
 }
 
 impl Lead {
@@ -38,8 +53,14 @@ impl Lead {
             stored,
             flight,
             begun,
+            hurried: false,
             landed: false,
         }
+    }
+
+    /// Takes note of how much time it has, of what the policy gives.
+    pub(crate) fn within(&mut self, left: Duration, policy: Duration) {
+        self.hurried = left < policy / 2;
     }
 
     /// When it began to ask.
@@ -62,8 +83,18 @@ impl Lead {
             stored: self.stored.clone(),
             flight: None,
             begun: self.begun,
+            hurried: self.hurried,
             landed: false,
         }
+    }
+
+    /// The answer's head is here. Those who wait go on, if what they wait for is never fresh.
+    pub(crate) fn heard(mut self, now: Duration, terms: &Terms) -> Self {
+        if self.flight.is_none() || terms.age < terms.lifetime {
+            return self;
+        }
+        self.land(now, Landing::NeverFresh, 0);
+        self.alone()
     }
 
     /// Whether what it gets may be of use to others, or to those who come later.
@@ -89,25 +120,25 @@ impl Lead {
     pub(crate) fn keep(mut self, now: Duration, terms: Terms, stored: Stored, known: Known) {
         self.landed = true;
         let (cache, flight, begun) = (self.cache.clone(), self.flight.clone(), self.begun);
-        let changed = cache.has_changed(self.place, begun);
-        cache
-            .lock()
-            .put(&self.key, flight.as_ref(), &self.values, known, |variant| {
-                // Of two that asked, the one that began later has the newer answer.
-                let changed = changed || (variant.stored.is_some() && variant.begun > begun);
-                let landing = if changed {
-                    Landing::GivenUp
-                } else {
-                    Landing::Kept(terms)
-                };
-                variant.slot.land(now, flight.is_some(), landing, 0);
-                if !changed {
-                    (variant.stored, variant.begun) = (Some(Arc::new(stored)), begun);
-                }
-                if flight.is_some() {
-                    variant.flight = None;
-                }
-            });
+        let mut store = cache.lock();
+        let changed = cache.has_changed(self.place, begun) || cache.was_purged(begun);
+        store.put(&self.key, flight.as_ref(), &self.values, known, |variant| {
+            // Of two that asked, the one that began later has the newer answer.
+            let changed = changed || (variant.stored.is_some() && variant.begun > begun);
+            let landing = if changed {
+                Landing::GivenUp
+            } else {
+                Landing::Kept(terms)
+            };
+            variant.slot.land(now, flight.is_some(), landing, 0);
+            if !changed {
+                (variant.stored, variant.begun) = (Some(Arc::new(stored)), begun);
+            }
+            if flight.is_some() {
+                variant.flight = None;
+            }
+        });
+        drop(store);
         self.tell();
     }
 
@@ -117,8 +148,13 @@ impl Lead {
     }
 
     /// There is no answer, or it is an error; what may stand in for it. `random` is 64 random bits.
-    pub(crate) fn fail(mut self, now: Duration, random: u64) -> Option<Given> {
-        self.land(now, Landing::Failed, random);
+    pub(crate) fn fail(mut self, now: Duration, random: u64, fault: Fault) -> Option<Given> {
+        let landing = match fault {
+            Fault::Origin => Landing::Failed,
+            Fault::Late if !self.hurried => Landing::Failed,
+            Fault::Late | Fault::Asker => Landing::Shed,
+        };
+        self.land(now, landing, random);
         self.stand_in(now)
     }
 
@@ -162,5 +198,81 @@ impl Drop for Lead {
         if !self.landed {
             self.land(self.begun, Landing::GivenUp, 0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{Bounds, Found};
+    use crate::message::{Fields, ResponseHead};
+    use crate::report::Name;
+    use http::{Method, StatusCode};
+    use ondol_core::wire::proxy as wire;
+
+    const SEC: Duration = Duration::from_secs(1);
+
+    fn asked(cache: &Cache) -> Asked {
+        let name = Name {
+            route: None,
+            caller: None,
+            peer: None,
+            target: "shop".parse().expect("a name"),
+        };
+        let spec = wire::Cache {
+            stale_if_error_ms: 60_000,
+            stale_while_revalidate_ms: 0,
+            shared: false,
+        };
+        let head = RequestHead::new(Method::GET, "shop.example", "/a").expect("a target");
+        Asked::of(cache, &name, None, &spec, &head).expect("it may be kept")
+    }
+
+    #[test]
+    fn those_who_wait_go_on_as_soon_as_the_head_says_that_an_answer_is_never_fresh() {
+        let cache = Arc::new(Cache::new(Bounds::default()));
+        let (asked, none) = (asked(&cache), Fields::new());
+        let look = |now| cache.look(&asked, &none, now, true);
+        let Found::Lead(lead) = look(SEC) else {
+            panic!("nothing is there")
+        };
+        let Found::Wait(mut waits) = look(SEC) else {
+            panic!("one asks")
+        };
+        let terms = Terms {
+            on_error: SEC * 60,
+            ..Terms::default()
+        };
+        let lead = lead.heard(SEC * 2, &terms);
+        assert!(*waits.borrow_and_update(), "its body is still to come");
+        let Found::Alone(other) = look(SEC * 2) else {
+            panic!("nobody waits for it again")
+        };
+        drop(other);
+        let stored = Stored::new(&ResponseHead::new(StatusCode::OK), bytes::Bytes::from_static(b"body"));
+        lead.keep(SEC * 3, terms, stored, Known::of(&none, &none));
+        let Found::Alone(next) = look(SEC * 3) else {
+            panic!("it is never fresh")
+        };
+        let given = next.fail(SEC * 3, 0, Fault::Origin).expect("it stands in for an error");
+        assert_eq!(given.stored.body, "body");
+    }
+
+    #[test]
+    fn an_answer_that_is_fresh_is_waited_for_to_its_end() {
+        let cache = Arc::new(Cache::new(Bounds::default()));
+        let (asked, none) = (asked(&cache), Fields::new());
+        let Found::Lead(lead) = cache.look(&asked, &none, SEC, true) else {
+            panic!("nothing is there")
+        };
+        let terms = Terms {
+            lifetime: SEC,
+            ..Terms::default()
+        };
+        let _lead = lead.heard(SEC, &terms);
+        let Found::Wait(waits) = cache.look(&asked, &none, SEC, true) else {
+            panic!("one asks")
+        };
+        assert!(!*waits.borrow());
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Bounds: [`MOST`] at a time for each worker; of each at most [`LARGEST`] twice, as it is kept and as its client has not read it yet.
 
-use super::{Known, Lead, Stored};
+use super::{Fault, Known, Lead, Stored};
 use crate::cluster::Permit;
 use crate::exchange::Response;
 use crate::message::{Body, BodyError, Fields, Frame, ResponseHead, Source};
@@ -131,12 +131,21 @@ impl Keeping {
         self.lead.keep(now, terms, stored, self.known);
     }
 
-    fn fail(self) {
-        self.lead.fail(self.clock.mono(), self.entropy.next_u64());
+    fn fail(self, error: &BodyError) {
+        let (now, random) = (self.clock.mono(), self.entropy.next_u64());
+        self.lead.fail(now, random, fault(error));
     }
 
     fn pass(self) {
         self.lead.pass(self.clock.mono());
+    }
+}
+
+/// Whose fault it is that a body broke off.
+pub(crate) fn fault(error: &BodyError) -> Fault {
+    match error {
+        BodyError::TimedOut => Fault::Late,
+        BodyError::TooLarge(_) | BodyError::Malformed(_) | BodyError::Cut(_) => Fault::Origin,
     }
 }
 
@@ -157,12 +166,13 @@ pub(crate) fn record<'b>(
     mut response: Response<'static>,
     permit: &mut Option<Permit>,
 ) -> (Response<'b>, bool) {
+    let heard = worker.shared().clock.mono();
     let keeping = Keeping {
-        lead,
+        lead: lead.heard(heard, &terms),
         terms,
         known: Known::of(&response.head.fields, request),
         head: response.head.clone(),
-        heard: worker.shared().clock.mono(),
+        heard,
         clock: worker.shared().clock.clone(),
         entropy: worker.shared_entropy(),
     };
@@ -222,7 +232,7 @@ async fn read(mut body: Body<'static>, permit: Option<Permit>, keeping: Keeping,
                 return Relay::end(&relay, Then::End);
             }
             Some(Err(error)) => {
-                keeping.fail();
+                keeping.fail(&error);
                 return Relay::end(&relay, Then::Broken(error));
             }
         }

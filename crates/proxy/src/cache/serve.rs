@@ -40,6 +40,8 @@ pub(crate) struct How {
     pub(crate) status: Option<u16>,
     /// Its answer is kept for others.
     pub(crate) stored: bool,
+    /// It went on to the service, or another one that it waited for did.
+    pub(crate) forwarded: bool,
 }
 
 impl How {
@@ -49,6 +51,7 @@ impl How {
             ttl: None,
             status: None,
             stored: false,
+            forwarded: true,
         }
     }
 
@@ -60,15 +63,23 @@ impl How {
         }
     }
 
+    /// The same of a request that was answered without a word to the service, if so.
+    pub(crate) fn forwarded(self, forwarded: bool) -> Self {
+        Self { forwarded, ..self }
+    }
+
     /// Adds itself as the last cache that the answer has come through.
     pub(crate) fn write(&self, fields: &mut Fields) {
-        let mut text = String::from("ondol; ");
+        let mut text = String::from("ondol");
         text.push_str(match self.result {
-            CacheResult::Hit | CacheResult::Updating => "hit",
-            CacheResult::Collapsed => "fwd=miss; collapsed",
-            CacheResult::Stale | CacheResult::Revalidated => "fwd=stale",
-            CacheResult::Miss | CacheResult::Error => "fwd=miss",
-            CacheResult::Bypass => "fwd=bypass",
+            CacheResult::Hit | CacheResult::Updating => "; hit",
+            CacheResult::Collapsed => "; fwd=miss; collapsed",
+            CacheResult::Stale if !self.forwarded => "; hit",
+            CacheResult::Stale | CacheResult::Revalidated => "; fwd=stale",
+            // `fwd` says that a request went on to the service (RFC 9211, section 2.2).
+            CacheResult::Miss | CacheResult::Error | CacheResult::Bypass if !self.forwarded => "",
+            CacheResult::Miss | CacheResult::Error => "; fwd=miss",
+            CacheResult::Bypass => "; fwd=bypass",
         });
         if let Some(status) = self.status {
             text.push_str(&format!("; fwd-status={status}"));
@@ -247,5 +258,8 @@ mod tests {
             ..How::new(CacheResult::Miss)
         };
         assert_eq!(words(miss), "ondol; fwd=miss; fwd-status=200; stored");
+        let unasked = |result| words(How::new(result).forwarded(false));
+        assert_eq!(unasked(CacheResult::Error), "ondol");
+        assert_eq!(unasked(CacheResult::Stale), "ondol; hit");
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Variants of one key; the oldest goes for another.
+/// Variants of one key; the one that was asked for longest ago goes for another.
 const MOST_VARIANTS: usize = 16;
 /// What an entry and a variant take beside their texts, bytes; rounded up.
 const OVERHEAD: usize = 512;
@@ -64,6 +64,8 @@ pub(super) struct Variant {
     /// When `stored` was asked for.
     pub(super) begun: Duration,
     pub(super) flight: Option<Flight>,
+    /// By the count of its entry's uses.
+    used: u64,
 }
 
 impl Variant {
@@ -74,6 +76,7 @@ impl Variant {
             stored: None,
             begun: Duration::ZERO,
             flight: None,
+            used: 0,
         }
     }
 
@@ -96,6 +99,8 @@ struct Entry {
     /// What it was counted as.
     bytes: usize,
     used: bool,
+    /// Times that a variant was asked for or kept.
+    uses: u64,
 }
 
 impl Entry {
@@ -148,6 +153,7 @@ impl Store {
         let values = values(&entry.vary, fields);
         let found = entry.variants.iter().position(|variant| variant.values == values);
         let variant = found.unwrap_or_else(|| entry.add(Variant::new(values)));
+        entry.touch(variant);
         self.settle(at);
         // Whatever went, this one stayed.
         self.ring[at].get_or_insert_with(|| Entry::empty(key)).variant(variant)
@@ -184,7 +190,8 @@ impl Store {
             entry.variants.retain(|other| other.values != variant.values);
         }
         change(&mut variant);
-        entry.add(variant);
+        let kept = entry.add(variant);
+        entry.touch(kept);
         self.settle(at);
     }
 
@@ -225,17 +232,38 @@ impl Store {
         }
     }
 
+    /// Forgets the answers of keys that fit; how many. What is being fetched stays.
+    pub(super) fn purge(&mut self, fits: impl Fn(&[u8]) -> bool) -> u64 {
+        let mut dropped = 0;
+        for at in 0..self.ring.len() {
+            let Some(entry) = self.ring[at].as_mut().filter(|entry| fits(&entry.key)) else {
+                continue;
+            };
+            dropped += entry.variants.iter().filter(|variant| variant.stored.is_some()).count() as u64;
+            entry.variants.retain(|variant| variant.flight.is_some());
+            entry.variants.iter_mut().for_each(Variant::forget);
+            match entry.is_busy() {
+                true => self.settle(at),
+                false => drop(self.take(at)),
+            }
+        }
+        dropped
+    }
+
     fn is_over(&self) -> bool {
         self.bytes > self.bounds.bytes || self.by_key.len() > self.bounds.entries
     }
 
     fn remove(&mut self, at: usize) {
-        if let Some(entry) = self.ring[at].take() {
-            self.bytes -= entry.bytes;
-            self.by_key.remove(&entry.key);
-            self.free.push(at);
-            self.evicted += 1;
-        }
+        self.evicted += u64::from(self.take(at).is_some());
+    }
+
+    fn take(&mut self, at: usize) -> Option<Entry> {
+        let entry = self.ring[at].take()?;
+        self.bytes -= entry.bytes;
+        self.by_key.remove(&entry.key);
+        self.free.push(at);
+        Some(entry)
     }
 }
 
@@ -247,17 +275,26 @@ impl Entry {
             variants: Vec::new(),
             bytes: 0,
             used: false,
+            uses: 0,
         }
     }
 
-    /// Adds a variant, for which the oldest goes where there are too many; its position.
+    /// Adds a variant, for which another goes where there are too many; its position.
     fn add(&mut self, variant: Variant) -> usize {
         if self.variants.len() >= MOST_VARIANTS {
-            let idle = self.variants.iter().position(|variant| variant.flight.is_none());
-            self.variants.remove(idle.unwrap_or(0));
+            let all = self.variants.iter().enumerate();
+            let least = all.min_by_key(|(_, variant)| (variant.flight.is_some(), variant.used));
+            let least = least.map_or(0, |(at, _)| at);
+            self.variants.remove(least);
         }
         self.variants.push(variant);
         self.variants.len() - 1
+    }
+
+    /// Counts a use of a variant.
+    fn touch(&mut self, at: usize) {
+        self.uses += 1;
+        self.variants[at].used = self.uses;
     }
 
     fn variant(&mut self, at: usize) -> &mut Variant {
@@ -364,6 +401,30 @@ mod tests {
     }
 
     #[test]
+    fn of_too_many_variants_the_one_goes_that_was_asked_for_longest_ago() {
+        let mut store = Store::new(Bounds::default());
+        let vary: Box<[Box<str>]> = ["accept-language".into()].into();
+        let fields = |number: usize| Fields::from_iter([("accept-language", number.to_string().as_str())]);
+        let keep = |store: &mut Store, number: usize| {
+            let values = values(&vary, &fields(number));
+            let known = Known {
+                vary: vary.clone(),
+                values,
+            };
+            store.put(&key(1), None, b"", known, |variant| {
+                variant.begun = Duration::from_secs(1)
+            });
+        };
+        (0..MOST_VARIANTS).for_each(|number| keep(&mut store, number));
+        store.find(&key(1), &fields(0));
+        keep(&mut store, MOST_VARIANTS);
+        let begun = |store: &mut Store, number: usize| store.find(&key(1), &fields(number)).begun.as_secs();
+        assert_eq!(begun(&mut store, 0), 1, "it came first, and was asked for last");
+        assert_eq!(begun(&mut store, MOST_VARIANTS), 1);
+        assert_eq!(begun(&mut store, 1), 0, "it has gone");
+    }
+
+    #[test]
     fn what_is_being_fetched_stays() {
         let mut store = Store::new(Bounds {
             bytes: usize::MAX,
@@ -379,14 +440,22 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn it_is_never_beyond_its_bounds_and_counts_what_it_holds(
-            steps in proptest::collection::vec((0..40_usize, 0..3_u8, 0..6_000_usize), 1..300),
+            steps in proptest::collection::vec((0..40_usize, 0..4_u8, 0..6_000_usize), 1..300),
         ) {
             let bounds = Bounds { bytes: 40_000, entries: 12 };
             let mut store = Store::new(bounds);
             for (number, what, size) in steps {
                 match what {
                     0 => keep(&mut store, number, size),
-                    1 => { store.find(&key(number), &Fields::new()); }
+                    1 => {
+                        let kept = (0..40).filter(|number| has(&mut store, *number)).count() as u64;
+                        let all = size % 2 == 0;
+                        let expected = if all { kept } else { u64::from(has(&mut store, number)) };
+                        let dropped = store.purge(|found| all || *found == *key(number));
+                        proptest::prop_assert_eq!(dropped, expected);
+                        proptest::prop_assert!(!has(&mut store, number));
+                    }
+                    2 => { store.find(&key(number), &Fields::new()); }
                     _ => { store.find(&key(number), &Fields::new()).flight = Some(Flight::new(watch::Sender::new(false))); }
                 }
                 proptest::prop_assert_eq!(store.bytes, recount(&store));

@@ -8,7 +8,7 @@ use super::{Front, Going};
 use crate::answer::{Answer, Word, is_grpc};
 use crate::attempt::{Answered, Lost, Plan, Tried};
 use crate::beside::Beside;
-use crate::cache::{self, Asked, Conditions, Found, Given, How, Known, Lead, Stored, respond};
+use crate::cache::{self, Asked, Conditions, Fault, Found, Given, How, Known, Lead, Stored, respond};
 use crate::exchange::{Reply, Response};
 use crate::filter::priority;
 use crate::limits::{self, Activity, Span};
@@ -72,10 +72,10 @@ impl Front<'_> {
     ) -> Tried<'b> {
         let shared = self.worker.shared();
         let asked = match (&going.policy.cache, going.target) {
-            (Some(spec), Target::Service(_))
+            (Some(spec), Target::Service(way))
                 if is_whole_call(&going.plan, head, &body) && dialect(going, head).is_none() =>
             {
-                Asked::of(&shared.cache, &line.name, spec, head)
+                Asked::of(&shared.cache, &line.name, way.cluster().peer(), spec, head)
             }
             _ => None,
         };
@@ -118,7 +118,7 @@ impl Front<'_> {
                         && !may_wait
                         && let Some(given) = lead.stand_in(now) =>
                 {
-                    (CacheResult::Stale, given) // The service is so slow that it has as good as failed.
+                    (CacheResult::Stale, given) // The service is so slow that it has as good as failed; it was not asked.
                 }
                 Found::Lead(lead) | Found::Alone(lead) => {
                     return Box::pin(self.ask(tables, going, head, line, reply, (asked, lead))).await;
@@ -142,6 +142,7 @@ impl Front<'_> {
         let tried = self.go(tables, going, head, body, line, reply).await;
         if let Ok(answered) = &tried.result
             && cache::changes(&head.method, answered.response.head.status)
+            && tables.keeps(going.target)
         {
             let shared = self.worker.shared();
             shared.cache.change(&line.name, head, shared.clock.mono());
@@ -160,8 +161,10 @@ impl Front<'_> {
         head: &mut RequestHead,
         line: &Arc<Line>,
         reply: &mut R,
-        (asked, lead): (Asked, Lead),
+        (asked, mut lead): (Asked, Lead),
     ) -> Tried<'static> {
+        let left = going.plan.deadline.and_then(|deadline| deadline.left(lead.begun()));
+        lead.within(left.unwrap_or_default(), Duration::from_millis(going.policy.timeout_ms));
         // Who asks for nobody else may be told that nothing has changed.
         let conditions = match lead.is_of_use() {
             true => Conditions::take(&mut head.fields),
@@ -174,7 +177,8 @@ impl Front<'_> {
         let answered = match &mut tried.result {
             Err(Lost::Own(_)) if asked.is_for_itself() => return seen(tried, line, How::new(CacheResult::Error)),
             Err(Lost::Own(answer)) if answer.status.is_server_error() => {
-                return failed(tried, lead.fail(now, beside.entropy.next_u64()), line, &conditions);
+                let given = lead.fail(now, beside.entropy.next_u64(), fault(answer));
+                return failed(tried, given, line, &conditions);
             }
             Err(_) => return tried,
             Ok(answered) => answered,
@@ -189,7 +193,7 @@ impl Front<'_> {
             // It wants no other answer than this one, and asks with fields that others do not.
             Verdict::Failed if asked.is_for_itself() => drop(lead),
             Verdict::Failed => {
-                let given = lead.fail(now, beside.entropy.next_u64());
+                let given = lead.fail(now, beside.entropy.next_u64(), Fault::Origin);
                 return failed(tried, given, line, &conditions);
             }
             Verdict::Confirmed(merged) => {
@@ -261,14 +265,15 @@ impl Front<'_> {
         self.worker.tasks().spawn_local(Kind::Upstream, async move {
             let tried = beside.call(&way, &plan, &mut head, Body::Empty).await;
             let (now, random) = (beside.clock.mono(), beside.entropy.next_u64());
-            let Ok(answered) = tried.result else {
-                lead.fail(now, random);
-                return;
+            let answered = match tried.result {
+                Ok(answered) => answered,
+                Err(Lost::Own(answer)) => return drop(lead.fail(now, random, fault(&answer))),
+                Err(Lost::Gone) => return,
             };
             let took = now.saturating_sub(lead.begun());
             let Response { head: told, body, .. } = answered.response;
             match judge(&asked, &lead, asks, &told, took, &beside) {
-                Verdict::Failed => drop(lead.fail(now, random)),
+                Verdict::Failed => drop(lead.fail(now, random, Fault::Origin)),
                 Verdict::Pass => lead.pass(now),
                 Verdict::Confirmed(merged) => match asked.terms(&merged, took, beside.clock.wall()) {
                     Some(terms) => {
@@ -280,6 +285,7 @@ impl Front<'_> {
                 },
                 Verdict::Keep(terms) => {
                     let body = limits::within(body, Span::Until(deadline.0), &beside.clock, &Activity::default());
+                    let lead = lead.heard(now, &terms);
                     let read = cache::whole(body).await;
                     let then = beside.clock.mono();
                     match read {
@@ -289,7 +295,7 @@ impl Front<'_> {
                             lead.keep(then, terms, Stored::new(&told, body), known);
                         }
                         Ok(None) => lead.pass(then),
-                        Err(_) => drop(lead.fail(then, random)),
+                        Err(error) => drop(lead.fail(then, random, cache::fault(&error))),
                     }
                 }
             }
@@ -301,6 +307,15 @@ impl Front<'_> {
 /// Whether a request asks for one answer with an end.
 fn is_whole_call(plan: &Plan, head: &RequestHead, body: &Body<'_>) -> bool {
     body.is_empty() && plan.deadline.is_some() && !plan.lasts && !plan.websocket && !is_grpc(head)
+}
+
+/// Whose fault it is that there is no answer of the service.
+fn fault(answer: &Answer) -> Fault {
+    match answer.code.as_str() {
+        "GW-025" => Fault::Late,
+        "GW-075" => Fault::Asker, // Of those who wanted a place it mattered least, or came last.
+        _ => Fault::Origin,
+    }
 }
 
 /// Whether what is kept may stand in.
@@ -332,6 +347,7 @@ fn count(tried: &mut Tried<'_>, line: &Line, result: CacheResult) {
 
 /// An answer of a service, counted and marked.
 fn seen<'b>(mut tried: Tried<'b>, line: &Line, how: How) -> Tried<'b> {
+    let how = how.forwarded(tried.made > 0);
     match &mut tried.result {
         Ok(answered) => how.write(&mut answered.response.head.fields),
         Err(Lost::Own(answer)) => how.write(&mut answer.fields),
@@ -348,7 +364,7 @@ fn give<'b>(
     conditions: &Conditions,
     mut tried: Tried<'b>,
 ) -> Tried<'b> {
-    let how = How::given(result, &given);
+    let how = How::given(result, &given).forwarded(tried.made > 0);
     let response = respond(&given.stored, given.age, &how, conditions);
     tried.result = Ok(Answered { response, permit: None });
     tried.endpoint = None; // It is nobody's answer, so no session begins with it.

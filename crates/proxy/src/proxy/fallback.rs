@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 /// Whether kept answers or a fallback have to do with a request, or it may change what is kept.
 pub(super) fn concerns(tables: &Tables, going: &Going<'_>, head: &RequestHead) -> bool {
-    tables.stands_in && (going.policy.cache.is_some() || going.policy.fallback.is_some() || !head.method.is_safe())
+    let changes = || !head.method.is_safe() && tables.keeps(going.target);
+    tables.stands_in && (going.policy.cache.is_some() || going.policy.fallback.is_some() || changes())
 }
 
 /// Why something is to stand in.

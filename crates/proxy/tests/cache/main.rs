@@ -6,5 +6,7 @@ mod common;
 mod fallback;
 mod flights;
 mod kept;
+mod leads;
+mod purge;
 mod setup;
 mod stale;

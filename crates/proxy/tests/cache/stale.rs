@@ -169,6 +169,6 @@ fn who_has_waited_long_enough_for_a_slow_service_gets_what_was() {
     });
     let waits = world.get("/", "");
     assert_eq!((body(&waits), shop.calls()), ("old", 2), "{waits}");
-    assert!(how(&waits).starts_with("ondol; fwd=stale"), "{waits}");
+    assert!(how(&waits).starts_with("ondol; hit; ttl=-"), "{waits}");
     drop(let_go);
 }
