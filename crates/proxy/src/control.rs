@@ -292,6 +292,7 @@ impl Control {
         let listeners = tls.all().into_iter().map(|listener| listener.report());
         Report {
             cache: cache.report(),
+            access_log_left_out: log.left_out(),
             tls: listeners.chain(mesh.get().map(|mesh| mesh.report())).collect(),
             ..counters.report(clusters, clock.wall(), clock.mono(), log.dropped())
         }

@@ -48,6 +48,8 @@ pub struct Front<'w> {
     pub socket: &'w SocketName,
     /// What was agreed over TLS; `None`: HTTP in the clear.
     pub tls: Option<Session>,
+    /// The address at the other end; `None` over a Unix socket.
+    pub peer: Option<IpAddr>,
 }
 
 /// What is known of a request once it may go.
@@ -202,6 +204,11 @@ impl Service for Front<'_> {
                 own,
             });
         }
+        let (shared, entropy) = (self.worker.shared(), self.worker.entropy());
+        let trace = u128::from(entropy.next_u64()) << 64 | u128::from(entropy.next_u64());
+        let tls = self.tls.as_ref().map(|session| session.version);
+        let at = (shared.clock.wall(), shared.clock.mono());
+        shared.log.push_refused(at, trace, (self.peer, tls), error);
         answer.into_bare_response()
     }
 }

@@ -278,6 +278,7 @@ impl Counters {
             panics: clusters.panics(now),
             bulkheads: clusters.bulkheads(),
             access_log_dropped,
+            access_log_left_out: 0,
             connections: self.connections.load(Ordering::Relaxed),
             connections_refused: self.refused.load(Ordering::Relaxed),
             tls: Vec::new(),

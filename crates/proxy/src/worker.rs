@@ -174,7 +174,9 @@ async fn speak(room: &Room, io: Io, name: &SocketName, counted: &mut Counted) {
         .load()
         .as_ref()
         .and_then(|tables| tables.secured(name));
+    let peer = io.peer().map(|address| address.ip());
     let front = |tls| Front {
+        peer,
         worker,
         socket: name,
         tls,

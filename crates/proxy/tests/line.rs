@@ -562,3 +562,33 @@ fn what_services_ask_the_controller_goes_over_kept_connections_and_survives_one_
     assert_eq!(answers, ["1 a", "1 b", "2 c", "2 d", "3 e"]);
     assert_eq!(connections.load(Ordering::Relaxed), 3);
 }
+
+#[test]
+fn a_head_that_is_no_request_leaves_a_line_without_its_bytes_and_many_of_them_few() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let orders = instance(ok);
+    let routes = vec![route("/", "orders")];
+    let clusters = vec![cluster("orders", Protocol::Http1, &[orders])];
+    let (running, mut controller) = serving(dir.path(), &snapshot(routes, vec![], clusters));
+    let hostile = "GET /evil\u{1b}[31m HTTP/1.1\r\nHost: a\r\nX Evil: \"},{\r\n\r\n";
+    assert!(ask(&mut running.client(), hostile).starts_with("HTTP/1.1 400 "));
+    let line = running.log.line("refused head");
+    let text = line.to_string();
+    assert!(!text.contains("evil") && !text.contains("Evil"), "{text}");
+    assert_eq!(
+        (line["status"].as_u64(), line["client"].as_str(), line["level"].as_str()),
+        (Some(400), Some("127.0.0.1"), Some("warn")),
+        "{text}"
+    );
+    assert!(
+        line["code"].as_str().is_some_and(|code| code.starts_with("GW-")),
+        "{text}"
+    );
+    assert!(line["reason"].is_string() && line["left_out"].is_null(), "{text}");
+    // Whichever seconds these fall into, at most twenty lines are for the first two of them.
+    for _ in 0..200 {
+        ask(&mut running.client(), "GET HTTP/1.1\r\n\r\n");
+    }
+    let report = controller.report(|report| report.access_log_left_out > 0);
+    assert!(report.access_log_left_out <= 200);
+}

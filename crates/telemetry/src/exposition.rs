@@ -108,6 +108,12 @@ pub fn traffic(page: &mut Page, red: &Red) {
         "Access log lines that were dropped under load.",
     );
     page.sample("ondol_access_log_dropped_total", &[], red.access_log_dropped());
+    page.family(
+        "ondol_access_log_left_out_total",
+        "counter",
+        "Refused heads without a line in the access log, which has ten of them a second.",
+    );
+    page.sample("ondol_access_log_left_out_total", &[], red.access_log_left_out());
 }
 
 /// What is kept of answers, and what stands in for errors. Series of routes and edges that keep none are left out.

@@ -71,6 +71,7 @@ pub struct Red {
     /// Of proxies that are gone.
     base: Totals,
     base_dropped: u64,
+    base_left_out: u64,
     base_refused: u64,
     base_evicted: u64,
     base_rising: BTreeMap<ServiceName, Rising>,
@@ -94,6 +95,7 @@ impl Red {
             if let Some((totals, last)) = self.current.remove(&life) {
                 merge(&mut self.base, &totals);
                 self.base_dropped += last.access_log_dropped;
+                self.base_left_out += last.access_log_left_out;
                 self.base_refused += last.connections_refused;
                 self.base_evicted += last.cache.evicted;
                 add_rising(&mut self.base_rising, &last);
@@ -144,6 +146,12 @@ impl Red {
     pub fn access_log_dropped(&self) -> u64 {
         let current = self.current.values().map(|(_, report)| report.access_log_dropped);
         self.base_dropped + current.sum::<u64>()
+    }
+
+    /// Refused heads without a line in the access log since the first proxy started.
+    pub fn access_log_left_out(&self) -> u64 {
+        let current = self.current.values().map(|(_, report)| report.access_log_left_out);
+        self.base_left_out + current.sum::<u64>()
     }
 
     /// What bulkheads and hedges counted since the first proxy started, by service.
@@ -375,6 +383,7 @@ mod tests {
         Report {
             life,
             access_log_dropped: ok,
+            access_log_left_out: failed,
             cache: CacheReport {
                 bytes: 7,
                 entries: 1,
@@ -393,11 +402,12 @@ mod tests {
     #[test]
     fn counters_never_fall_when_a_proxy_starts_anew() {
         let mut red = Red::default();
-        red.observe(&report(1, 0, 100, 0));
+        red.observe(&report(1, 0, 100, 3));
         red.observe(&report(2, 1_000, 5, 0));
-        assert_eq!(requests(&red), 105);
-        red.observe(&report(2, 20_000, 7, 0));
-        assert_eq!(requests(&red), 107, "the old proxy's counts stay as a base");
+        assert_eq!(requests(&red), 108);
+        red.observe(&report(2, 20_000, 7, 1));
+        assert_eq!(red.access_log_left_out(), 4);
+        assert_eq!(requests(&red), 111, "the old proxy's counts stay as a base");
         assert_eq!(red.totals().values().map(|counts| counts.cache[0]).sum::<u64>(), 107);
         assert_eq!(red.access_log_dropped(), 107);
         let cache = red.cache();

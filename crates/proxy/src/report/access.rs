@@ -1,4 +1,4 @@
-//! The access log: one JSON line per request, written by a thread of its own.
+//! The access log: one JSON line per request, or per head that is none ([`refused`]), written by a thread of its own.
 //!
 //! Invariants
 //! - A request never waits for the log: it pushes an entry under a short lock. Beyond [`MOST`] waiting entries new ones
@@ -13,8 +13,12 @@
 pub mod files;
 mod line;
 pub mod reader;
+mod refused;
+
+pub use refused::Refused;
 
 use super::{Line, Served};
+use crate::check::HeadError;
 use crate::cluster::Endpoint;
 use crate::filter::trace::Trace;
 use crate::message::Version;
@@ -23,6 +27,7 @@ use line::Calendar;
 use ondol_core::clock::Timestamp;
 use ondol_core::task::Tasks;
 use ondol_core::wire::proxy::CacheResult;
+use refused::Pace;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,9 +75,16 @@ pub struct Entry {
     pub cut: Option<&'static str>,
 }
 
+/// What becomes a line.
+#[derive(Debug)]
+enum Item {
+    Request(Entry),
+    Refused(Refused),
+}
+
 #[derive(Debug, Default)]
 struct Queue {
-    entries: Vec<Entry>,
+    entries: Vec<Item>,
     closed: bool,
 }
 
@@ -81,6 +93,8 @@ struct Shared {
     queue: Mutex<Queue>,
     filled: Condvar,
     dropped: AtomicU64,
+    pace: Mutex<Pace>,
+    left_out: AtomicU64,
 }
 
 /// The access log. Dropping the last handle writes what waits and ends the thread.
@@ -107,6 +121,35 @@ impl AccessLog {
 
     /// Hands over an entry, or drops it when too many wait.
     pub fn push(&self, entry: Entry) {
+        self.push_item(Item::Request(entry));
+    }
+
+    /// The same for a head that is no request, unless its second has had enough of them; `now` is of the monotonic clock. `from`: its client, and
+    /// the version of TLS.
+    pub fn push_refused(
+        &self,
+        (at, now): (Timestamp, Duration),
+        trace: u128,
+        (client, tls): (Option<IpAddr>, Option<&'static str>),
+        error: HeadError,
+    ) {
+        let mut pace = self.shared.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(left_out) = pace.admit(now) else {
+            self.shared.left_out.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        drop(pace);
+        self.push_item(Item::Refused(Refused {
+            at,
+            trace,
+            client,
+            tls,
+            error,
+            left_out,
+        }));
+    }
+
+    fn push_item(&self, entry: Item) {
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.entries.len() >= MOST {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
@@ -118,6 +161,11 @@ impl AccessLog {
         if first {
             self.shared.filled.notify_one();
         }
+    }
+
+    /// Heads that were refused without a line, since their second had enough of them.
+    pub fn left_out(&self) -> u64 {
+        self.shared.left_out.load(Ordering::Relaxed)
     }
 
     /// Entries that were dropped or could not be written.
@@ -144,7 +192,10 @@ impl Shared {
             let mut entries = batch.drain(..).peekable();
             let mut made = 0;
             while let Some(entry) = entries.next() {
-                line::write(&entry, &mut calendar, &mut text);
+                match &entry {
+                    Item::Request(entry) => line::write(entry, &mut calendar, &mut text),
+                    Item::Refused(refused) => line::write_refused(refused, &mut calendar, &mut text),
+                }
                 made += 1;
                 if text.len() >= PIECE || entries.peek().is_none() {
                     self.put(&mut to, &text, made, &mut broken);
@@ -169,7 +220,7 @@ impl Shared {
     }
 
     /// Waits for a batch and takes it; false once the log is closed and empty.
-    fn take(&self, batch: &mut Vec<Entry>) -> bool {
+    fn take(&self, batch: &mut Vec<Item>) -> bool {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let empty = |queue: &mut Queue| queue.entries.is_empty() && !queue.closed;
         let queue = self

@@ -29,6 +29,9 @@ pub struct Report {
     pub bulkheads: Vec<Bulkhead>,
     /// Log lines that were dropped because the log could not keep up.
     pub access_log_dropped: u64,
+    /// Heads that were refused without a line in the log, since their second had enough of them; only rises.
+    #[serde(default)]
+    pub access_log_left_out: u64,
     /// Open client connections.
     pub connections: u64,
     /// Connections closed at once, since their address had too many; only rises.

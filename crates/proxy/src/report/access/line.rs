@@ -3,7 +3,8 @@
 //! Written by hand, since a general serialiser made a line cost an eighth of its request (callgrind, docs/performance.md).
 //! What needs escapes is still given to one.
 
-use super::Entry;
+use super::{Entry, Refused};
+use crate::answer::Word;
 use crate::digits::{push_address, push_decimal};
 use crate::filter::trace::hex;
 use ondol_core::clock::Timestamp;
@@ -70,6 +71,30 @@ pub(super) fn write(entry: &Entry, calendar: &mut Calendar, to: &mut Vec<u8>) {
     }
     if let Some(cut) = entry.cut {
         line.word(key!("cut"), cut);
+    }
+    to.extend_from_slice(b"}\n");
+}
+
+/// Appends the line of a head that was refused, and its end. All of it is in words of ours.
+pub(super) fn write_refused(refused: &Refused, calendar: &mut Calendar, to: &mut Vec<u8>) {
+    let (mut line, status) = (Members(to), refused.error.status().as_u16());
+    line.word("{\"time\":", calendar.text(refused.at));
+    line.word(key!("level"), level(status));
+    line.word(key!("message"), "refused head");
+    line.digits(key!("trace_id"), &refused.trace.to_be_bytes());
+    line.word(key!("target"), "gateway");
+    if let Some(client) = refused.client {
+        line.quoted(key!("client"), |to| push_address(client, to));
+    }
+    if let Some(tls) = refused.tls {
+        line.word(key!("tls"), tls);
+    }
+    line.number(key!("status"), u64::from(status));
+    line.word(key!("proxy_status"), Word::HttpRequestError.as_str());
+    line.word(key!("code"), refused.error.code().as_str());
+    line.text(key!("reason"), &refused.error.to_string());
+    if refused.left_out > 0 {
+        line.number(key!("left_out"), refused.left_out);
     }
     to.extend_from_slice(b"}\n");
 }
