@@ -184,7 +184,7 @@ impl From<NotTaken> for Problem {
         let status = match &error {
             NotTaken::Broken { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             NotTaken::Unknown { .. } | NotTaken::First(_) => StatusCode::NOT_FOUND,
-            NotTaken::Others { .. } => StatusCode::CONFLICT,
+            NotTaken::Others { .. } | NotTaken::Unbound(_) => StatusCode::CONFLICT,
             NotTaken::Unkept(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         let problem = Self {

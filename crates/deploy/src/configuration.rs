@@ -73,6 +73,9 @@ pub enum NotTaken {
         /// What is run, in words.
         now: String,
     },
+    /// An address that it wants to listen at cannot be had.
+    #[error("the configuration needs a socket that cannot be bound: {0}")]
+    Unbound(String),
     /// It could not be written down, or another room refused it.
     #[error("the configuration cannot be kept: {0}")]
     Unkept(String),
@@ -85,9 +88,13 @@ impl NotTaken {
             Self::Broken { .. } => ErrorCode::new("DP-016"),
             Self::Unknown { .. } | Self::First(_) | Self::Others { .. } => ErrorCode::new("DP-017"),
             Self::Unkept(_) => ErrorCode::new("DP-018"),
+            Self::Unbound(_) => ErrorCode::new("DP-021"),
         }
     }
 }
+
+/// Whether a plan can run here.
+pub type Admit<'a> = &'a mut dyn FnMut(&SystemPlan) -> Result<(), NotTaken>;
 
 /// Reads, keeps and tells configurations. Every call blocks: on files, and on the store.
 pub trait Configurations: Send + Sync {
@@ -103,11 +110,12 @@ pub trait Configurations: Send + Sync {
     /// [`NotTaken`], as [`Self::take`] would say.
     fn propose(&self, order: Order) -> Result<Value, NotTaken>;
 
-    /// Takes a configuration: when this returns it is durable and the other rooms have it; the loop has only to run it.
+    /// Takes a configuration: when this returns it is durable and the other rooms have it; the loop has only to run it. `admit` is asked
+    /// before anything is told or written, and may refuse it.
     ///
     /// # Errors
     /// [`NotTaken`]; what ran before runs on, and nothing of the new one is kept.
-    fn take(&self, order: Order) -> Result<Taken, NotTaken>;
+    fn take(&self, order: Order, admit: Admit<'_>) -> Result<Taken, NotTaken>;
 
     /// The revisions that are kept, newest first, as JSON objects.
     fn revisions(&self) -> Vec<Value>;

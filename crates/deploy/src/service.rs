@@ -403,7 +403,12 @@ impl Loop {
 
     /// Takes over another configuration; one that cannot be taken changes nothing.
     fn reload(&mut self, order: Order) -> Result<Taken, NotTaken> {
-        let taken = self.ports.configurations.take(order)?;
+        let supervised = &mut self.supervised;
+        let taken = self
+            .ports
+            .configurations
+            .take(order, &mut |plan| supervised.admit(plan));
+        let taken = taken.inspect_err(|_| supervised.take_back())?;
         let plan = taken.plan.clone();
         self.workshop.replan(&self.config.plan, &plan);
         self.published.plan.send_replace(Arc::new(plan.clone()));

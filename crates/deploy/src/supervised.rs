@@ -1,6 +1,7 @@
 //! What the loop has done by the supervisor: sockets bound, instances started and stopped; and what was refused.
 
 use crate::config::SystemPlan;
+use crate::configuration::NotTaken;
 use crate::instance::{self, Surroundings};
 use crate::program::Program;
 use crate::service::Wake;
@@ -27,6 +28,8 @@ pub(crate) struct Supervised {
     around: Option<Surroundings>,
     /// Bound for an earlier plan.
     earlier: BTreeSet<SocketName>,
+    /// Sockets of a plan are bound that is not taken yet.
+    admitted: bool,
     /// The sockets could not be bound: not before, and why.
     unbound: Option<(Duration, String)>,
     /// Starts that were refused: not before, and why.
@@ -42,6 +45,7 @@ impl Supervised {
             tokens,
             around: None,
             earlier: BTreeSet::new(),
+            admitted: false,
             unbound: None,
             refused: BTreeMap::new(),
         }
@@ -62,11 +66,30 @@ impl Supervised {
         self.unbound.as_ref().map(|(_, why)| why.as_str())
     }
 
+    /// Binds what another plan needs, beside what is bound, before that plan is taken: one that cannot listen must not hold up what runs.
+    ///
+    /// # Errors
+    /// An address cannot be had; nothing was bound or moved.
+    pub(crate) fn admit(&mut self, plan: &SystemPlan) -> Result<(), NotTaken> {
+        let bound = self.client.listen(sockets(plan));
+        let bound = bound.map_err(|error| NotTaken::Unbound(error.to_string()))?;
+        self.admitted = true;
+        self.earlier.extend(bound.into_iter().map(|(name, _)| name));
+        Ok(())
+    }
+
+    /// The plan that was let in is not taken after all: that before listens on, at its own addresses and no others.
+    pub(crate) fn take_back(&mut self) {
+        if self.admitted {
+            self.rebind();
+        }
+    }
+
     /// The plan changed: bound again at the next chance; what is bound stays, what is new is added, what is gone is closed.
     pub(crate) fn rebind(&mut self) {
         let bound = self.around.take().map(|around| around.bound).unwrap_or_default();
         self.earlier.extend(bound.into_keys());
-        self.unbound = None;
+        (self.unbound, self.admitted) = (None, false);
         self.refused.clear();
     }
 

@@ -15,7 +15,7 @@ use super::plan::{self, Kept, Plan, RolledBack};
 use crate::home::Home;
 use ondol_core::clock::SharedClock;
 use ondol_core::id::{BootId, ServiceName};
-use ondol_deploy::configuration::{Configurations, NotTaken, Order, Running, Taken};
+use ondol_deploy::configuration::{Admit, Configurations, NotTaken, Order, Running, Taken};
 use ondol_events::Topics;
 use ondol_manifest::Diff;
 use ondol_saga::Sagas;
@@ -274,7 +274,7 @@ impl Configurations for Configuration {
         Ok(json!(Diff::between(&state.now.plan.facts, &next.plan.facts)))
     }
 
-    fn take(&self, order: Order) -> Result<Taken, NotTaken> {
+    fn take(&self, order: Order, admit: Admit<'_>) -> Result<Taken, NotTaken> {
         let mut state = self.lock();
         let (mut next, of) = state.ordered(order)?;
         let diff = Diff::between(&state.now.plan.facts, &next.plan.facts);
@@ -287,6 +287,7 @@ impl Configurations for Configuration {
                 Order::Apply => By::Apply,
                 Order::Rollback(_) => By::Rollback,
             };
+            admit(&next.plan.system)?;
             self.carry_out(&mut state, next, by, of)?;
         }
         Ok(Taken {

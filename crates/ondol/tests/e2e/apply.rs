@@ -28,6 +28,38 @@ fn write(system: &System, more: &str) {
     );
 }
 
+#[test]
+fn a_listener_that_cannot_be_bound_is_refused_and_holds_up_nothing() {
+    let system = system();
+    let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = held.local_addr().expect("its address").to_string();
+    let before = (running(&system), history(&system));
+    let manifest = std::fs::read_to_string(system.folder.join("ondol.yaml")).expect("the manifest");
+    let web = format!("web: {{ bind: {} }}", system.gateway);
+    assert!(manifest.contains(&web), "{manifest}");
+    let more = format!("{web}, more: {{ bind: '{taken}' }}");
+    system.write("ondol.yaml", &manifest.replace(&web, &more));
+    let refused = system.ondol(&["apply"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let port = format!("port {} ", held.local_addr().expect("its address").port());
+    for part in ["DP-021", &port, &format!("held by process {}", std::process::id())] {
+        assert!(refused.err.contains(part), "{part}: {refused:?}");
+    }
+    system.get("/work").expect(200);
+    assert_eq!((running(&system), history(&system)), before);
+    // Another change goes through while the port is still held.
+    system.write("ondol.yaml", &manifest);
+    write(&system, &format!("{HELLO}{MORE}"));
+    system.ondol(&["apply"]).good();
+    until("its route is there", || {
+        (system.get("/env").status() == 200).then_some(())
+    });
+    drop(held);
+    system.write("ondol.yaml", &manifest.replace(&web, &more));
+    system.ondol(&["apply"]).good();
+    system.ondol(&["down"]).good();
+}
+
 /// What runs, by its number; and what it was taken back to.
 fn running(system: &System) -> (u64, Option<u64>) {
     let config = system.admin("GET", "/v1/config", "").expect(200).json();
