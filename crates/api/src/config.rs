@@ -6,8 +6,10 @@ use crate::state::Api;
 use axum::Json;
 use axum::extract::State;
 use ondol_core::wire::proxy::{FieldChanges, RouteMatch, ValueMatch};
+use ondol_core::wire::supervision::Readiness;
 use ondol_deploy::config::SystemPlan;
 use ondol_deploy::configuration::{Order, Running};
+use ondol_manifest::arguments;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -58,15 +60,22 @@ impl Asked {
 }
 
 /// The effective configuration: builds, services, policies; its revision and those before it. Environment values, connection
-/// strings, and values of the header fields that routes set or ask for are left out, since they may hold secrets.
+/// strings, and values of the header fields that routes set or ask for are left out, since they may hold secrets; of commands those arguments
+/// that look like secrets, or all of them where a variable or a file is named.
 #[utoipa::path(get, path = "/v1/config", tag = "system", responses((status = 200, description = "The plan, `revision`, \
     `rolled_back_to` where it is not what the files say, and `revisions`, newest first.")))]
 pub(crate) async fn show(State(api): State<Api>) -> Answer<Json<Shown>> {
     let mut plan = (*api.deploy.plan()).clone();
     plan.store = redacted(&plan.store);
+    let builds = plan.builds.values_mut();
+    builds.for_each(|build| hide_arguments(&mut build.argv, build.refers));
     for service in &mut plan.services {
         service.env.values_mut().for_each(|value| *value = HIDDEN.into());
         service.database = service.database.as_deref().map(redacted);
+        hide_arguments(&mut service.run, service.refers);
+        if let Readiness::Exec(argv) = &mut service.ready {
+            hide_arguments(argv, service.refers);
+        }
         for route in &mut service.routes {
             hide_values(&mut route.request_fields);
             hide_values(&mut route.response_fields);
@@ -90,6 +99,14 @@ fn hide_values(changes: &mut FieldChanges) {
     values.for_each(|(_, value)| *value = HIDDEN.into());
 }
 
+/// What looks like a secret; or, where values of variables or files stand in it, all but the program.
+fn hide_arguments(argv: &mut Vec<String>, refers: bool) {
+    match refers {
+        true => argv.iter_mut().skip(1).for_each(|argument| *argument = HIDDEN.into()),
+        false => *argv = arguments::shown(argv),
+    }
+}
+
 fn hide_matches(matches: &mut RouteMatch) {
     let values = matches.headers.iter_mut().chain(&mut matches.query);
     values.for_each(|(_, value)| *value = ValueMatch::Exact(HIDDEN.into()));
@@ -108,6 +125,7 @@ fn redacted(url: &str) -> String {
     responses((status = 200, description = "`changes`, by service, route and key; `taken`, and the `revision` that runs now, \
         which is durable."),
         (status = 404, description = "There is no such revision."),
+        (status = 409, description = "A revision of other services, or an address to listen at is held by somebody. Nothing has changed."),
         (status = 422, description = "The manifests are broken; `findings` has every error. Nothing has changed."),
         (status = 503, description = "A build goes on, or it cannot be written down. Nothing has changed.")))]
 pub(crate) async fn take(State(api): State<Api>, Json(asked): Json<Asked>) -> Answer<Json<Value>> {
@@ -183,6 +201,20 @@ mod tests {
         hide_matches(&mut matches);
         let hidden = value(ValueMatch::Exact(HIDDEN.into()));
         assert_eq!((matches.headers, matches.query), (hidden.clone(), hidden));
+    }
+
+    #[test]
+    fn arguments_are_shown_but_for_what_may_be_a_secret() {
+        let argv = || {
+            ["serve", "--port", "1", "--token", "hunter2"]
+                .map(str::to_owned)
+                .to_vec()
+        };
+        let (mut plain, mut refers) = (argv(), argv());
+        hide_arguments(&mut plain, false);
+        hide_arguments(&mut refers, true);
+        assert_eq!(plain, ["serve", "--port", "1", "--token", HIDDEN]);
+        assert_eq!(refers, ["serve", HIDDEN, HIDDEN, HIDDEN, HIDDEN]);
     }
 
     #[test]

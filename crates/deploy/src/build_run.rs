@@ -160,6 +160,7 @@ mod tests {
             dir: "/".into(),
             inputs: vec![],
             lock,
+            refers: false,
         }
     }
 

@@ -280,6 +280,7 @@ mod tests {
             dir: dir.path().into(),
             inputs: vec![format!("{}/*.rs", dir.path().display())],
             lock: None,
+            refers: false,
         };
         Tree { dir, build, plan }
     }

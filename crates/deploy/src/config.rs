@@ -110,6 +110,9 @@ pub struct BuildPlan {
     pub inputs: Vec<String>,
     /// A tool that locks its folder, such as `cargo` with the target folder: builds with the same lock run one by one.
     pub lock: Option<String>,
+    /// Values of variables or files stand in `argv`: it is shown to nobody.
+    #[serde(default)]
+    pub refers: bool,
 }
 
 /// One service.
@@ -125,6 +128,9 @@ pub struct ServicePlan {
     pub inputs: Vec<String>,
     /// Words, with instance variables.
     pub run: Vec<String>,
+    /// Values of variables or files stand in `run` or in the command of `ready`: their arguments are shown to nobody.
+    #[serde(default)]
+    pub refers: bool,
     /// Absolute.
     pub dir: PathBuf,
     /// With instance variables.

@@ -32,6 +32,7 @@ pub(crate) fn service(name: &str) -> ServicePlan {
         build: None,
         inputs: vec![],
         run: vec!["true".into()],
+        refers: false,
         dir: "/system".into(),
         env: BTreeMap::new(),
         socket: SocketMode::Port,

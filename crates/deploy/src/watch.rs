@@ -126,6 +126,7 @@ mod tests {
                 dir: "/system".into(),
                 inputs: one.inputs.clone(),
                 lock: None,
+                refers: false,
             };
             let mut plan = system(vec![one]);
             plan.builds.insert("one".into(), build);

@@ -203,6 +203,7 @@ mod tests {
             dir: "/".into(),
             inputs: vec![],
             lock: None,
+            refers: false,
         };
         let mut plan = system(vec![service("a")]);
         plan.services[0].build = Some("a".into());

@@ -11,6 +11,7 @@
 mod flatten;
 mod places;
 
+use crate::arguments;
 use crate::explain::{Explanation, explain_route};
 use crate::load::Loaded;
 use crate::lower::Lowered;
@@ -129,8 +130,9 @@ fn is_secret(kind: Kind, key: &str, value: &str) -> bool {
         Kind::Service => key.starts_with("env.") || matches!(key, "database" | "outbox"),
         _ => false,
     };
+    let is_command = matches!(kind, Kind::Service | Kind::Build) && (key == "run" || key.starts_with("ready"));
     let has_password = value.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
-    by_key || has_password
+    by_key || has_password || (is_command && arguments::shown(&[value.to_owned()]) != [value])
 }
 
 struct Maker<'a> {
@@ -193,7 +195,7 @@ impl Maker<'_> {
 
     fn service(&mut self, service: &ServicePlan, lowered: &Lowered) {
         let mut all = json!(service);
-        take(&mut all, &["service", "routes", "sagas"]);
+        take(&mut all, &["service", "routes", "sagas", "refers"]);
         let edges = service.depends_on.iter().map(|edge| {
             let mut policy = json!(edge.policy);
             policy[""] = json!(if edge.required { "required" } else { "optional" });

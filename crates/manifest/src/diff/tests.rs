@@ -127,6 +127,35 @@ fn what_the_environment_says_is_never_shown_but_that_it_changed_is() {
 }
 
 #[test]
+fn a_secret_among_the_arguments_of_a_command_is_never_shown() {
+    let with = |run: &str| SERVICE.replace("run: sh -c true", run);
+    for (run, other) in [
+        ("run: sh --token hunter2", "run: sh --token hunter3"),
+        (
+            "run: sh --db=http://a:hunter2@b",
+            "run: sh --db=http://a:hunter3@b",
+        ),
+        ("run: \"sh ${env:KEY}\"", "run: sh"),
+    ] {
+        let (one, other) = (
+            facts(SYSTEM, &with(run), "hunter1"),
+            facts(SYSTEM, &with(other), "hunter1"),
+        );
+        let told = lines(&one, &other);
+        assert!(
+            told.len() == 1 && told[0].starts_with("service a: run * -> *"),
+            "{told:?}"
+        );
+    }
+    let plain = facts(SYSTEM, &with("run: sh --port 2"), "k");
+    let told = lines(&plain, &facts(SYSTEM, &with("run: sh --port 3"), "k"));
+    assert!(
+        told[0].contains("--port, 2") && told[0].contains("--port, 3"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn another_order_of_routes_is_a_change_and_one_more_route_is_none_of_the_service() {
     let one = facts(SYSTEM, SERVICE, "k");
     let (head, routes) = SERVICE.split_once("routes:\n").expect("routes");

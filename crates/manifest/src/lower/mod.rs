@@ -56,7 +56,9 @@ impl Loaded {
     pub fn lower(&self) -> Lowered {
         let mut builds: BTreeMap<String, BuildPlan> = BTreeMap::new();
         for (name, build) in self.system.builds.iter() {
-            builds.insert(name.value.clone(), shared_build(&self.root, &name.value, build));
+            let refers = self.is_reference(build.run.at);
+            let build = shared_build(&self.root, &name.value, build);
+            builds.insert(name.value.clone(), BuildPlan { refers, ..build });
         }
         let mut services = Vec::with_capacity(self.services.len());
         for at in crate::graph::start_order(&self.services) {
@@ -231,6 +233,7 @@ fn build(name: String, argv: Vec<String>, dir: std::path::PathBuf, inputs: Vec<S
         dir,
         inputs,
         lock,
+        refers: false,
     }
 }
 

@@ -24,12 +24,11 @@ impl Loaded {
         }
         let dir = join(&service.folder, &doc.dir.value);
         let inputs = inputs(&service.folder, &dir, &globs(doc));
-        Some(build(
-            service.name.to_string(),
-            written.value.words.clone(),
-            dir,
-            inputs,
-        ))
+        let argv = written.value.words.clone();
+        Some(BuildPlan {
+            refers: self.is_reference(written.at),
+            ..build(service.name.to_string(), argv, dir, inputs)
+        })
     }
 
     /// The shared build that a service names.
@@ -53,6 +52,8 @@ impl Loaded {
             build,
             inputs: inputs(&service.folder, &dir, &globs(doc)),
             run: doc.run.value.words.clone(),
+            refers: self.is_reference(doc.run.at)
+                || doc.ready.exec.as_ref().is_some_and(|exec| self.is_reference(exec.at)),
             dir,
             env: doc
                 .env
