@@ -472,7 +472,7 @@ mod tests {
                 panic!("no purge")
             };
             assert_eq!(purge.service.expect("one").as_str(), "shop");
-            let Some(dropped) = dropped else { return None };
+            let dropped = dropped?;
             let word = FromProxy::Purged { number, dropped };
             write_frame(&mut stream, &word).await.expect("told");
             Some(stream)

@@ -131,10 +131,7 @@ fn a_secret_among_the_arguments_of_a_command_is_never_shown() {
     let with = |run: &str| SERVICE.replace("run: sh -c true", run);
     for (run, other) in [
         ("run: sh --token hunter2", "run: sh --token hunter3"),
-        (
-            "run: sh --db=http://a:hunter2@b",
-            "run: sh --db=http://a:hunter3@b",
-        ),
+        ("run: sh --db=http://a:hunter2@b", "run: sh --db=http://a:hunter3@b"),
         ("run: \"sh ${env:KEY}\"", "run: sh"),
     ] {
         let (one, other) = (
