@@ -51,12 +51,11 @@ fn a_listener_that_cannot_be_bound_is_refused_and_holds_up_nothing() {
     system.write("ondol.yaml", &manifest);
     write(&system, &format!("{HELLO}{MORE}"));
     system.ondol(&["apply"]).good();
-    until("its route is there", || {
-        (system.get("/env").status() == 200).then_some(())
-    });
+    system.get("/env/GREETING").expect(200);
     drop(held);
     system.write("ondol.yaml", &manifest.replace(&web, &more));
     system.ondol(&["apply"]).good();
+    std::net::TcpStream::connect(&taken).expect("it listens there now");
     system.ondol(&["down"]).good();
 }
 
