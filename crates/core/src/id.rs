@@ -82,6 +82,13 @@ name!(
     SystemName, "system name", "1 to 63 of a-z, 0-9 and -, a letter first, no - last", is_dns_label
 );
 name!(
+    /// Where something runs, such as `seoul-a`: what fails together. As the label `topology.kubernetes.io/zone`.
+    ZoneName, "zone name", "1 to 63 of letters, digits, -, _ and ., a letter or digit first and last",
+    |text| (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+);
+name!(
     /// A saga definition, such as `place-order`.
     SagaName, "saga name", "1 to 63 of a-z, 0-9 and -, a letter first, no - last", is_dns_label
 );

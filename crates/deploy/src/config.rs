@@ -4,7 +4,7 @@
 //! `ondol-discovery` into the proxy's snapshot. Nothing here is a template any more, but for the instance variables
 //! `${PORT}`, `${DATABASE_URL}`, `${ONDOL_DATA}`, `${NAME_URL}` … in `run` and `env`.
 
-use ondol_core::id::{ServiceName, SystemName};
+use ondol_core::id::{ServiceName, SystemName, ZoneName};
 use ondol_core::wire::proxy;
 use ondol_core::wire::supervision::{Readiness, SocketMode};
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,9 @@ pub struct SystemPlan {
 pub struct MeshPlan {
     /// This system's name.
     pub domain: SystemName,
+    /// Where its proxy is.
+    #[serde(default)]
+    pub zone: Option<ZoneName>,
     /// Where others come in.
     pub bind: Option<String>,
     /// Milliseconds that a certificate holds.
@@ -67,6 +70,9 @@ pub struct PeerPlan {
     pub authorities: PathBuf,
     /// Where its proxies let others in.
     pub addresses: Vec<SocketAddr>,
+    /// Zones of those of which one is known.
+    #[serde(default)]
+    pub zones: BTreeMap<SocketAddr, ZoneName>,
     /// Services of its own that are called from here.
     pub services: Vec<PeerService>,
 }

@@ -151,6 +151,7 @@ mod tests {
         plan.root = root.into();
         plan.mesh = Some(MeshPlan {
             domain: "shop".parse().expect("a name"),
+            zone: None,
             bind: None,
             certificate_lifetime_ms: DAY.as_millis() as u64,
             peers: vec![],

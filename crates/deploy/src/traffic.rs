@@ -51,7 +51,11 @@ pub fn declared(plan: &SystemPlan) -> Declared {
         concurrency: Concurrency::default(),
         elsewhere: Some(Elsewhere {
             system: peer.system.clone(),
-            addresses: peer.addresses.clone(),
+            addresses: peer
+                .addresses
+                .iter()
+                .map(|address| (*address, peer.zones.get(address).cloned()))
+                .collect(),
         }),
     });
     let gateways = plan.gateways.iter().map(|(name, _)| Gateway {
@@ -95,6 +99,7 @@ fn lowered(plan: &SystemPlan, mesh: &MeshPlan) -> Mesh {
     };
     Mesh {
         domain: mesh.domain.clone(),
+        zone: mesh.zone.clone(),
         socket: mesh.bind.as_ref().map(|_| mesh_socket()),
         identities: identities(plan).collect(),
         peers: mesh.peers.iter().map(peer).collect(),

@@ -1,6 +1,6 @@
 //! The declared half of a snapshot: listeners, routes, edges, clusters without their endpoints.
 
-use ondol_core::id::{ServiceName, SystemName};
+use ondol_core::id::{ServiceName, SystemName, ZoneName};
 use ondol_core::wire::proxy::{Concurrency, Edge, Gateway, HealthCheck, Issuer, Mesh, Protocol, Route};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -47,6 +47,6 @@ pub struct DeclaredService {
 pub struct Elsewhere {
     /// Which system.
     pub system: SystemName,
-    /// Its proxies.
-    pub addresses: Vec<SocketAddr>,
+    /// Its proxies, and where each is.
+    pub addresses: Vec<(SocketAddr, Option<ZoneName>)>,
 }

@@ -124,6 +124,7 @@ impl Registry {
                 start: *start,
                 address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), *port),
                 draining: self.draining.contains(id),
+                zone: None,
             })
             .collect()
     }
@@ -132,7 +133,7 @@ impl Registry {
 /// The proxies of another system stand for the service's instances. Whether they are well, calls tell.
 fn proxies(service: &ServiceName, elsewhere: &Elsewhere) -> Vec<Endpoint> {
     let all = (1_u32..).zip(&elsewhere.addresses);
-    all.map(|(number, address)| Endpoint {
+    all.map(|(number, (address, zone))| Endpoint {
         instance: InstanceId {
             service: service.clone(),
             number,
@@ -140,6 +141,7 @@ fn proxies(service: &ServiceName, elsewhere: &Elsewhere) -> Vec<Endpoint> {
         start: 1,
         address: *address,
         draining: false,
+        zone: zone.clone(),
     })
     .collect()
 }

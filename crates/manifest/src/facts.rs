@@ -300,12 +300,12 @@ fn mesh(mesh: &MeshPlan) -> Value {
             .iter()
             .map(|one| (one.service.to_string(), json!({ "protocol": one.protocol })));
         let all = json!({
-            "authorities": peer.authorities, "addresses": peer.addresses, "services": services.collect::<Map<_, _>>(),
+            "authorities": peer.authorities, "addresses": peer.addresses, "zones": peer.zones, "services": services.collect::<Map<_, _>>(),
         });
         (peer.system.to_string(), all)
     });
     json!({
-        "bind": mesh.bind, "certificate_lifetime_ms": mesh.certificate_lifetime_ms, "peers": peers.collect::<Map<_, _>>(),
+        "bind": mesh.bind, "zone": mesh.zone, "certificate_lifetime_ms": mesh.certificate_lifetime_ms, "peers": peers.collect::<Map<_, _>>(),
     })
 }
 

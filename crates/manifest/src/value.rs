@@ -6,7 +6,7 @@ use crate::read::{Read, Reader};
 use crate::reference::Use;
 use crate::source::{At, Span};
 use crate::tree::{Node, Value};
-use ondol_core::id::{RouteName, SagaName, ServiceName, StepName};
+use ondol_core::id::{RouteName, SagaName, ServiceName, StepName, ZoneName};
 use ondol_core::unit;
 use ondol_core::wire::proxy::Priority;
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -136,6 +136,7 @@ leaf! {
     ServiceName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "title": "service name", "type": "string", "pattern": "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$" };
     SagaName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "title": "saga name", "type": "string", "pattern": "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$" };
     StepName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "title": "step name", "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,62}$" };
+    ZoneName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "title": "zone name", "type": "string", "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$", "examples": ["seoul-a"] };
     RouteName: |text| text.parse().map_err(|e: ondol_core::id::BadName| e.to_string()), { "title": "route name", "type": "string", "pattern": "^[a-z][a-z0-9.-]{0,126}$" };
 }
 

@@ -20,6 +20,7 @@ mod hedges;
 mod permit;
 mod pick;
 mod probe;
+mod zones;
 
 pub use balance::{By, Wish};
 pub use endpoint::Endpoint;
@@ -34,7 +35,7 @@ use crate::mesh::outward::Outward;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use balance::{Needs, Shares};
 use endpoint::lock;
-use ondol_core::id::{InstanceId, ServiceName, SystemName};
+use ondol_core::id::{InstanceId, ServiceName, SystemName, ZoneName};
 use ondol_core::spiffe::SpiffeId;
 use ondol_core::wire::proxy::{self as wire, HealthCheck, Protocol, Snapshot};
 use ondol_resilience::breaker::{self, Breaker};
@@ -45,6 +46,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use zones::Zones;
 
 /// What a cluster offers now.
 #[derive(Debug)]
@@ -56,6 +58,8 @@ pub struct View {
     unavailable: Option<String>,
     endpoints: Vec<Arc<Endpoint>>,
     shares: Arc<Shares>,
+    /// Whether zones are known here, the proxy's own and some endpoint's: else every endpoint is as near.
+    zoned: bool,
 }
 
 /// A service as a target.
@@ -73,6 +77,8 @@ pub struct Cluster {
     gate: Arc<Gate>,
     /// Of routes that hedge.
     hedges: Hedges,
+    /// Where attempts went.
+    zones: Zones,
     /// So few instances are well that all are used.
     panic: AtomicBool,
     shared: Arc<Shared>,
@@ -120,6 +126,7 @@ impl Clusters {
     pub fn apply(&self, snapshot: &Snapshot, now: Duration) {
         let mut by_name = lock(&self.by_name);
         let (mut gone, needs) = (Vec::new(), Needs::of(snapshot));
+        let zone = snapshot.mesh.as_ref().and_then(|mesh| mesh.zone.as_ref());
         for spec in &snapshot.clusters {
             if by_name.get(&spec.service).is_some_and(|known| known.peer != spec.peer) {
                 // Another service of the same name: who still goes to the old one must not meet the new one's endpoints.
@@ -133,7 +140,8 @@ impl Clusters {
             let cluster = by_name
                 .entry(spec.service.clone())
                 .or_insert_with(|| Arc::new(Cluster::new(spec, self.shared.clone())));
-            gone.extend(cluster.apply(spec, needs.get(&spec.service).copied().unwrap_or_default(), now));
+            let needs = needs.get(&spec.service).copied().unwrap_or_default();
+            gone.extend(cluster.apply(spec, needs, zone, now));
         }
         let stay: HashSet<_> = snapshot.clusters.iter().map(|spec| &spec.service).collect();
         by_name.retain(|service, cluster| {
@@ -238,6 +246,7 @@ impl Clusters {
                 waiting: waiting as u64,
                 shed,
                 hedges: cluster.hedges.counts(),
+                zones: cluster.zones.counts(),
             }
         };
         by_name.values().map(report).collect()
@@ -261,6 +270,7 @@ impl Cluster {
             unavailable: None,
             endpoints: vec![],
             shares: Arc::default(),
+            zoned: false,
         };
         Self {
             service: spec.service.clone(),
@@ -270,13 +280,14 @@ impl Cluster {
             budgets: Mutex::default(),
             gate: Gate::new(spec.concurrency),
             hedges: Hedges::default(),
+            zones: Zones::default(),
             panic: AtomicBool::new(false),
             shared,
         }
     }
 
     /// Gives the endpoints that are gone.
-    fn apply(&self, spec: &wire::Cluster, needs: Needs, now: Duration) -> Vec<Arc<Endpoint>> {
+    fn apply(&self, spec: &wire::Cluster, needs: Needs, zone: Option<&ZoneName>, now: Duration) -> Vec<Arc<Endpoint>> {
         let before = self.view.load_full();
         // The first instances of a service have nobody to leave the traffic to while they warm up. They become ready one after the
         // other; the very first one would get nearly all of it, whatever it has in hand.
@@ -312,12 +323,14 @@ impl Cluster {
         let (health, unavailable) = (spec.health.clone(), spec.unavailable.clone());
         let open = flags.iter().filter(|(_, draining)| !draining);
         let shares = Shares::of(&before.shares, needs, open.map(|(endpoint, _)| endpoint));
+        let zoned = zones::mark(spec, zone, &endpoints);
         self.view.store(Arc::new(View {
             protocol: spec.protocol,
             health,
             unavailable,
             endpoints,
             shares,
+            zoned,
         }));
         // Only now: whoever finds all endpoints of the older list draining looks into the newer one.
         flags
@@ -343,6 +356,7 @@ impl Cluster {
             unavailable,
             endpoints: vec![],
             shares: Arc::default(),
+            zoned: false,
         }));
         before.endpoints.iter().for_each(|endpoint| endpoint.set_draining(true));
         before.endpoints.clone()

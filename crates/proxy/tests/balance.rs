@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use ondol_core::wire::proxy::{Balance, HashBy, HealthCheck, Protocol, Route};
+use ondol_core::wire::proxy::{Balance, HashBy, HealthCheck, Mesh, Protocol, Report, Route};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -225,5 +225,50 @@ fn panic_mode_is_reported_and_requests_are_answered_all_the_same() {
     assert_eq!(answered, NAMES);
     is_well.store(true, Ordering::SeqCst);
     controller.report(|report| report.panics.is_empty());
+    running.stop();
+}
+
+#[test]
+fn requests_stay_in_their_zone_go_elsewhere_when_it_fails_and_come_back() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let is_well = Arc::new(AtomicBool::new(true));
+    let addresses = ["home", "home", "away", "away"].map(|name| {
+        let is_well = is_well.clone();
+        instance(move |_| match name == "away" || is_well.load(Ordering::SeqCst) {
+            true => ok(name),
+            false => "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        })
+    });
+    let mut orders = cluster("orders", Protocol::Http1, &addresses);
+    orders.health = Some(HealthCheck {
+        path: "/health".into(),
+        interval_ms: 50,
+        timeout_ms: 5_000,
+    });
+    for endpoint in &mut orders.endpoints[2..] {
+        endpoint.zone = Some("seoul-b".parse().expect("a zone"));
+    }
+    let mut told = snapshot(vec![balanced(Balance::PeakEwma)], vec![], vec![orders]);
+    told.mesh = Some(Mesh {
+        domain: "shop".parse().expect("a name"),
+        zone: Some("seoul-a".parse().expect("a zone")),
+        socket: None,
+        identities: vec![],
+        peers: vec![],
+    });
+    let (running, mut controller) = serving(dir.path(), &told);
+    let mut client = running.client();
+    assert!((0..40).all(|_| who(&mut client, "/", "") == "home"));
+    controller.report(|report| report.bulkheads.iter().any(|one| one.zones == [40, 0]));
+
+    is_well.store(false, Ordering::SeqCst);
+    let out = |report: &Report| report.healthy.iter().filter(|(_, well)| !well).count();
+    controller.report(|report| out(report) == 2);
+    assert!((0..40).all(|_| who(&mut client, "/", "") == "away"));
+    controller.report(|report| report.bulkheads.iter().any(|one| one.zones == [40, 40]));
+
+    is_well.store(true, Ordering::SeqCst);
+    controller.report(|report| out(report) == 0);
+    assert!((0..40).all(|_| who(&mut client, "/", "") == "home"));
     running.stop();
 }

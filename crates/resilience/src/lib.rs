@@ -5,7 +5,7 @@
 //! goes back by much.
 //!
 //! - before a call: [`deadline`], [`limit`], [`bulkhead`] with its limit by [`gradient`], [`breaker`]
-//! - which instance: [`balance`], [`round_robin`], [`hashing`] with [`bounded`] loads
+//! - which instance: [`balance`], [`round_robin`], [`hashing`] with [`bounded`] loads, near by [`zone`]
 //! - in place of a call: [`cache`]
 //! - during a call: [`hedge`]
 //! - after a call: [`retry`] with [`backoff`] and [`budget`], [`outlier`]
@@ -29,3 +29,4 @@ pub mod outlier;
 pub mod retry;
 pub mod round_robin;
 mod window;
+pub mod zone;

@@ -212,6 +212,17 @@ fn bulkheads(page: &mut Page, red: &Red) {
             page.sample(name, &[("service", service.as_str())], counts.hedges[at]);
         }
     }
+    let name = "ondol_zone_attempts_total";
+    page.family(
+        name,
+        "counter",
+        "Attempts in the own zone and in others, where zones are declared.",
+    );
+    for (service, counts) in rising.iter().filter(|(_, counts)| counts.zones != [0; 2]) {
+        for (zone, count) in ["local", "other"].into_iter().zip(counts.zones) {
+            page.sample(name, &[("service", service.as_str()), ("zone", zone)], count);
+        }
+    }
 }
 
 /// Writes what the gateway's listeners say of TLS.
@@ -343,6 +354,7 @@ mod tests {
                 waiting: 5,
                 shed: [0, 0, 3, 70],
                 hedges: [6, 4],
+                zones: [90, 10],
             }],
             panics: vec!["products".parse().expect("valid")],
             ..Report::default()
@@ -367,6 +379,8 @@ mod tests {
             "ondol_concurrency_waiting{service=\"orders\"} 5",
             "ondol_shed_total{service=\"orders\",priority=\"best-effort\"} 70",
             "ondol_hedges_won_total{service=\"orders\"} 4",
+            "ondol_zone_attempts_total{service=\"orders\",zone=\"local\"} 90",
+            "ondol_zone_attempts_total{service=\"orders\",zone=\"other\"} 10",
             "ondol_panic{service=\"orders\"} 0",
             "ondol_panic{service=\"products\"} 1",
             "ondol_connections 2",

@@ -58,6 +58,8 @@ pub struct Rising {
     pub shed: [u64; 4],
     /// Second attempts beside a slow first one, and those of them whose answer was the one.
     pub hedges: [u64; 2],
+    /// Attempts in the own zone and in others, where zones are declared.
+    pub zones: [u64; 2],
 }
 
 type Totals = BTreeMap<Series, Counts>;
@@ -316,9 +318,9 @@ fn add_rising(into: &mut BTreeMap<ServiceName, Rising>, report: &Report) {
             .iter_mut()
             .zip(one.shed)
             .for_each(|(sum, count)| *sum += count);
-        sums.hedges
-            .iter_mut()
-            .zip(one.hedges)
+        let pairs = sums.hedges.iter_mut().chain(&mut sums.zones);
+        pairs
+            .zip(one.hedges.into_iter().chain(one.zones))
             .for_each(|(sum, count)| *sum += count);
     }
 }
@@ -427,6 +429,7 @@ mod tests {
             waiting: 2,
             shed,
             hedges: [shed[1] + 1, 0],
+            zones: [5, shed[3]],
         };
         let mut red = Red::default();
         for (life, at, one) in [
@@ -442,6 +445,7 @@ mod tests {
         let rising = Rising {
             shed: [1, 1, 0, 10],
             hedges: [3, 0],
+            zones: [10, 10],
         };
         assert_eq!((red.rising()[&name], red.bulkheads()[&name]), (rising, [40, 1, 2]));
     }

@@ -22,7 +22,7 @@ pub use report::{Bulkhead, CacheReport, CacheResult, Report, Traffic, bucket_end
 pub use tls::{CertificateFiles, CertificateReport, ClientCertificates, Tls, TlsReport, TlsVersion};
 
 use super::supervision::SocketName;
-use crate::id::{BootId, InstanceId, RouteName, SagaName, ServiceName, SystemName};
+use crate::id::{BootId, InstanceId, RouteName, SagaName, ServiceName, SystemName, ZoneName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -415,6 +415,9 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// Gets no new requests; running ones end.
     pub draining: bool,
+    /// Where it runs. `None`: in the proxy's own zone if it is an instance of this system, else nobody has said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<ZoneName>,
 }
 
 /// An issuer of tokens.

@@ -49,12 +49,23 @@ fn peer(world: &World<'_>, system: &SystemDoc, name: &At<String>, doc: &PeerDoc,
         );
         found.push(wrong.hint(hint));
     }
-    for address in &doc.addresses {
+    for (index, one) in doc.addresses.iter().enumerate() {
+        let address = one.address();
         if address.value.0.ip().is_unspecified() || address.value.0.port() == 0 {
             let message = "nobody can be called at this address";
             found.push(
                 Diagnostic::error(Code::Value, address.at, message)
                     .hint("write the IP address and port that its machine has"),
+            );
+        }
+        let earlier = doc.addresses[..index].iter().map(|other| other.address());
+        if let Some(first) = earlier.into_iter().find(|other| other.value == address.value) {
+            twice("the address", &address.value.0.to_string(), first.at, address.at, found);
+        }
+        if let (Some(zone), None) = (one.zone(), system.mesh.as_ref().and_then(|mesh| mesh.zone.as_ref())) {
+            let message = "nothing says in which zone this system is, so no address is nearer than another";
+            found.push(
+                Diagnostic::error(Code::Conflict, zone.at, message).hint("add `zone: NAME` to `mesh` in ondol.yaml"),
             );
         }
     }

@@ -4,7 +4,8 @@ use super::policy::PolicyDoc;
 use crate::document::document;
 use crate::read::Named;
 use crate::source::At;
-use crate::value::{Algorithm, Bind, Cidr, Millis, MinVersion, Protocol, Words};
+use crate::value::{Algorithm, Bind, Cidr, Millis, MinVersion, Protocol, Short, Words};
+use ondol_core::id::ZoneName;
 
 document! {
     /// ondol.yaml: the system.
@@ -99,6 +100,8 @@ document! {
     "mesh" struct MeshDoc {
         /// Where proxies of other systems come in. Absent: they do not, and services here can still call theirs.
         bind: Option<At<Bind>>,
+        /// Where this system's proxy runs, a word that its peers' `addresses` use too. Addresses there are preferred, while 70 % of them are well.
+        zone: Option<At<ZoneName>>,
         /// How long a certificate holds, from 10 s to 30 d. It is replaced at half of that.
         certificate_lifetime: At<Millis> = "24h",
         /// Other systems, by name: the `system` of their ondol.yaml.
@@ -112,9 +115,40 @@ document! {
         /// A PEM file with its authorities, as `ondol mesh authority` prints them there; relative to this file.
         authorities: At<String>,
         /// Where its proxies let others in: the `bind` of its `mesh`. Absent: it only calls.
-        addresses: Vec<At<Bind>>,
+        addresses: Vec<PeerAddress>,
         /// Services of its own that are used here by their names, as if they were of this system.
         services: Named<PeerServiceDoc>,
+    }
+}
+
+document! {
+    /// An address of another system's proxy, with its zone.
+    "an address" struct PeerAddressDoc {
+        /// IP address and port.
+        address: At<Bind>,
+        /// Where it runs.
+        zone: At<ZoneName>,
+    }
+}
+
+/// An entry of a peer's `addresses`.
+pub type PeerAddress = Short<At<Bind>, PeerAddressDoc>;
+
+impl PeerAddress {
+    /// Where to connect to.
+    pub fn address(&self) -> At<Bind> {
+        match self {
+            Self::Short(address) => *address,
+            Self::Long(doc) => doc.address,
+        }
+    }
+
+    /// Where it runs, if that is said.
+    pub fn zone(&self) -> Option<&At<ZoneName>> {
+        match self {
+            Self::Short(_) => None,
+            Self::Long(doc) => Some(&doc.zone),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) fn mesh(root: &Path, system: &SystemDoc) -> Option<MeshPlan> {
     let peers = doc.peers.iter().filter_map(|(name, doc)| peer(root, name, doc));
     Some(MeshPlan {
         domain: system.system.value.parse().ok()?,
+        zone: doc.zone.as_ref().map(|zone| zone.value.clone()),
         bind: doc.bind.map(|bind| bind.value.0.to_string()),
         certificate_lifetime_ms: doc.certificate_lifetime.value.0,
         peers: peers.collect(),
@@ -34,7 +35,12 @@ fn peer(root: &Path, name: &At<String>, doc: &PeerDoc) -> Option<PeerPlan> {
     Some(PeerPlan {
         system: name.value.parse().ok()?,
         authorities: join(root, &doc.authorities.value),
-        addresses: doc.addresses.iter().map(|address| address.value.0).collect(),
+        addresses: doc.addresses.iter().map(|one| one.address().value.0).collect(),
+        zones: doc
+            .addresses
+            .iter()
+            .filter_map(|one| Some((one.address().value.0, one.zone()?.value.clone())))
+            .collect(),
         services: services.collect(),
     })
 }

@@ -55,6 +55,7 @@ fn readers() -> BTreeMap<&'static str, Asked> {
         ("Breaker", ask::<policy::BreakerDoc>),
         ("Mesh", ask::<system::MeshDoc>),
         ("Peer", ask::<system::PeerDoc>),
+        ("PeerAddress", ask::<system::PeerAddressDoc>),
         ("PeerService", ask::<system::PeerServiceDoc>),
         ("Route", ask::<route::RouteDoc>),
         ("Match", ask::<route::MatchDoc>),

@@ -30,6 +30,8 @@ pub struct Endpoint {
     start: u64,
     in_flight: AtomicU64,
     draining: AtomicBool,
+    /// Whether it is in the proxy's own zone.
+    home: AtomicBool,
     /// What active checks say.
     answers: AtomicBool,
     /// Until when it is ejected, nanoseconds of the monotonic clock; 0: never was.
@@ -59,6 +61,7 @@ impl Endpoint {
             start: spec.start,
             in_flight: AtomicU64::new(0),
             draining: AtomicBool::new(spec.draining),
+            home: AtomicBool::new(true),
             answers: AtomicBool::new(true),
             out_until: AtomicU64::new(0),
             came,
@@ -83,6 +86,15 @@ impl Endpoint {
 
     pub(super) fn set_draining(&self, draining: bool) {
         self.draining.store(draining, Ordering::SeqCst);
+    }
+
+    /// Whether it is in the proxy's own zone.
+    pub fn is_home(&self) -> bool {
+        self.home.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_home(&self, home: bool) {
+        self.home.store(home, Ordering::Relaxed);
     }
 
     /// Counts a request in, unless it drains. The count comes before the look, and whoever drains sets the flag before

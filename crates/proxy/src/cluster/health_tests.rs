@@ -52,6 +52,7 @@ fn snapshot(address: std::net::SocketAddr, path: &str) -> wire::Snapshot {
         start: 1,
         address,
         draining: false,
+        zone: None,
     }];
     wire::Snapshot {
         boot: BootId {

@@ -1,6 +1,7 @@
-//! Which instance gets a request: one that is well and not tried yet, by session or by the balancing of its route (`balance.rs`).
+//! Which instance gets a request: one that is well and not tried yet, by session, or near (`zones.rs`) and by the balancing of its
+//! route (`balance.rs`).
 
-use super::{Cluster, Endpoint, Permit, View, Wish, endpoint::lock};
+use super::{Cluster, Endpoint, Permit, View, Wish, endpoint::lock, zones};
 use crate::mesh::outward::Outward;
 use crate::upstream::Place;
 use ondol_core::entropy::Entropy;
@@ -79,6 +80,7 @@ impl Cluster {
             tracing::warn!(service = %self.service, well = well.len(), instances = open.len(), panic, "panic mode: whether all instances are used");
             self.shared.news.notify_one();
         }
+        let home = (view.zoned && !panic).then(|| zones::draw(&open, &well, wish.by, random));
         let usable = if panic { open } else { well };
         let fresh: SmallVec<[&Arc<Endpoint>; 16]> = usable
             .iter()
@@ -93,7 +95,9 @@ impl Cluster {
         }
         // Another instance if there is one, else the same again.
         let usable = if fresh.is_empty() { &usable } else { &fresh };
-        view.balanced(usable, wish.by, now, random).cloned()
+        let near = zones::narrowed(usable, home);
+        view.balanced(near.as_deref().unwrap_or(usable), wish.by, now, random)
+            .cloned()
     }
 }
 
@@ -201,7 +205,12 @@ impl Way {
             if let Some(endpoint) = self.cluster.choose(&view, now, random, tried, wish) {
                 let ticket = lock(&self.breaker).admit(now).map_err(refused)?;
                 match Permit::take(endpoint, self, ticket) {
-                    Some(permit) => return Ok(permit),
+                    Some(permit) => {
+                        if view.zoned {
+                            self.cluster.zones.count(permit.endpoint());
+                        }
+                        return Ok(permit);
+                    }
                     None => continue, // It began to drain meanwhile; each does so once, so this ends.
                 }
             }

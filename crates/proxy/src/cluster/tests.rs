@@ -7,6 +7,8 @@ use std::thread;
 
 #[path = "balance_tests.rs"]
 mod balancing;
+#[path = "zones_tests.rs"]
+mod zoned;
 
 const SEC: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
@@ -37,6 +39,7 @@ fn at(number: u32, start: u64) -> wire::Endpoint {
         start,
         address: ([127, 0, 0, 1], 9_000 + number as u16).into(),
         draining: false,
+        zone: None,
     }
 }
 

@@ -165,6 +165,7 @@ pub fn cluster(service: &str, protocol: Protocol, addresses: &[SocketAddr]) -> C
         start: 1,
         address: *address,
         draining: false,
+        zone: None,
     });
     Cluster {
         service: name(service),

@@ -53,6 +53,7 @@ impl System {
             authorities: peer.authorities(),
         };
         Mesh {
+            zone: None,
             domain: self.name.parse().expect("a name"),
             socket: Some(SocketName(MESH.into())),
             identities: services.iter().map(|service| self.identity(service)).collect(),

@@ -164,4 +164,18 @@ mod tests {
         assert!(with[3] < 0.6 * without[3], "{with:?} {without:?}");
         assert!(with[4] < 1.06, "{with:?}");
     }
+
+    #[test]
+    fn what_is_near_answers_sooner() {
+        let [with, without] = plays("half of six are 20 ms further away");
+        assert!(with[0] > 0.99 * without[0], "{with:?} {without:?}");
+        assert!(with[2] < 0.8 * without[2], "{with:?} {without:?}");
+    }
+
+    #[test]
+    fn a_zone_that_lost_most_sends_elsewhere_what_it_cannot_bear() {
+        let [with, without] = plays("two of three at home fail");
+        assert!(with[0] > 1.05 * without[0], "{with:?} {without:?}");
+        assert!(with[3] < 0.3 * without[3], "{with:?} {without:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! The storms: each is one course, and the policies with which and without which it is played.
 
-use crate::world::{Balance, Change, Policies, Scene};
+use crate::world::{Balance, Change, Policies, Scene, Zones};
 use std::time::Duration;
 
 const SEC: Duration = Duration::from_secs(1);
@@ -19,6 +19,8 @@ pub struct Storm {
 fn scene(rate: f64, lasts: u32, changes: Vec<(Duration, Change)>) -> Scene {
     Scene {
         backends: 5,
+        far: 0,
+        way: Duration::ZERO,
         slots: 8,
         takes: Duration::from_millis(20),
         rate,
@@ -149,6 +151,7 @@ pub fn all() -> Vec<Storm> {
                 retries: 2,
                 budget: true,
                 hedge: false,
+                zones: Zones::None,
             },
             without: Policies {
                 retries: 2,
@@ -196,5 +199,43 @@ pub fn all() -> Vec<Storm> {
             },
             without: balanced,
         },
+        Storm {
+            name: "half of six are 20 ms further away",
+            policy: "zone",
+            scene: two_zones(600.0, vec![]),
+            with: Policies {
+                zones: Zones::Spill,
+                ..balanced
+            },
+            without: balanced,
+        },
+        Storm {
+            name: "two of three at home fail",
+            policy: "spill",
+            scene: two_zones(
+                800.0,
+                at(2, &mut [Change::Fails(0, true), Change::Fails(1, true)].into_iter()),
+            ),
+            with: Policies {
+                zones: Zones::Spill,
+                outlier: true,
+                ..balanced
+            },
+            without: Policies {
+                zones: Zones::Always,
+                outlier: true,
+                ..balanced
+            },
+        },
     ]
+}
+
+/// Three backends at home and three in another zone; each zone alone can serve 1,200 requests a second.
+fn two_zones(rate: f64, changes: Vec<(Duration, Change)>) -> Scene {
+    Scene {
+        backends: 6,
+        far: 3,
+        way: Duration::from_millis(20),
+        ..scene(rate, 40, changes)
+    }
 }

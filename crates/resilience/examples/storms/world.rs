@@ -41,6 +41,18 @@ pub struct Policies {
     pub budget: bool,
     /// A second attempt beside a slow one, for at most 5 %.
     pub hedge: bool,
+    pub zones: Zones,
+}
+
+/// Which zone is preferred.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Zones {
+    #[default]
+    None,
+    /// That of the callers, while anybody is well there.
+    Always,
+    /// That of the callers, while enough are well there.
+    Spill,
 }
 
 /// How a backend is chosen.
@@ -76,6 +88,10 @@ pub enum Change {
 #[derive(Clone, Debug)]
 pub struct Scene {
     pub backends: usize,
+    /// So many of them, the last ones, are in another zone.
+    pub far: usize,
+    /// What an answer from there takes on its way.
+    pub way: Duration,
     /// Requests that a backend works on at once.
     pub slots: usize,
     /// What one takes on average.
@@ -187,6 +203,7 @@ enum Event {
     Comes,
     Goes { request: usize },
     Worked { attempt: usize },
+    Arrives { attempt: usize, well: bool },
     TimesOut { attempt: usize },
     Hedges { request: usize },
     Changes(Change),
@@ -291,6 +308,7 @@ impl World {
                 Event::Comes => self.comes(),
                 Event::Goes { request } => self.goes(request),
                 Event::Worked { attempt } => self.worked(attempt),
+                Event::Arrives { attempt, well } => self.arrives(attempt, well),
                 Event::TimesOut { attempt } => self.ended(attempt, Ending::TimedOut),
                 Event::Hedges { request } => self.hedges(request),
                 Event::Changes(change) => self.change(change),
@@ -428,13 +446,20 @@ impl World {
     fn worked(&mut self, attempt: usize) {
         let backend = self.attempts[attempt].backend;
         self.backends[backend].busy -= 1;
-        let ending = if self.backends[backend].fails {
-            Ending::Refused
-        } else {
-            Ending::Well
-        };
-        self.ended(attempt, ending);
+        let well = !self.backends[backend].fails;
+        match self.is_home(backend) {
+            true => self.arrives(attempt, well),
+            false => self.at(self.now + self.scene.way, Event::Arrives { attempt, well }),
+        }
         self.works(backend);
+    }
+
+    fn arrives(&mut self, attempt: usize, well: bool) {
+        self.ended(attempt, if well { Ending::Well } else { Ending::Refused });
+    }
+
+    fn is_home(&self, backend: usize) -> bool {
+        !(self.scene.backends - self.scene.far..self.scene.backends).contains(&backend)
     }
 
     /// For the caller.

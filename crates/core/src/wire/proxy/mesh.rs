@@ -1,7 +1,7 @@
 //! Proxies of other systems: which of them are believed, who our services are to them.
 
 use super::{CertificateFiles, SocketName};
-use crate::id::{ServiceName, SystemName};
+use crate::id::{ServiceName, SystemName, ZoneName};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -12,6 +12,9 @@ use std::path::PathBuf;
 pub struct Mesh {
     /// This system's trust domain: its name.
     pub domain: SystemName,
+    /// Where this system's proxy runs: it prefers endpoints there. `None`: it prefers none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<ZoneName>,
     /// Where other systems' proxies come in; `None`: they do not.
     pub socket: Option<SocketName>,
     /// A certificate for each service, for the gateway and for `ondol`.

@@ -124,6 +124,9 @@ pub struct Bulkhead {
     /// Second attempts beside a slow first one, and those of them whose answer was the one; only rise.
     #[serde(default)]
     pub hedges: [u64; 2],
+    /// Attempts in the proxy's own zone and in others, where zones are declared; only rise.
+    #[serde(default)]
+    pub zones: [u64; 2],
 }
 
 /// RED counters of one route (`route` set) or edge (`caller` set).

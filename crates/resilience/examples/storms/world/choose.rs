@@ -1,17 +1,20 @@
 //! Which backend gets an attempt, by the policies that hold.
 
-use super::{Balance, World, instance};
+use super::{Balance, World, Zones, instance};
 use ondol_resilience::balance;
 use ondol_resilience::bounded::{self, Candidate};
 use ondol_resilience::outlier;
 use ondol_resilience::round_robin::{self, Turn};
+use ondol_resilience::zone::{self, Count};
 
 impl World {
     pub(super) fn choose(&mut self, request: usize) -> usize {
         let all: Vec<usize> = (0..self.backends.len()).collect();
         let well = |one: &&usize| !self.policies.outlier || !self.backends[**one].outlier.is_out(self.now);
         let mut usable: Vec<usize> = all.iter().filter(well).copied().collect();
-        if outlier::is_panic(all.len(), usable.len()) {
+        let panic = outlier::is_panic(all.len(), usable.len());
+        let home = if panic { None } else { self.zone(&all, &usable) };
+        if panic {
             usable = all;
         }
         let fresh: Vec<usize> = usable
@@ -20,10 +23,34 @@ impl World {
             .filter(|one| !self.requests[request].tried.contains(one))
             .collect();
         let usable = if fresh.is_empty() { usable } else { fresh };
+        let there: Vec<usize> = usable
+            .iter()
+            .copied()
+            .filter(|one| home.is_none_or(|home| home == self.is_home(*one)))
+            .collect();
+        let usable = if there.is_empty() { usable } else { there };
         match self.policies.balance {
             Balance::RoundRobin => self.in_turn(&usable),
             Balance::Key { bounded } => self.by_key(self.requests[request].key, bounded, &usable),
             Balance::Random | Balance::PeakEwma | Balance::LeastRequest => self.better_of_two(&usable),
+        }
+    }
+
+    /// Whether the request stays in the callers' zone, if any is preferred.
+    fn zone(&mut self, all: &[usize], well: &[usize]) -> Option<bool> {
+        let at_home = |those: &[usize]| those.iter().filter(|one| self.is_home(**one)).count();
+        let home = Count {
+            well: at_home(well),
+            all: at_home(all),
+        };
+        let others = Count {
+            well: well.len() - home.well,
+            all: all.len() - home.all,
+        };
+        match self.policies.zones {
+            Zones::None => None,
+            Zones::Always => Some(home.well > 0),
+            Zones::Spill => Some(zone::stays(home, others, self.random.next())),
         }
     }
 
