@@ -1,15 +1,16 @@
 //! Certificates that say to other systems who is who: made at a start, and anew long before they end.
 //!
 //! They are files in `.ondol/mesh/` that the proxy reads; each is replaced at half of its life, so that a controller that is away for the
-//! other half harms nothing. When is [`is_due`]; the authority is `ondol-discovery`'s.
+//! other half harms nothing. When is [`Made::is_due`]; the authority is `ondol-discovery`'s. Those of services that are gone are removed
+//! once no proxy serves by a snapshot that names them.
 
 use crate::config::{MeshPlan, SystemPlan};
 use ondol_core::clock::Timestamp;
 use ondol_core::id::ServiceName;
 use ondol_core::whole;
-use ondol_core::wire::proxy::{CertificateFiles, Identity};
+use ondol_core::wire::proxy::{CertificateFiles, Identity, Snapshot};
 use ondol_discovery::authority::{Authority, AuthorityError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -22,22 +23,17 @@ pub fn folder(root: &Path) -> PathBuf {
     root.join(".ondol/mesh")
 }
 
-/// Makes the folder, mode 0700, and gives the authority in it.
+/// The folder, mode 0700; made if there is none.
 ///
 /// # Errors
-/// [`AuthorityError`].
-pub fn authority(
-    root: &Path,
-    domain: &ondol_core::id::SystemName,
-    now: Timestamp,
-) -> Result<Authority, AuthorityError> {
+/// [`AuthorityError::File`].
+pub fn made_folder(root: &Path) -> Result<PathBuf, AuthorityError> {
     let folder = folder(root);
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-    made.map_err(|source| AuthorityError::File {
-        file: folder.clone(),
-        source,
-    })?;
-    Authority::open(&folder, domain, now)
+    match made {
+        Ok(()) => Ok(folder),
+        Err(source) => Err(AuthorityError::File { file: folder, source }),
+    }
 }
 
 /// Who speaks with other systems: every service, the gateway, and `ondol`.
@@ -55,9 +51,22 @@ pub fn identities(plan: &SystemPlan) -> impl Iterator<Item = Identity> {
     })
 }
 
-/// Whether a certificate made at `made` is replaced now. A clock that was set back makes it strange: then too.
-fn is_due(made: Timestamp, now: Timestamp, lifetime: Duration) -> bool {
-    now < made || now >= made.plus(lifetime / 2)
+/// One that this process has made.
+#[derive(Clone, Copy)]
+struct Made {
+    at: Timestamp,
+    /// What was asked; it ends earlier where its authority does.
+    lifetime: Duration,
+    ends: Timestamp,
+}
+
+impl Made {
+    /// Whether it is replaced now, at half of its life. A clock that was set back makes it strange: then too. Not where another one
+    /// would end no later, since the authority ends.
+    fn is_due(&self, now: Timestamp, last: Timestamp) -> bool {
+        let life = Duration::from_millis(u64::try_from(self.ends.0 - self.at.0).unwrap_or(0));
+        now < self.at || (now >= self.at.plus(life / 2) && self.ends < last)
+    }
 }
 
 /// So many are made anew at a time; those that there are not yet all at once.
@@ -71,12 +80,22 @@ fn mark(file: &Path) -> Mark {
     Some((about.modified().ok()?, about.ino()))
 }
 
+/// Whose certificate a file of the folder is; an authority's name is no service's.
+fn service_of(file: &Path) -> Option<ServiceName> {
+    let stem = file.file_name()?.to_str()?.strip_suffix(".pem")?;
+    stem.parse().ok()
+}
+
 /// Those that were made by this process.
 #[derive(Default)]
 pub(crate) struct Identities {
     authority: Option<(Authority, Mark)>,
-    made: BTreeMap<ServiceName, (Timestamp, Duration)>,
+    made: BTreeMap<ServiceName, Made>,
     not_before: Option<Timestamp>,
+    /// The generation after which files were removed last.
+    swept: Option<u64>,
+    /// What is to be said of the authority's end.
+    warning: Option<String>,
     /// Why there are none, or old ones.
     pub(crate) problem: Option<String>,
 }
@@ -85,7 +104,11 @@ impl Identities {
     /// Makes what is due. A few files, and those seldom; next to nothing else.
     pub(crate) fn turn(&mut self, plan: &SystemPlan, now: Timestamp) {
         let Some(mesh) = &plan.mesh else {
-            *self = Self::default();
+            let swept = self.swept;
+            *self = Self {
+                swept,
+                ..Self::default()
+            };
             return;
         };
         if self
@@ -111,17 +134,25 @@ impl Identities {
             *known.domain() == mesh.domain && seen.is_some() && *seen == mark(&file)
         };
         if !self.authority.as_ref().is_some_and(same) {
-            let new = authority(&plan.root, &mesh.domain, now)?;
-            self.authority = Some((new, mark(&file)));
+            let folder = made_folder(&plan.root)?;
+            // Before it is read: one that is put in its place meanwhile is another.
+            let seen = mark(&file);
+            let new = Authority::open(&folder, &mesh.domain, now)?;
+            self.authority = Some((new, seen.or_else(|| mark(&file))));
             self.made.clear();
         }
         let Some((authority, _)) = &self.authority else {
             return Ok(());
         };
+        let warning = authority.warning(now);
+        if let Some(said) = warning.as_ref().filter(|_| self.warning.is_none()) {
+            tracing::warn!(code = "DP-022", "{said}");
+        }
+        self.warning = warning;
         let mut renewed = 0;
         for Identity { service, files } in identities(plan) {
             let known = self.made.get(&service).filter(|_| files.cert.exists());
-            if known.is_some_and(|(made, span)| *span == lifetime && !is_due(*made, now, lifetime)) {
+            if known.is_some_and(|made| made.lifetime == lifetime && !made.is_due(now, authority.ends())) {
                 continue;
             }
             if known.is_some() {
@@ -132,122 +163,47 @@ impl Identities {
             }
             let issued = authority.issue(&service, now, lifetime)?;
             whole::write(&files.cert, issued.pem.as_bytes())?;
-            self.made.insert(service, (now, lifetime));
+            let made = Made {
+                at: now,
+                lifetime,
+                ends: issued.not_after,
+            };
+            self.made.insert(service, made);
         }
         Ok(())
+    }
+
+    /// What is wrong now, and what will be.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.problem.iter().chain(&self.warning).map(String::as_str)
+    }
+
+    /// Removes the certificates, with their keys, of services that neither the plan nor `served` names: the snapshot by which all
+    /// proxies serve. Once for each generation.
+    pub(crate) fn sweep(&mut self, plan: &SystemPlan, served: &Snapshot) {
+        if self.swept.replace(served.generation) == Some(served.generation) {
+            return;
+        }
+        let planned = plan.mesh.iter().flat_map(|_| identities(plan));
+        let of_served = served.mesh.iter().flat_map(|mesh| mesh.identities.iter().cloned());
+        let stay: BTreeSet<ServiceName> = planned.chain(of_served).map(|identity| identity.service).collect();
+        // Without the folder there is nothing to remove.
+        let files = std::fs::read_dir(folder(&plan.root)).into_iter().flatten();
+        for file in files.filter_map(|entry| Some(entry.ok()?.path())) {
+            let Some(service) = service_of(&file).filter(|service| !stay.contains(service)) else {
+                continue;
+            };
+            match std::fs::remove_file(&file) {
+                Ok(()) => tracing::info!(%service, "its certificate for other systems is removed: the service is gone"),
+                Err(error) => {
+                    tracing::warn!(file = %file.display(), %error, "a certificate of a service that is gone stays")
+                }
+            }
+            self.made.remove(&service);
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fixtures;
-
-    const NOW: Timestamp = Timestamp(1_763_856_000_000);
-    const DAY: Duration = Duration::from_secs(24 * 3_600);
-
-    fn plan(root: &Path) -> SystemPlan {
-        let mut plan = fixtures::system(vec![fixtures::service("orders")]);
-        plan.root = root.into();
-        plan.mesh = Some(MeshPlan {
-            domain: "shop".parse().expect("a name"),
-            zone: None,
-            bind: None,
-            certificate_lifetime_ms: DAY.as_millis() as u64,
-            peers: vec![],
-        });
-        plan
-    }
-
-    fn read(root: &Path, name: &str) -> String {
-        std::fs::read_to_string(folder(root).join(name)).expect("there")
-    }
-
-    #[test]
-    fn they_are_made_at_once_and_anew_at_half_of_their_life() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (plan, mut identities) = (plan(dir.path()), Identities::default());
-        identities.turn(&plan, NOW);
-        let first = ["orders.pem", "gateway.pem", "ondol.pem"].map(|name| read(dir.path(), name));
-        identities.turn(&plan, NOW.plus(DAY / 2 - Duration::from_millis(1)));
-        assert_eq!(read(dir.path(), "orders.pem"), first[0]);
-        identities.turn(&plan, NOW.plus(DAY / 2));
-        let second = read(dir.path(), "orders.pem");
-        assert_ne!(second, first[0]);
-        identities.turn(&plan, NOW);
-        assert_ne!(read(dir.path(), "orders.pem"), second, "the clock was set back");
-        assert_eq!(identities.problem, None);
-    }
-
-    #[test]
-    fn one_that_was_deleted_is_made_anew_and_a_system_that_stands_alone_has_none() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (mut plan, mut identities) = (plan(dir.path()), Identities::default());
-        identities.turn(&plan, NOW);
-        std::fs::remove_file(folder(dir.path()).join("orders.pem")).expect("removed");
-        identities.turn(&plan, NOW);
-        assert!(!read(dir.path(), "orders.pem").is_empty());
-
-        let alone = tempfile::tempdir().expect("a folder");
-        (plan.mesh, plan.root) = (None, alone.path().into());
-        identities.turn(&plan, NOW);
-        assert!(!folder(alone.path()).exists());
-    }
-
-    #[test]
-    fn another_authority_is_taken_up_at_once() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (plan, mut identities) = (plan(dir.path()), Identities::default());
-        identities.turn(&plan, NOW);
-        let (first, authority) = (read(dir.path(), "orders.pem"), read(dir.path(), "shop.authority.pem"));
-        identities.turn(&plan, NOW);
-        assert_eq!(read(dir.path(), "orders.pem"), first);
-        std::fs::remove_file(folder(dir.path()).join("shop.authority.pem")).expect("removed");
-        identities.turn(&plan, NOW);
-        assert_ne!(read(dir.path(), "shop.authority.pem"), authority);
-        assert_ne!(read(dir.path(), "orders.pem"), first);
-    }
-
-    #[test]
-    fn many_are_made_anew_a_few_at_a_time() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let mut plan = plan(dir.path());
-        plan.services = (0..40).map(|number| fixtures::service(&format!("s{number}"))).collect();
-        let mut all = Identities::default();
-        all.turn(&plan, NOW);
-        let files = || -> Vec<_> {
-            identities(&plan)
-                .map(|one| std::fs::read_to_string(one.files.cert).expect("there"))
-                .collect()
-        };
-        let (mut before, mut turns) = (files(), 0);
-        let first = before.clone();
-        while before.iter().zip(&first).any(|(now, then)| now == then) {
-            all.turn(&plan, NOW.plus(DAY / 2));
-            let now = files();
-            let changed = now.iter().zip(&before).filter(|(now, then)| now != then).count();
-            assert!((1..=A_TURN).contains(&changed), "{changed}");
-            (before, turns) = (now, turns + 1);
-        }
-        assert_eq!(turns, 42_usize.div_ceil(A_TURN));
-    }
-
-    #[test]
-    fn what_cannot_be_made_is_told_and_tried_again() {
-        let dir = tempfile::tempdir().expect("a folder");
-        std::fs::write(dir.path().join(".ondol"), "in the way").expect("written");
-        let (plan, mut identities) = (plan(dir.path()), Identities::default());
-        identities.turn(&plan, NOW);
-        assert!(
-            identities
-                .problem
-                .as_ref()
-                .is_some_and(|why| why.contains(".ondol/mesh"))
-        );
-        std::fs::remove_file(dir.path().join(".ondol")).expect("removed");
-        identities.turn(&plan, NOW.plus(RETRY / 2));
-        assert!(identities.problem.is_some(), "not at once");
-        identities.turn(&plan, NOW.plus(RETRY));
-        assert_eq!(identities.problem, None);
-    }
-}
+#[path = "identities_tests.rs"]
+mod tests;

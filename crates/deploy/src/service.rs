@@ -290,7 +290,16 @@ impl Loop {
         }
         self.published_draining = self.machine.draining();
         self.published_running = self.running;
+        self.sweep();
         self.publish_status();
+    }
+
+    /// What no proxy serves by any more.
+    fn sweep(&mut self) {
+        let snapshot = self.ports.snapshots.borrow().clone();
+        if let Some(snapshot) = snapshot.filter(|snapshot| self.ports.proxies.acked(snapshot.generation)) {
+            self.identities.sweep(&self.config.plan, &snapshot);
+        }
     }
 
     /// What the service should run; `None` until it is built.
@@ -487,7 +496,7 @@ impl Loop {
                 .supervised
                 .around()
                 .and_then(|around| around.address(&mesh_socket())),
-            warnings: status::warnings(&self.ports.proxies.reports(), self.identities.problem.as_deref()),
+            warnings: status::warnings(&self.ports.proxies.reports(), self.identities.warnings()),
         };
         self.published.status.send_if_modified(|old| {
             let changed = **old != status;

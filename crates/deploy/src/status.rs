@@ -133,8 +133,8 @@ impl SystemStatus {
 }
 
 /// What proxies say of their certificates and of services in panic mode; one sentence for each, whichever proxy says it.
-pub(crate) fn warnings(reports: &[Report], of_identities: Option<&str>) -> Vec<String> {
-    let mut all: BTreeSet<_> = of_identities.map(Into::into).into_iter().collect();
+pub(crate) fn warnings<'a>(reports: &[Report], of_identities: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut all: BTreeSet<String> = of_identities.map(Into::into).collect();
     for tls in reports.iter().flat_map(|report| &report.tls) {
         let wrong = tls.certificates.iter().filter_map(|certificate| {
             let problem = certificate.problem.as_ref()?;
@@ -274,7 +274,7 @@ mod tests {
             panics: vec!["bank".parse().expect("valid")],
             ..Report::default()
         };
-        let told = warnings(&[report(), Report::default(), report()], None);
+        let told = warnings(&[report(), Report::default(), report()], std::iter::empty());
         assert_eq!(told.len(), 1);
         assert!(told[0].starts_with("service bank: "), "{told:?}");
     }

@@ -3,6 +3,9 @@
 //! Its key is made once and stays in one file, mode 0600, in `.ondol/mesh/`; what other systems are given is its certificate. Each
 //! system has its own: no key is ever shared, and a peer's authority is believed for that peer's names alone.
 //!
+//! It is changed in two steps, so that peers can believe both between them: the next one is made beside it, and one rename puts it in
+//! its place. No certificate outlives the authority that it is of: verifiers do not look at an authority's own end.
+//!
 //! Sources: SPIFFE's X.509-SVID (sections 2 to 5) for what stands in certificates. Not here: when they are made anew
 //! (`ondol-deploy`), who reads them (`ondol-proxy`).
 
@@ -10,10 +13,13 @@ use ondol_core::clock::Timestamp;
 use ondol_core::id::{ServiceName, SystemName};
 use ondol_core::spiffe::SpiffeId;
 use ondol_core::whole::{self, Unwritten};
+use ondol_core::x509;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,6 +27,9 @@ use time::OffsetDateTime;
 
 /// How long an authority holds: ten years. It is not short-lived, since every peer has a copy.
 const HOLDS: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+
+/// How long before its end it is spoken of: peers need time to take another.
+const SOON: Duration = Duration::from_secs(180 * 24 * 3_600);
 
 /// How a certificate begins in its file, behind the key.
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
@@ -50,6 +59,20 @@ pub enum AuthorityError {
         /// What is wrong.
         source: rcgen::Error,
     },
+    /// What is in its file does not belong together.
+    #[error("{}: its certificate is not that of its key", .0.display())]
+    Mismatch(PathBuf),
+    /// Nothing can be issued any more.
+    #[error("{}: the authority ended on {ends}; make another with `ondol mesh authority --next` and then `--switch`", file.display())]
+    Ended {
+        /// Which.
+        file: PathBuf,
+        /// When.
+        ends: Timestamp,
+    },
+    /// There is none to switch to.
+    #[error("{}: there is no next authority; make it with `ondol mesh authority --next`", .0.display())]
+    NoNext(PathBuf),
     /// A moment that no certificate can name.
     #[error("the clock is at a time that no certificate can name")]
     Clock,
@@ -60,6 +83,7 @@ pub struct Authority {
     domain: SystemName,
     issuer: Issuer<'static, KeyPair>,
     pem: String,
+    ends: Timestamp,
     file: PathBuf,
 }
 
@@ -77,27 +101,98 @@ impl Authority {
         folder.join(format!("{domain}.authority.pem"))
     }
 
+    /// Where the one that follows it is.
+    pub fn next_file(folder: &Path, domain: &SystemName) -> PathBuf {
+        folder.join(format!("{domain}.authority.next.pem"))
+    }
+
     /// That of a system whose files are in `folder`; made now if there is none. Two that make it at the same time get the same.
     ///
     /// # Errors
     /// [`AuthorityError`]; what was there is as it was.
     pub fn open(folder: &Path, domain: &SystemName, now: Timestamp) -> Result<Self, AuthorityError> {
-        let (file, params) = (Self::file(folder, domain), authority_params(domain, now)?);
+        Self::open_at(folder, Self::file(folder, domain), domain, now)
+    }
+
+    /// The one that follows it, which issues nothing yet; made now if there is none. Two that make it at the same time get the same.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]; what was there is as it was.
+    pub fn open_next(folder: &Path, domain: &SystemName, now: Timestamp) -> Result<Self, AuthorityError> {
+        Self::open_at(folder, Self::next_file(folder, domain), domain, now)
+    }
+
+    /// That of a system, if there is one; nothing is made.
+    ///
+    /// # Errors
+    /// [`AuthorityError`].
+    pub fn find(folder: &Path, domain: &SystemName, now: Timestamp) -> Result<Option<Self>, AuthorityError> {
+        let file = Self::file(folder, domain);
+        match std::fs::read_to_string(&file) {
+            Ok(text) => Self::of(&text, file, domain, now).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(of_file(&file)(error)),
+        }
+    }
+
+    /// Puts the next one in its place, by one rename: whoever is stopped before or after it leaves one that works. The key of the one
+    /// before is gone.
+    ///
+    /// # Errors
+    /// [`AuthorityError`], and [`AuthorityError::NoNext`] without a next one; what was there is as it was.
+    pub fn switch(folder: &Path, domain: &SystemName, now: Timestamp) -> Result<Self, AuthorityError> {
+        let (file, next) = (Self::file(folder, domain), Self::next_file(folder, domain));
+        let gone = |error: io::Error| match error.kind() {
+            ErrorKind::NotFound => AuthorityError::NoNext(next.clone()),
+            _ => of_file(&next)(error),
+        };
+        let text = std::fs::read_to_string(&next).map_err(gone)?;
+        let new = Self::of(&text, next.clone(), domain, now)?;
+        new.still_holds(now)?;
+        std::fs::rename(&next, &file).map_err(gone)?;
+        keep_names(folder)?;
+        Ok(Self { file, ..new })
+    }
+
+    fn open_at(folder: &Path, file: PathBuf, domain: &SystemName, now: Timestamp) -> Result<Self, AuthorityError> {
         let text = match std::fs::read_to_string(&file) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => make(folder, &file, &params)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => make(folder, &file, &authority_params(domain, now)?)?,
             Err(error) => return Err(of_file(&file)(error)),
         };
-        let key = KeyPair::from_pem(&text).map_err(of_key(&file))?;
-        let pem = text.find(CERTIFICATE).map(|at| text[at..].to_owned());
-        let pem = pem.ok_or_else(|| of_key(&file)(rcgen::Error::CouldNotParseCertificate))?;
-        let (domain, issuer) = (domain.clone(), Issuer::new(params, key));
+        Self::of(&text, file, domain, now)
+    }
+
+    fn of(text: &str, file: PathBuf, domain: &SystemName, now: Timestamp) -> Result<Self, AuthorityError> {
+        let unreadable = || of_key(&file)(rcgen::Error::CouldNotParseCertificate);
+        let key = KeyPair::from_pem(text).map_err(of_key(&file))?;
+        let pem = text
+            .find(CERTIFICATE)
+            .map(|at| text[at..].to_owned())
+            .ok_or_else(unreadable)?;
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| unreadable())?;
+        let (_, ends) = x509::validity(&der).ok_or_else(unreadable)?;
+        let public = key.public_key_raw();
+        if !der.windows(public.len()).any(|part| part == public) {
+            return Err(AuthorityError::Mismatch(file));
+        }
         Ok(Self {
-            domain,
-            issuer,
+            domain: domain.clone(),
+            issuer: Issuer::new(authority_params(domain, now)?, key),
             pem,
+            ends,
             file,
         })
+    }
+
+    fn still_holds(&self, now: Timestamp) -> Result<(), AuthorityError> {
+        match now < self.ends {
+            true => Ok(()),
+            false => Err(AuthorityError::Ended {
+                file: self.file.clone(),
+                ends: self.ends,
+            }),
+        }
     }
 
     /// Its certificate: what peers keep as `authorities`.
@@ -110,13 +205,27 @@ impl Authority {
         &self.domain
     }
 
-    /// A certificate for a service, with a new key. It holds from a minute before `now`.
+    /// When it ends, and with it all that it issued.
+    pub fn ends(&self) -> Timestamp {
+        self.ends
+    }
+
+    /// What is to be said of its end at `now`: from half a year before.
+    pub fn warning(&self, now: Timestamp) -> Option<String> {
+        let (domain, ends) = (&self.domain, self.ends);
+        (now.plus(SOON) >= ends).then(|| {
+            format!("the authority of {domain} ends on {ends}: make the next one with `ondol mesh authority --next`")
+        })
+    }
+
+    /// A certificate for a service, with a new key. It holds from a minute before `now`, and no longer than the authority.
     ///
     /// # Errors
-    /// Without randomness, or at a time that no certificate can name.
+    /// When the authority has ended. Without randomness, or at a time that no certificate can name.
     pub fn issue(&self, service: &ServiceName, now: Timestamp, lifetime: Duration) -> Result<Issued, AuthorityError> {
         let id = SpiffeId::new(self.domain.clone(), service.clone());
-        let not_after = now.plus(lifetime);
+        self.still_holds(now)?;
+        let not_after = now.plus(lifetime).min(self.ends);
         let mut params = CertificateParams::default();
         params.distinguished_name = name(&id.to_string());
         params.subject_alt_names = vec![uri(&id.uri()).map_err(of_key(&self.file))?];
@@ -165,11 +274,18 @@ fn make(folder: &Path, file: &Path, params: &CertificateParams) -> Result<String
     whole::write(&own, text.as_bytes())?;
     let linked = std::fs::hard_link(&own, file);
     std::fs::remove_file(&own).map_err(of_file(&own))?;
+    keep_names(folder)?;
     match linked {
         Ok(()) => Ok(text),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => std::fs::read_to_string(file).map_err(of_file(file)),
         Err(error) => Err(of_file(file)(error)),
     }
+}
+
+/// Names are on the disk when this returns: what was handed out must not be lost with a power cut.
+fn keep_names(folder: &Path) -> Result<(), AuthorityError> {
+    let synced = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(of_file(folder))
 }
 
 /// The same for the same system, but for the dates: a certificate names its issuer by this name and key.
@@ -203,117 +319,5 @@ fn before(now: Timestamp) -> Result<OffsetDateTime, AuthorityError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, UnixTime};
-    use std::os::unix::fs::PermissionsExt;
-    use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
-
-    const NOW: Timestamp = Timestamp(1_763_856_000_000);
-    const HOUR: Duration = Duration::from_secs(3_600);
-
-    fn shop() -> SystemName {
-        "shop".parse().expect("a name")
-    }
-
-    /// Whether a certificate is good for both ends of a connection at that time, by webpki's word.
-    fn holds(authority: &str, cert: &str, at: Timestamp) -> bool {
-        let (authority, cert) = (authority.as_bytes(), cert.as_bytes());
-        let root = CertificateDer::from_pem_slice(authority).expect("PEM");
-        let own = CertificateDer::from_pem_slice(cert).expect("PEM");
-        let anchors = [anchor_from_trusted_cert(&root).expect("an authority")];
-        let own = EndEntityCert::try_from(&own).expect("a certificate");
-        let now = UnixTime::since_unix_epoch(Duration::from_millis(at.0 as u64));
-        let algorithms = webpki::ALL_VERIFICATION_ALGS;
-        [KeyUsage::server_auth(), KeyUsage::client_auth()]
-            .into_iter()
-            .all(|usage| {
-                own.verify_for_usage(algorithms, &anchors, &[], now, usage, None, None)
-                    .is_ok()
-            })
-    }
-
-    #[test]
-    fn what_it_issues_holds_by_its_certificate_and_for_its_time() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let authority = Authority::open(dir.path(), &shop(), NOW).expect("made");
-        let issued = authority
-            .issue(&"orders".parse().expect("a name"), NOW, HOUR)
-            .expect("issued");
-        assert_eq!(issued.not_after, NOW.plus(HOUR));
-        for (at, good) in [
-            (Timestamp(NOW.0 - 61_000), false),
-            (Timestamp(NOW.0 - 59_000), true),
-            (NOW, true),
-            (NOW.plus(HOUR), true),
-            (NOW.plus(HOUR + Duration::from_secs(1)), false),
-        ] {
-            assert_eq!(holds(authority.pem(), &issued.pem, at), good, "{at}");
-        }
-        let der = CertificateDer::from_pem_slice(issued.pem.as_bytes()).expect("PEM");
-        let own = EndEntityCert::try_from(&der).expect("a certificate");
-        assert_eq!(
-            own.valid_uri_names().collect::<Vec<_>>(),
-            ["spiffe://shop/service/orders"]
-        );
-    }
-
-    #[test]
-    fn it_is_the_same_after_a_restart_and_its_key_is_nobody_elses() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let first = Authority::open(dir.path(), &shop(), NOW).expect("made");
-        let again = Authority::open(dir.path(), &shop(), NOW.plus(HOUR)).expect("read");
-        assert_eq!(first.pem(), again.pem());
-        let issued = again
-            .issue(&"orders".parse().expect("a name"), NOW, HOUR)
-            .expect("issued");
-        assert!(holds(first.pem(), &issued.pem, NOW));
-        let key = dir.path().join("shop.authority.pem");
-        assert_eq!(
-            std::fs::metadata(&key).expect("there").permissions().mode() & 0o777,
-            0o600
-        );
-        let left: Vec<_> = std::fs::read_dir(dir.path()).expect("a folder").collect();
-        assert_eq!(left.len(), 1, "{left:?}");
-
-        let other = Authority::open(dir.path(), &"other".parse().expect("a name"), NOW).expect("made");
-        assert!(
-            !holds(other.pem(), &issued.pem, NOW),
-            "another system has another authority"
-        );
-    }
-
-    #[test]
-    fn all_that_make_it_at_once_get_the_same() {
-        let dir = tempfile::tempdir().expect("a folder");
-        std::thread::scope(|scope| {
-            let open = || {
-                Authority::open(dir.path(), &shop(), NOW)
-                    .expect("made")
-                    .pem()
-                    .to_owned()
-            };
-            let all: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
-            let made: std::collections::BTreeSet<_> =
-                all.into_iter().map(|one| one.join().expect("no panic")).collect();
-            assert_eq!(made.len(), 1);
-        });
-    }
-
-    #[test]
-    fn a_broken_key_is_named_and_kept() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let key = dir.path().join("shop.authority.pem");
-        let whole = Authority::open(dir.path(), &shop(), NOW).map(|_| std::fs::read_to_string(&key).expect("there"));
-        let whole = whole.unwrap_or_default();
-        for broken in ["nonsense", whole.split(CERTIFICATE).next().expect("the key")] {
-            std::fs::write(&key, broken).expect("written");
-            let Err(error) = Authority::open(dir.path(), &shop(), NOW) else {
-                panic!("it is no authority")
-            };
-            assert!(error.to_string().contains("shop.authority.pem"), "{error}");
-            assert_eq!(std::fs::read_to_string(&key).expect("there"), broken);
-        }
-    }
-}
+#[path = "authority_tests.rs"]
+mod tests;

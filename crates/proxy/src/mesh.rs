@@ -16,7 +16,7 @@
 pub mod known;
 pub mod outward;
 
-use crate::tls::certificate::{Certificate, authorities, contents};
+use crate::tls::certificate::{Certificate, authorities, contents, last_end};
 use crate::tls::files::{Next, PERIOD, digest};
 use crate::tls::kept::Kept;
 use crate::tls::listener::Listener;
@@ -169,7 +169,7 @@ impl Mesh {
             .zip(&files.peers)
             .map(|(peer, kept)| CertificateReport {
                 file: peer.authorities.display().to_string(),
-                not_after: None,
+                not_after: kept.good.as_ref().and_then(|good| good.ends),
                 problem: kept.wrong.clone(),
             });
         TlsReport {
@@ -235,8 +235,11 @@ fn load_identity(identity: &wire::Identity, kept: &mut Kept<Arc<Certificate>>) -
 
 /// The same of a peer's authorities.
 fn load_peer(peer: &wire::Peer, kept: &mut Kept<Arc<Trust>>) -> bool {
-    let read = contents(&peer.authorities).and_then(|text| authorities(&peer.authorities, &text));
-    let taken = kept.take(read.map(|roots| Arc::new(Trust::new(roots))));
+    let read = contents(&peer.authorities).and_then(|text| {
+        let roots = authorities(&peer.authorities, &text)?;
+        Ok(Arc::new(Trust::new(roots, last_end(&text))))
+    });
+    let taken = kept.take(read);
     tell(kept, &peer.authorities);
     taken
 }

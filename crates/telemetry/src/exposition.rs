@@ -239,7 +239,7 @@ pub fn tls(page: &mut Page, red: &Red) {
     page.family(
         "ondol_tls_certificate_end_timestamp_seconds",
         "gauge",
-        "When the certificate that is served ends, seconds since 1970.",
+        "When the certificate that is served, or the last authority of a peer, ends, seconds since 1970.",
     );
     for ((listener, file), end) in &red.certificate_ends() {
         let labels = [("listener", listener.as_str()), ("file", file)];

@@ -5,7 +5,10 @@ use super::{World, twice};
 use crate::diagnostic::{Code, Diagnostic, suggest};
 use crate::doc::system::{MeshDoc, PeerDoc, SystemDoc};
 use crate::source::At;
+use ondol_core::clock::{Clock, SystemClock};
 use ondol_core::id::is_dns_label;
+use ondol_deploy::identities;
+use ondol_discovery::authority::Authority;
 
 /// Bounds of a certificate's life: shorter ones would end on their way, longer ones are not short-lived.
 const LIFETIME_MS: std::ops::RangeInclusive<u64> = 10_000..=30 * 24 * 3_600_000;
@@ -23,12 +26,21 @@ pub(super) fn check(world: &World<'_>, found: &mut Vec<Diagnostic>) {
             let message = "a certificate holds for 10 s to 30 d";
             found.push(Diagnostic::error(Code::Value, mesh.certificate_lifetime.at, message));
         }
+        found.extend(authority(world, system, mesh));
         for (name, doc) in mesh.peers.iter() {
             peer(world, system, name, doc, found);
         }
         names(world, system, found);
     }
     callers(world, system.mesh.as_ref(), found);
+}
+
+/// What is to be said of this system's own authority, if it has been made. One that cannot be read is DP-020, told by who makes it.
+fn authority(world: &World<'_>, system: &SystemDoc, mesh: &MeshDoc) -> Option<Diagnostic> {
+    let (domain, now) = (system.system.value.parse().ok()?, SystemClock.wall());
+    let known = Authority::find(&identities::folder(world.root), &domain, now).ok()??;
+    let hint = "give peers both; when they have them, `ondol mesh authority --switch`";
+    Some(Diagnostic::warning(Code::Dates, mesh.at, known.warning(now)?).hint(hint))
 }
 
 fn peer(world: &World<'_>, system: &SystemDoc, name: &At<String>, doc: &PeerDoc, found: &mut Vec<Diagnostic>) {
@@ -125,6 +137,42 @@ fn callers(world: &World<'_>, mesh: Option<&MeshDoc>, found: &mut Vec<Diagnostic
                     Diagnostic::error(Code::Value, system.at, message).hint("name those that may call, as `[orders]`"),
                 );
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::FixedEnv;
+    use ondol_core::clock::Timestamp;
+    use std::time::Duration;
+
+    #[test]
+    fn an_authority_that_ends_soon_is_warned_of_and_one_that_does_not_is_not() {
+        const DAY: Duration = Duration::from_secs(24 * 3_600);
+        let root = tempfile::tempdir().expect("a folder");
+        let manifest = "system: shop\nservices: [a]\nmesh: {}\n";
+        std::fs::write(root.path().join("ondol.yaml"), manifest).expect("written");
+        std::fs::create_dir(root.path().join("a")).expect("made");
+        std::fs::write(root.path().join("a/service.yaml"), "service: a\nrun: sh -c true\n").expect("written");
+        let env = FixedEnv::default().programs(&[("sh", "1")]);
+        let said = || crate::load(root.path(), &env).expect("good").warnings.items;
+        assert!(said().iter().all(|item| item.code != Code::Dates), "none has been made");
+
+        let (domain, now) = ("shop".parse().expect("a name"), SystemClock.wall());
+        let folder = identities::made_folder(root.path()).expect("made");
+        let file = Authority::file(&folder, &domain);
+        // They hold for ten years, leap days apart.
+        for (left, warned) in [(170, true), (190, false)] {
+            let ago = (10 * 365 - left) * DAY;
+            let then = Timestamp(now.0 - ago.as_millis() as i64);
+            Authority::open(&folder, &domain, then).expect("made");
+            let items = said();
+            let found = items.iter().find(|item| item.code == Code::Dates);
+            assert_eq!(found.is_some(), warned, "{left}");
+            assert!(found.is_none_or(|item| item.message.contains("the authority of shop ends on")));
+            std::fs::remove_file(&file).expect("removed");
         }
     }
 }

@@ -59,11 +59,11 @@ impl Two {
     }
 }
 
-/// When the certificate of a service ends, by the figures of its system's proxy.
-fn end(system: &System, service: &str) -> Option<f64> {
+/// When the certificate of a service ends, or the last of a peer's authorities, by the figures of the system's proxy.
+fn end(system: &System, name: &str) -> Option<f64> {
     let page = system.admin("GET", "/metrics", "").text();
     let line = page.lines().find(|line| {
-        line.starts_with("ondol_tls_certificate_end_timestamp_seconds") && line.contains(&format!("/{service}.pem"))
+        line.starts_with("ondol_tls_certificate_end_timestamp_seconds") && line.contains(&format!("/{name}.pem"))
     })?;
     line.rsplit(' ').next()?.parse().ok()
 }
@@ -122,6 +122,59 @@ fn certificates_are_renewed_under_load_and_no_call_fails() {
         });
     });
     assert_eq!(two.call("/echo").status(), 200, "on a new connection too");
+}
+
+#[test]
+fn both_authorities_are_changed_under_load_and_no_call_fails() {
+    let two = Two::new("24h");
+    let sides = [(&two.shop, "shop", &two.depot), (&two.depot, "depot", &two.shop)];
+    without_a_failed_request(&two.edge(), "/work", |seen| {
+        for (system, name, peer) in sides {
+            let known = until("the peer's authority is known", || end(peer, &format!("peers/{name}")));
+            let present = system.ondol(&["mesh", "authority"]).good();
+            let both = system.ondol(&["mesh", "authority", "--next"]).good();
+            assert_eq!(system.ondol(&["mesh", "authority", "--next"]).good(), both, "made once");
+            assert!(both.starts_with(&present) && both.len() > present.len(), "{both}");
+            peer.write(&format!("peers/{name}.pem"), &both);
+            until("the peer believes both", || {
+                (end(peer, &format!("peers/{name}"))? > known).then_some(())
+            });
+        }
+        for (system, name, peer) in sides {
+            let service = if name == "shop" { "hello" } else { "far" };
+            let own = std::fs::read_to_string(system.folder.join(format!(".ondol/mesh/{service}.pem")));
+            let before = end(system, service).expect("told");
+            let new = system.ondol(&["mesh", "authority", "--switch"]).good();
+            assert_eq!(system.ondol(&["mesh", "authority"]).good(), new);
+            until("the proxy shows a certificate of the new one", || {
+                (end(system, service)? > before).then_some(())
+            });
+            let now = std::fs::read_to_string(system.folder.join(format!(".ondol/mesh/{service}.pem")));
+            assert_ne!(own.expect("there"), now.expect("there"));
+            seen.wait_for(50);
+            // The old one is believed no more.
+            peer.write(&format!("peers/{name}.pem"), &new);
+        }
+        seen.wait_for(200);
+    });
+    assert_eq!(two.call("/echo").status(), 200, "on a new connection too");
+    let refused = two.shop.ondol(&["mesh", "authority", "--switch"]);
+    assert!(
+        refused.code != Some(0) && refused.err.contains("there is no next authority"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn the_certificate_of_a_service_that_is_gone_is_removed() {
+    let two = Two::new("24h");
+    let file = |name: &str| two.depot.folder.join(format!(".ondol/mesh/{name}.pem"));
+    until("it has one", || file("other").exists().then_some(()));
+    std::fs::remove_dir_all(two.depot.folder.join("services/other")).expect("removed");
+    two.depot.ondol(&["apply"]).good();
+    until("its certificate is gone", || (!file("other").exists()).then_some(()));
+    assert!(file("far").exists());
+    assert_eq!(two.call("/echo").status(), 200);
 }
 
 #[test]

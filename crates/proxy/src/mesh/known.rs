@@ -34,16 +34,19 @@ pub struct Trust {
     roots: Arc<RootCertStore>,
     /// `None`: rustls takes none of them.
     clients: Option<Arc<dyn ClientCertVerifier>>,
+    /// When the last of them ends.
+    pub(super) ends: Option<Timestamp>,
 }
 
 impl Trust {
     /// Those of a file.
-    pub fn new(roots: RootCertStore) -> Self {
+    pub fn new(roots: RootCertStore, ends: Option<Timestamp>) -> Self {
         let roots = Arc::new(roots);
         let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider().clone()).build();
         Self {
             roots,
             clients: clients.ok(),
+            ends,
         }
     }
 }

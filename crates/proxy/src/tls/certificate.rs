@@ -1,12 +1,13 @@
 //! A certificate with its key, as two PEM files hold them: read, checked, and told apart by name.
 //!
-//! Names and signatures are read by `webpki`, as clients' certificates are; it keeps the dates to itself, so [`validity`]
-//! walks to them: two dozen lines instead of a dozen crates.
+//! Names and signatures are read by `webpki`, as clients' certificates are; it keeps the dates to itself, so `ondol_core::x509`
+//! walks to them.
 //!
 //! Not here: when the files are read (`files.rs`), which certificate a client gets (`keyring.rs`).
 
 use ondol_core::clock::Timestamp;
 use ondol_core::error::ErrorCode;
+use ondol_core::x509::validity;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -233,6 +234,12 @@ fn certificates(file: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>
     Ok(all)
 }
 
+/// When the last of the certificates of a PEM file ends; `None`: it has none that can be read.
+pub fn last_end(text: &[u8]) -> Option<Timestamp> {
+    let all = CertificateDer::pem_slice_iter(text).filter_map(|certificate| Some(validity(&certificate.ok()?)?.1));
+    all.max()
+}
+
 /// A file's bytes, at most [`MAX_FILE`].
 ///
 /// # Errors
@@ -249,63 +256,6 @@ pub fn contents(file: &Path) -> Result<Vec<u8>, Unfit> {
         file: file.into(),
         source,
     })
-}
-
-/// From when to when a certificate holds (RFC 5280, section 4.1); `None`: it is not one.
-pub fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
-    const SEQUENCE: u8 = 0x30;
-    const VERSION: u8 = 0xa0;
-    let ((_, certificate), _) = element(certificate)?;
-    let ((_, mut fields), _) = element(certificate)?;
-    if fields.first() == Some(&VERSION) {
-        fields = element(fields)?.1;
-    }
-    // Serial number, signature algorithm, issuer.
-    for _ in 0..3 {
-        fields = element(fields)?.1;
-    }
-    let ((tag, dates), _) = element(fields)?;
-    let (from, dates) = element(dates)?;
-    let (until, _) = element(dates)?;
-    (tag == SEQUENCE).then_some(())?;
-    Some((time(from)?, time(until)?))
-}
-
-/// A tag of DER, and what is in it.
-type Element<'d> = (u8, &'d [u8]);
-
-/// The first element, and what is behind it.
-fn element(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
-    let [tag, length, rest @ ..] = bytes else { return None };
-    let (length, rest) = match length {
-        0..=0x7f => (usize::from(*length), rest),
-        0x81..=0x83 => {
-            let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
-            let length = digits.iter().fold(0, |sum, digit| sum << 8 | usize::from(*digit));
-            (length, rest)
-        }
-        _ => return None,
-    };
-    let (content, behind) = rest.split_at_checked(length)?;
-    Some(((*tag, content), behind))
-}
-
-/// `YYMMDDhhmmssZ` or `YYYYMMDDhhmmssZ`, by its tag.
-fn time((tag, text): Element<'_>) -> Option<Timestamp> {
-    const UTC: u8 = 0x17;
-    const GENERALIZED: u8 = 0x18;
-    let text = std::str::from_utf8(text).ok()?;
-    let long = match tag {
-        UTC if text.get(..2)? < "50" => format!("20{text}"),
-        UTC => format!("19{text}"),
-        GENERALIZED => text.to_owned(),
-        _ => return None,
-    };
-    let part = |range: std::ops::Range<usize>| long.get(range);
-    let (year, month, day) = (part(0..4)?, part(4..6)?, part(6..8)?);
-    let (hour, minute, second) = (part(8..10)?, part(10..12)?, part(12..14)?);
-    let text = format!("{year}-{month}-{day}T{hour}:{minute}:{second}.000Z");
-    (long.get(14..) == Some("Z")).then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
@@ -397,13 +347,6 @@ mod tests {
                 found == dates && words.starts_with(said) && words.is_empty() == said.is_empty(),
                 "{words}"
             );
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_bytes_break_the_walk_to_the_dates(bytes in proptest::collection::vec(0_u8..=255, 0..64)) {
-            validity(&bytes);
         }
     }
 }

@@ -3,7 +3,6 @@
 //! A handshake has [`LIMIT`]; a client that says nothing costs a connection for that long and no cryptography. Plain HTTP is
 //! known by its first byte and answered as what it is, since a closed connection would tell a person nothing.
 
-use super::certificate::validity;
 use super::identity;
 use super::listener::{Listener, Serving};
 use super::stream::{Tls, refusal};
@@ -11,6 +10,7 @@ use crate::ending::Ending;
 use crate::io::Io;
 use crate::listener::in_time;
 use ondol_core::clock::Timestamp;
+use ondol_core::x509::validity;
 use rustls::{Connection, HandshakeKind, ProtocolVersion, ServerConnection};
 use std::io;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Who a client is by its certificate, once the authorities have vouched for it.
 
-use super::certificate::validity;
 use ondol_core::clock::Timestamp;
+use ondol_core::x509::validity;
 use rustls::pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
