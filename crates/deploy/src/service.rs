@@ -478,6 +478,7 @@ impl Loop {
                 .and_then(|around| around.gateway_url(&self.config.plan, name))
         };
         let acked = self.generation > 0 && self.ports.proxies.acked(self.generation);
+        let reports = self.ports.proxies.reports();
         let status = SystemStatus {
             system: self.config.plan.system.clone(),
             gateways: self
@@ -496,7 +497,8 @@ impl Loop {
                 .supervised
                 .around()
                 .and_then(|around| around.address(&mesh_socket())),
-            warnings: status::warnings(&self.ports.proxies.reports(), self.identities.warnings()),
+            peers: status::peers(&self.config.plan, &reports),
+            warnings: status::warnings(&reports, self.identities.warnings()),
         };
         self.published.status.send_if_modified(|old| {
             let changed = **old != status;

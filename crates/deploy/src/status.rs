@@ -1,10 +1,10 @@
 //! What people are told about each service: one word, the reason, the instances. Pure.
 
-use crate::config::{ServicePlan, SystemPlan};
+use crate::config::{PeerPlan, ServicePlan, SystemPlan};
 use crate::configuration::Running;
 use ondol_core::clock::Timestamp;
 use ondol_core::id::ServiceName;
-use ondol_core::wire::proxy::Report;
+use ondol_core::wire::proxy::{PeerReport, Report};
 use ondol_core::wire::supervision::{Facts, InstanceFact, Phase};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -103,6 +103,9 @@ pub struct SystemStatus {
     /// Where proxies of other systems come in.
     #[serde(default)]
     pub mesh: Option<String>,
+    /// Other systems that can be called, and how connections to them went; one that nobody has called says nothing yet.
+    #[serde(default)]
+    pub peers: Vec<PeerReport>,
     /// Services in order of dependency.
     pub services: Vec<ServiceStatus>,
     /// What keeps the whole from working, such as a port that somebody else holds.
@@ -148,6 +151,23 @@ pub(crate) fn warnings<'a>(reports: &[Report], of_identities: impl Iterator<Item
         format!("service {service}: fewer than three in ten of its instances are well, so requests go to all of them")
     }));
     all.into_iter().collect()
+}
+
+/// Peers that have addresses, with what all proxies say of them.
+pub(crate) fn peers(plan: &SystemPlan, reports: &[Report]) -> Vec<PeerReport> {
+    let peers = plan.mesh.iter().flat_map(|mesh| &mesh.peers);
+    let one = |peer: &PeerPlan| {
+        let mut all = PeerReport {
+            system: peer.system.clone(),
+            reached: None,
+            failed: None,
+        };
+        let told = reports.iter().flat_map(|report| &report.peers);
+        told.filter(|one| one.system == peer.system)
+            .for_each(|one| all.merge(one));
+        all
+    };
+    peers.filter(|peer| !peer.addresses.is_empty()).map(one).collect()
 }
 
 /// What else is known about one service.
@@ -267,6 +287,47 @@ mod tests {
     use crate::fixtures;
     use ServiceState::*;
     use ondol_core::id::BootId;
+
+    #[test]
+    fn of_a_peer_the_last_word_of_all_proxies_counts_and_one_that_nobody_called_says_nothing() {
+        let peer = |name: &str, addresses| PeerPlan {
+            system: name.parse().expect("valid"),
+            authorities: "a.pem".into(),
+            addresses,
+            zones: Default::default(),
+            services: vec![],
+        };
+        let at = vec![([10, 0, 0, 5], 7_443).into()];
+        let mut plan = fixtures::system(vec![]);
+        plan.mesh = Some(crate::config::MeshPlan {
+            domain: "shop".parse().expect("valid"),
+            zone: None,
+            bind: None,
+            certificate_lifetime_ms: 1,
+            peers: vec![peer("depot", at.clone()), peer("bank", at), peer("caller", vec![])],
+        });
+        let says = |name: &str, reached: Option<i64>, failed: Option<(i64, &str)>| Report {
+            peers: vec![PeerReport {
+                system: name.parse().expect("valid"),
+                reached: reached.map(Timestamp),
+                failed: failed.map(|(at, why)| (Timestamp(at), why.into())),
+            }],
+            ..Report::default()
+        };
+        let reports = [
+            says("depot", Some(5), None),
+            says("gone", Some(9), None),
+            says("depot", Some(3), Some((4, "refused"))),
+            says("depot", None, Some((2, "too late"))),
+        ];
+        let told = peers(&plan, &reports);
+        let silent = says("bank", None, None).peers.remove(0);
+        let depot = says("depot", Some(5), Some((4, "refused"))).peers.remove(0);
+        assert!(!depot.is_failing() && !silent.is_failing());
+        assert_eq!(told, [depot, silent]);
+        let failing = peers(&plan, &[says("depot", Some(5), Some((6, "refused")))]).remove(0);
+        assert!(failing.is_failing());
+    }
 
     #[test]
     fn a_service_in_panic_mode_is_one_warning_whichever_proxy_says_it() {

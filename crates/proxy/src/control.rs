@@ -289,11 +289,12 @@ impl Control {
             cache,
             ..
         } = &*self.shared;
-        let listeners = tls.all().into_iter().map(|listener| listener.report());
+        let (listeners, mesh) = (tls.all().into_iter().map(|listener| listener.report()), mesh.get());
         Report {
             cache: cache.report(),
             access_log_left_out: log.left_out(),
-            tls: listeners.chain(mesh.get().map(|mesh| mesh.report())).collect(),
+            tls: listeners.chain(mesh.as_ref().map(|mesh| mesh.report())).collect(),
+            peers: mesh.map(|mesh| mesh.contacts()).unwrap_or_default(),
             ..counters.report(clusters, clock.wall(), clock.mono(), log.dropped())
         }
     }

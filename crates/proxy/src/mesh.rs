@@ -2,6 +2,7 @@
 //!
 //! - [`known`]: who is believed to be whom, and who ours are: what the files hold now, and what rustls asks of it
 //! - [`outward`]: a way from a caller here to a service there
+//! - [`contacts`]: how connections to them went
 //! - here: the files are looked at again and again; what comes in is served by the listener that [`Mesh::listener`] gives
 //!
 //! Invariants
@@ -13,6 +14,7 @@
 //! Not here: who may call whom (`tables`), what a caller of another system may say of itself (`proxy/peer.rs`), who makes the
 //! certificates (the controller).
 
+pub mod contacts;
 pub mod known;
 pub mod outward;
 
@@ -24,7 +26,7 @@ use known::{Known, Material, Trust};
 use ondol_core::clock::SharedClock;
 use ondol_core::id::ServiceName;
 use ondol_core::spiffe::SpiffeId;
-use ondol_core::wire::proxy::{self as wire, CertificateReport, Protocol, TlsReport};
+use ondol_core::wire::proxy::{self as wire, CertificateReport, PeerReport, Protocol, TlsReport};
 use outward::Outward;
 use std::collections::HashMap;
 use std::path::Path;
@@ -90,6 +92,9 @@ impl Mesh {
             files: Mutex::new(files),
         };
         mesh.use_what_is_good(&mesh.files());
+        mesh.known
+            .contacts
+            .retain(|system| spec.peers.iter().any(|peer| peer.domain == *system));
         Ok(mesh)
     }
 
@@ -148,6 +153,11 @@ impl Mesh {
             self.use_what_is_good(&files);
             tracing::debug!("the mesh uses new certificates or authorities");
         }
+    }
+
+    /// How connections to other systems went.
+    pub fn contacts(&self) -> Vec<PeerReport> {
+        self.known.contacts.report()
     }
 
     /// How handshakes of others went, and how the files are.

@@ -283,6 +283,7 @@ impl Counters {
             connections_refused: self.refused.load(Ordering::Relaxed),
             tls: Vec::new(),
             cache: CacheReport::default(),
+            peers: Vec::new(),
         }
     }
 }

@@ -134,11 +134,14 @@ pub async fn connect(pool: &Pool, place: &Place<'_>, purpose: Use) -> Result<Rea
     let dialled = || {
         Box::pin(async {
             let dialling = tokio::time::timeout(CONNECT_TIMEOUT, dial(place));
-            let io = dialling.await.unwrap_or(Err(Failure::ConnectTimeout))?;
-            match (io, place) {
-                (Io::Tcp(socket), Place::Peer(_, _, way)) => way.secure(socket).await.map_err(Failure::Refused),
-                (io, _) => Ok(io),
-            }
+            let io = dialling.await.unwrap_or(Err(Failure::ConnectTimeout));
+            let Place::Peer(_, _, way) = place else { return io };
+            let secured = match io {
+                Ok(Io::Tcp(socket)) => way.secure(socket).await.map_err(Failure::Refused),
+                other => other,
+            };
+            way.told(secured.as_ref().map(drop).map_err(Failure::to_string));
+            secured
         })
     };
     let http2 = match place {

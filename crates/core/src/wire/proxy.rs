@@ -18,7 +18,7 @@ pub use change::{Change, Misfit, Splice};
 pub use mesh::{Identity, Mesh, Peer};
 pub use policy::{Balance, Breaker, Cache, Fallback, HashBy, Limit, LimitBy, Policy, Priority};
 pub use purge::Purge;
-pub use report::{Bulkhead, CacheReport, CacheResult, Report, Traffic, bucket_end, bucket_of};
+pub use report::{Bulkhead, CacheReport, CacheResult, PeerReport, Report, Traffic, bucket_end, bucket_of};
 pub use tls::{CertificateFiles, CertificateReport, ClientCertificates, Tls, TlsReport, TlsVersion};
 
 use super::supervision::SocketName;

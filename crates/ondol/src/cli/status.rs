@@ -2,8 +2,10 @@
 
 use super::admin::{Admin, Away};
 use super::show::{BAD, FAINT, RESET};
-use super::{down, look, table, upgrade};
+use super::{down, look, show, table, upgrade};
 use crate::home::Home;
+use ondol_core::clock::{Clock, SystemClock, Timestamp};
+use ondol_core::wire::proxy::PeerReport;
 use ondol_core::wire::supervision::Facts;
 use ondol_deploy::status::SystemStatus;
 use std::process::ExitCode;
@@ -22,7 +24,7 @@ pub(crate) fn run(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
             if json {
                 println!("{}", serde_json::to_string_pretty(&status)?);
             } else {
-                show(&status);
+                show_all(&status);
                 show_leaving(&facts);
             }
             Ok(if status.is_up() {
@@ -44,7 +46,7 @@ pub(crate) fn run(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn show(status: &SystemStatus) {
+fn show_all(status: &SystemStatus) {
     for line in table::lines(status, look::terminal_width()) {
         anstream::println!("{line}");
     }
@@ -53,6 +55,9 @@ fn show(status: &SystemStatus) {
     }
     if let Some(mesh) = &status.mesh {
         anstream::println!("{FAINT}mesh{RESET} {mesh}, for other systems");
+    }
+    for peer in &status.peers {
+        show_peer(peer, SystemClock.wall());
     }
     if let Some(to) = status.configuration.rolled_back_to {
         let revision = status.configuration.revision;
@@ -66,6 +71,26 @@ fn show(status: &SystemStatus) {
     }
     for warning in &status.warnings {
         anstream::println!("{BAD}warning:{RESET} {warning}");
+    }
+}
+
+/// How connections to another system went last.
+fn show_peer(peer: &PeerReport, now: Timestamp) {
+    let ago = |at: Timestamp| format!("{} ago", show::age(now.since(at)));
+    let reached = peer.reached.map(ago);
+    match &peer.failed {
+        Some((at, why)) if peer.is_failing() => {
+            let before = reached.map_or("never reached".to_owned(), |reached| format!("reached {reached}"));
+            anstream::println!(
+                "{BAD}peer {}{RESET} not reached {}: {why}; {before}",
+                peer.system,
+                ago(*at)
+            );
+        }
+        _ => {
+            let reached = reached.map_or("not called yet".to_owned(), |reached| format!("reached {reached}"));
+            anstream::println!("{FAINT}peer {}{RESET} {reached}", peer.system);
+        }
     }
 }
 

@@ -95,6 +95,12 @@ fn a_service_calls_one_of_another_system_and_each_side_knows_the_other() {
             .then_some(())
     });
 
+    until("the peer is told of as reached", || {
+        two.shop.json(&["status"])["peers"][0]["reached"].as_i64()
+    });
+    let said = two.shop.ondol(&["status"]).good();
+    assert!(said.contains("peer depot") && said.contains("reached"), "{said}");
+
     // The owners of the service take it back.
     let run = std::fs::read_to_string(two.depot.folder.join("services/far/service.yaml")).expect("there");
     two.depot.write(

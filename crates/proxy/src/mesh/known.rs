@@ -1,5 +1,6 @@
 //! Who is believed to be whom, and who ours are. What rustls asks of it is answered by what the files held last.
 
+use super::contacts::Contacts;
 use crate::tls::certificate::{Certificate, provider};
 use crate::tls::listener::Time;
 use arc_swap::ArcSwap;
@@ -67,13 +68,19 @@ pub struct Known {
     now: ArcSwap<Material>,
     /// Rises when something is replaced or gone.
     era: AtomicU64,
+    /// How ways there went.
+    pub(super) contacts: Contacts,
 }
 
 impl Known {
     /// Nobody, in this trust domain.
     pub fn new(domain: SystemName) -> Self {
-        let (now, era) = (ArcSwap::default(), AtomicU64::new(0));
-        Self { domain, now, era }
+        Self {
+            domain,
+            now: ArcSwap::default(),
+            era: AtomicU64::new(0),
+            contacts: Contacts::default(),
+        }
     }
 
     /// From now on this holds.

@@ -6,7 +6,7 @@ use crate::tls::certificate::provider;
 use crate::tls::listener::Time;
 use crate::tls::stream::Tls;
 use ondol_core::clock::SharedClock;
-use ondol_core::id::ServiceName;
+use ondol_core::id::{ServiceName, SystemName};
 use ondol_core::spiffe::SpiffeId;
 use ondol_core::wire::proxy::Protocol;
 use rustls::client::Resumption;
@@ -26,6 +26,7 @@ pub struct Outward {
     id: u64,
     known: Arc<Known>,
     caller: ServiceName,
+    system: SystemName,
     clock: SharedClock,
     config: Arc<ClientConfig>,
     server: ServerName<'static>,
@@ -65,6 +66,7 @@ impl Outward {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             known: known.clone(),
             caller: caller.clone(),
+            system: to.domain.clone(),
             clock,
             config: Arc::new(config),
             server,
@@ -80,6 +82,11 @@ impl Outward {
     /// What is spoken on it.
     pub fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// Takes how a connection went: `Err` says why there is none.
+    pub fn told(&self, result: Result<(), String>) {
+        self.known.contacts.record(&self.system, self.clock.wall(), result);
     }
 
     /// Takes a connection through its handshake. When it is refused for the caller's certificate, that is only known from the

@@ -43,6 +43,34 @@ pub struct Report {
     /// Kept answers.
     #[serde(default)]
     pub cache: CacheReport,
+    /// Other systems to which a connection was tried.
+    #[serde(default)]
+    pub peers: Vec<PeerReport>,
+}
+
+/// How connections to another system went.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerReport {
+    /// Which.
+    pub system: SystemName,
+    /// When one last was made, handshake and all.
+    pub reached: Option<Timestamp>,
+    /// When one last came to nothing, and why.
+    pub failed: Option<(Timestamp, String)>,
+}
+
+impl PeerReport {
+    /// Adds what another proxy says of the same system.
+    pub fn merge(&mut self, other: &Self) {
+        self.reached = self.reached.max(other.reached);
+        self.failed = self.failed.clone().max(other.failed.clone());
+    }
+
+    /// Whether the last one came to nothing.
+    pub fn is_failing(&self) -> bool {
+        self.failed.as_ref().is_some_and(|(at, _)| Some(*at) > self.reached)
+    }
 }
 
 /// The kept answers of one proxy.
