@@ -585,24 +585,14 @@ fn a_websocket_goes_through_both_proxies() {
 #[test]
 fn a_peer_is_told_of_as_reached_or_not_by_the_calls_that_there_are() {
     let mut two = Two::new(Protocol::Http1, echo());
-    let report = two.here.1.report(|_| true);
-    assert_eq!(report.peers, [], "nobody has called");
+    assert_eq!(two.here.1.report(|_| true).peers, [], "nobody has called");
     assert_eq!(status(&ask(&mut connect(two.edge), &get("/", "there"))), "200");
     let report = two.here.1.report(|report| !report.peers.is_empty());
-    let peer = &report.peers[0];
-    assert_eq!(peer.system.as_str(), "warehouse");
-    assert!(
-        peer.reached.is_some() && peer.failed.is_none() && !peer.is_failing(),
-        "{peer:?}"
-    );
-
+    assert!(report.peers[0].reached.is_some() && report.peers[0].failed.is_none());
     // Believed no more: what it shows is somebody else's.
     std::fs::write(two.warehouse.authorities(), &Authority::new().pem).expect("written");
     until(|| (status(&ask(&mut connect(two.edge), &get("/", "there"))) == "502").then_some(()));
-    let report = two
-        .here
-        .1
-        .report(|report| report.peers.iter().any(|peer| peer.is_failing()));
+    let report = two.here.1.report(|report| report.peers[0].is_failing());
     let (_, why) = report.peers[0].failed.as_ref().expect("failed");
     assert!(why.starts_with("could not connect: "), "{why}");
 }
