@@ -105,3 +105,54 @@ fn lowered(plan: &SystemPlan, mesh: &MeshPlan) -> Mesh {
         peers: mesh.peers.iter().map(peer).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::PeerService;
+    use crate::fixtures;
+    use ondol_core::clock::Timestamp;
+    use ondol_core::id::{BootId, ZoneName};
+    use ondol_core::wire::proxy::Protocol;
+    use ondol_discovery::Registry;
+
+    #[test]
+    fn zones_of_a_peers_addresses_go_through_the_kept_plan_into_the_snapshot() {
+        let zone = |text: &str| text.parse::<ZoneName>().expect("a name");
+        let [near, far, unsaid] = [1, 2, 3].map(|last| ([10, 0, 0, last], 7_443).into());
+        let peer = PeerPlan {
+            system: "depot".parse().expect("a name"),
+            authorities: "depot.pem".into(),
+            addresses: vec![near, far, unsaid],
+            zones: [(near, zone("a")), (far, zone("b"))].into(),
+            services: vec![PeerService {
+                service: "stock".parse().expect("a name"),
+                protocol: Protocol::Http1,
+            }],
+        };
+        let mut plan = fixtures::system(vec![]);
+        plan.mesh = Some(MeshPlan {
+            domain: "shop".parse().expect("a name"),
+            zone: Some(zone("a")),
+            bind: None,
+            certificate_lifetime_ms: 1,
+            peers: vec![peer],
+        });
+        let kept = serde_json::to_string(&plan).expect("JSON");
+        let plan: SystemPlan = serde_json::from_str(&kept).expect("the same");
+        let boot = BootId {
+            system: "s".into(),
+            boot: "b".into(),
+        };
+        let mut registry = Registry::new(boot, Timestamp(0));
+        registry.declare(declared(&plan));
+        let snapshot = registry.changed().expect("the first");
+        assert_eq!(snapshot.mesh.and_then(|mesh| mesh.zone), Some(zone("a")));
+        let zones: Vec<_> = snapshot.clusters[0]
+            .endpoints
+            .iter()
+            .map(|one| one.zone.clone())
+            .collect();
+        assert_eq!(zones, [Some(zone("a")), Some(zone("b")), None]);
+    }
+}
