@@ -102,11 +102,11 @@ class System:
         return port
 
     def access(self) -> Iterator[Line]:
-        """The access log, in its order."""
+        """The requests of the access log, in its order; a head that was refused is none."""
         for path in sorted((self.folder / ".ondol/access").glob("*.jsonl")):
             for text in path.read_text(encoding="utf-8").splitlines():
                 line = json.loads(text)
-                if "client" in line:  # From outside; the others are calls between services.
+                if "client" in line and "path" in line:  # From outside; the others are calls between services.
                     yield Line(line["method"], line["path"], line["status"], line["attempts"])
 
     def _run(self, *words: str) -> str:
