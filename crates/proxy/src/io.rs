@@ -9,12 +9,12 @@
 
 use crate::spare;
 use crate::tls::stream::Tls;
+use bytes::buf::Limit;
 use bytes::{BufMut, BytesMut};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connection.
@@ -47,19 +47,15 @@ macro_rules! clear_read_readiness {
 }
 pub(crate) use clear_read_readiness;
 
-/// Reads into `buf` what a socket has.
-macro_rules! poll_fill {
-    ($stream:expr, $cx:expr, $buf:expr, $max:expr) => {
+/// Reads into `$room`, which has `$max` bytes, what a socket has. Made when there is something: who waits needs no memory.
+macro_rules! poll_read {
+    ($stream:expr, $cx:expr, $max:expr, $room:expr) => {
         loop {
             ready!($stream.poll_read_ready($cx))?;
-            if $buf.capacity() == 0 {
-                *$buf = spare::take(); // Not before: who waits needs no memory.
-            }
-            $buf.reserve($max);
-            let mut room = (&mut *$buf).limit($max);
-            match $stream.try_read_buf(&mut room) {
+            let max = $max;
+            match $stream.try_read_buf(&mut $room) {
                 Ok(n) => {
-                    if n > 0 && n < $max {
+                    if n > 0 && n < max {
                         clear_read_readiness!($stream);
                     }
                     break Poll::Ready(Ok(n));
@@ -124,7 +120,13 @@ impl Io {
 
     /// Reads at most `max` bytes behind those in `buf`; 0 at the end.
     pub fn poll_fill(&self, cx: &mut Context<'_>, buf: &mut BytesMut, max: usize) -> Poll<io::Result<usize>> {
-        either!(self, s => poll_fill!(s, cx, buf, max), tls => tls.poll_take(cx, max, |text| buf.extend_from_slice(text)))
+        either!(self, s => poll_read!(s, cx, max, room(buf, max)), tls => tls.poll_take(cx, max, |text| buf.extend_from_slice(text)))
+    }
+
+    /// Reads what there is and `buf` has room for; 0 at the end.
+    pub fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+        let max = buf.remaining();
+        either!(self, s => poll_read!(s, cx, max, *buf), tls => tls.poll_take(cx, max, |text| buf.put_slice(text)))
     }
 
     /// Reads at most `max` bytes behind those in `buf`; 0 at the end.
@@ -203,37 +205,11 @@ impl Io {
     }
 }
 
-impl AsyncRead for Io {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), s => Pin::new(s).poll_read(cx, buf),
-            tls => tls.poll_take(cx, buf.remaining(), |text| buf.put_slice(text)).map_ok(|_| ()))
+/// Room for `max` bytes behind those in `buf`.
+fn room(buf: &mut BytesMut, max: usize) -> Limit<&mut BytesMut> {
+    if buf.capacity() == 0 {
+        *buf = spare::take();
     }
-}
-
-impl AsyncWrite for Io {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), s => Pin::new(s).poll_write(cx, bytes),
-            tls => tls.poll_write_slices(cx, &[IoSlice::new(bytes)]))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), s => Pin::new(s).poll_write_vectored(cx, slices), tls => tls.poll_write_slices(cx, slices))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Self::poll_flush(&self, cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.finish_sending();
-        Self::poll_flush(&self, cx)
-    }
+    buf.reserve(max);
+    buf.limit(max)
 }

@@ -157,10 +157,10 @@ impl Pool {
             }
         }
         *sender = None;
-        let (new, mut connection) = Box::pin(client::handshake(dial().await?)).await?;
-        *shared.pings.borrow_mut() = connection.ping_pong().map(|pings| Rc::new(pings.into()));
+        let (new, mut driver) = Box::pin(client::handshake(dial().await?)).await?;
+        *shared.pings.borrow_mut() = driver.pings().map(|pings| Rc::new(pings.into()));
         self.tasks.spawn_local(Kind::Upstream, async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = driver.drive().await {
                 tracing::debug!(%error, "an HTTP/2 connection to an instance ended");
             }
         });

@@ -2,6 +2,7 @@
 
 use super::body::{Incoming, Outgoing, Stopped};
 use super::far::Far;
+use super::outbox::Outbox;
 use super::{CONNECTION_WINDOW, STREAM_WINDOW, convert};
 use crate::check::HeadError;
 use crate::exchange::{Response, Tunnel};
@@ -13,23 +14,56 @@ use crate::websocket;
 use bytes::{Bytes, BytesMut};
 use h2::client::{Connection, ResponseFuture, SendRequest};
 use h2::ext::Protocol;
-use h2::{Reason, RecvStream};
+use h2::{PingPong, Reason, RecvStream};
 use http::{Method, StatusCode, Uri};
+use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll};
+
+/// A connection under way. Somebody must [`drive`](Driver::drive) it.
+pub struct Driver {
+    connection: Connection<Outbox, Bytes>,
+    out: Outbox,
+}
+
+impl Driver {
+    /// What asks whether the other side is there; once.
+    pub fn pings(&mut self) -> Option<PingPong> {
+        self.connection.ping_pong()
+    }
+
+    /// Reads and writes until the connection ends. What requests have to say at one time leaves in one write.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub async fn drive(mut self) -> io::Result<()> {
+        self.out.gather();
+        std::future::poll_fn(|cx| {
+            let ended = Pin::new(&mut self.connection).poll(cx);
+            match self.out.poll_send(cx) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                _ => ended.map_err(io::Error::other),
+            }
+        })
+        .await
+    }
+}
 
 /// Begins HTTP/2 on a new connection: what sends requests, and what drives it.
 ///
 /// # Errors
 /// Those of the first writes.
-pub async fn handshake(io: Io) -> Result<(SendRequest<Bytes>, Connection<Io, Bytes>), h2::Error> {
-    h2::client::Builder::new()
+pub async fn handshake(io: Io) -> Result<(SendRequest<Bytes>, Driver), h2::Error> {
+    let out = Outbox::new(io);
+    let (sender, connection) = h2::client::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(crate::h1::head::MAX_RESPONSE_HEAD as u32)
         .max_send_buffer_size(STREAM_WINDOW as usize)
         .enable_push(false)
-        .handshake(io)
-        .await
+        .handshake(out.clone())
+        .await?;
+    Ok((sender, Driver { connection, out }))
 }
 
 /// Why there is no answer.
@@ -188,7 +222,7 @@ impl Call<'_> {
         if let Poll::Ready(Err(Stopped::Body(error))) = self.upload.poll(cx) {
             return Poll::Ready(Err(ExchangeError::Request(error)));
         }
-        std::pin::Pin::new(&mut self.response)
+        Pin::new(&mut self.response)
             .poll(cx)
             .map_err(ExchangeError::from)
     }

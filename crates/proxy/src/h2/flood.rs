@@ -62,8 +62,8 @@ impl Flood {
     }
 
     /// So many bytes were sent.
-    pub fn sent(&mut self, bytes: usize) {
-        self.sent += bytes as u64;
+    pub fn sent(&mut self, bytes: u64) {
+        self.sent += bytes;
         self.level = self.level.saturating_sub(self.sent / SENT);
         self.sent %= SENT;
     }
@@ -170,7 +170,7 @@ mod tests {
         let later = NOW + Duration::from_millis(500);
         let again = pass(&mut flood, &ping, later);
         assert!(again.abs_diff(PER_SECOND / 2) <= 1, "{again}");
-        flood.sent(640 * SENT as usize);
+        flood.sent(640 * SENT);
         let again = pass(&mut flood, &ping, later);
         assert!(again.abs_diff(640) <= 1, "{again}");
     }

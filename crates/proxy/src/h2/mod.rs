@@ -5,7 +5,7 @@
 //! other side, never earlier, which is all the back-pressure there is.
 //!
 //! - [`convert`]: heads to and from our own, with the checks that HTTP/1's codec makes on its own
-//! - [`body`]: bodies and trailers; [`server`]; [`client`]
+//! - [`body`]: bodies and trailers; [`server`]; [`client`]; [`outbox`]: what is said together
 //! - what a hostile client may not do, beyond what `h2` forbids: [`flood`] and [`wire`], [`room`]
 
 pub mod body;
@@ -13,6 +13,7 @@ pub mod client;
 pub mod convert;
 pub mod far;
 pub mod flood;
+pub mod outbox;
 pub mod room;
 pub mod server;
 pub mod wire;

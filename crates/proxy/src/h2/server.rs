@@ -2,7 +2,8 @@
 
 use super::body::{Incoming, Outgoing, Stopped};
 use super::room::Room;
-use super::wire::Wire;
+use super::outbox::Outbox;
+use super::wire::{Sending, Wire};
 use super::{
     CONNECTION_WINDOW, MAX_ERROR_RESETS, MAX_PENDING_RESETS, MAX_REQUESTS, MAX_STREAMS, STREAM_WINDOW, convert,
 };
@@ -47,11 +48,13 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
         .enable_connect_protocol();
     let mut timer = Timer::new(clock.clone());
     timer.arm(crate::h1::server::HEAD_TIMEOUT);
-    let wire = Wire::new(io, first, clock.clone());
+    let out = Outbox::new(io);
+    let wire = Wire::new(out.clone(), first, clock.clone());
     let watch = wire.watch();
     let Some(Ok(mut connection)) = timer.limit(pin!(builder.handshake::<_, Bytes>(wire))).await else {
         return;
     };
+    let mut sending = Sending::new(out, &clock);
     let (mut streams, mut served, room) = (FuturesUnordered::new(), 0, Arc::<Room>::default());
     let (mut told, mut leaving, mut cut) = (pin!(ending.leaving()), false, false);
     timer.arm(IDLE_TIMEOUT);
@@ -75,8 +78,8 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
                 connection.graceful_shutdown();
                 timer.arm(LEAVE);
             }
-            // Last: this is what writes, a farewell too.
-            let next = connection.poll_accept(cx);
+            // Behind the streams: this is what writes, a farewell too.
+            let mut next = connection.poll_accept(cx);
             // A client that does not leave when it is asked to gets no more than the streams that were on their way.
             if !cut && (watch.is_flooded() || served > MAX_REQUESTS + MAX_STREAMS) {
                 (cut, leaving) = (true, true);
@@ -87,7 +90,11 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
                 );
                 connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 timer.arm(LEAVE);
-                return connection.poll_accept(cx);
+                next = connection.poll_accept(cx);
+            }
+            // Last, and once for all that there is to say. A request that came is begun first.
+            if !matches!(next, Poll::Ready(Some(Ok(_)))) && sending.poll(cx).is_ready() {
+                return Poll::Ready(None);
             }
             next
         })
@@ -95,7 +102,9 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
         match next {
             Some(Ok((request, respond))) => {
                 served += 1;
-                streams.push(stream(request, respond, peer, clock.clone(), room.clone(), service));
+                // Boxed where it will be, since it is large.
+                let begun = stream(request, respond, peer, clock.clone(), room.clone(), service);
+                streams.push(Box::into_pin(Box::write(Box::new_uninit(), begun)));
             }
             _ => break,
         }

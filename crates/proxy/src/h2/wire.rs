@@ -1,11 +1,12 @@
 //! A client's connection below HTTP/2: what was read of it before, and the bounds that `h2` does not have.
 //!
 //! - a client that floods ([`super::flood`]) is read no further; [`Watch`] tells the server, which says goodbye
-//! - a write that takes longer than [`WRITE_TIMEOUT`], or a head that comes slower than [`HEAD_TIMEOUT`], breaks the connection
+//! - a head that comes slower than [`HEAD_TIMEOUT`] breaks the connection, and so does a client that takes nothing of what waits
+//!   for it for [`WRITE_TIMEOUT`] ([`Sending`])
 
 use super::flood::Flood;
+use super::outbox::Outbox;
 use crate::h1::server::{HEAD_TIMEOUT, WRITE_TIMEOUT};
-use crate::io::Io;
 use crate::timer::Timer;
 use bytes::{Buf, BytesMut};
 use ondol_core::clock::SharedClock;
@@ -53,27 +54,61 @@ impl Bound {
     }
 }
 
+/// What the server sends, after each poll of `h2`.
+pub struct Sending {
+    out: Outbox,
+    sent: u64,
+    blocked: Bound,
+}
+
+impl Sending {
+    /// From now on what is said on this connection is gathered.
+    pub fn new(out: Outbox, clock: &SharedClock) -> Self {
+        out.gather();
+        Self {
+            out,
+            sent: 0,
+            blocked: Bound::new(clock),
+        }
+    }
+
+    /// Sends what waits, as far as the client takes it. Ready when the connection is broken, or was given up.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let sending = self.out.poll_send(cx);
+        if std::mem::replace(&mut self.sent, self.out.sent()) != self.out.sent() {
+            let _ = self.blocked.poll(cx, false, WRITE_TIMEOUT); // It took something: the time begins anew.
+        }
+        if let Poll::Ready(Err(_)) = sending {
+            return Poll::Ready(());
+        }
+        ready!(self.blocked.poll(cx, sending.is_pending(), WRITE_TIMEOUT));
+        self.out.io().reset_on_drop(); // The system keeps nothing for it either.
+        Poll::Ready(())
+    }
+}
+
 /// A client's connection.
 pub struct Wire {
-    io: Io,
+    out: Outbox,
     first: BytesMut,
     clock: SharedClock,
     flood: Flood,
+    /// Bytes sent that the flood was told of.
+    told: u64,
     watch: Watch,
     head: Bound,
-    write: Bound,
 }
 
 impl Wire {
     /// A connection of which `first` was read already.
-    pub fn new(io: Io, first: BytesMut, clock: SharedClock) -> Self {
+    pub fn new(out: Outbox, first: BytesMut, clock: SharedClock) -> Self {
         Self {
-            io,
+            out,
             first,
             flood: Flood::new(clock.mono()),
+            told: 0,
             watch: Watch::default(),
             head: Bound::new(&clock),
-            write: Bound::new(&clock),
             clock,
         }
     }
@@ -85,7 +120,7 @@ impl Wire {
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.first.is_empty() {
-            return Pin::new(&mut self.io).poll_read(cx, buf);
+            return Pin::new(&mut self.out).poll_read(cx, buf);
         }
         let n = self.first.len().min(buf.remaining());
         buf.put_slice(&self.first[..n]);
@@ -94,19 +129,6 @@ impl Wire {
             self.first = BytesMut::new();
         }
         Poll::Ready(Ok(()))
-    }
-
-    fn written(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(n)) = &result {
-            self.flood.sent(*n);
-        }
-        match self.write.poll(cx, result.is_pending(), WRITE_TIMEOUT) {
-            Poll::Ready(()) => {
-                self.io.reset_on_drop(); // The system keeps nothing for it either.
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
-            Poll::Pending => result,
-        }
     }
 }
 
@@ -118,7 +140,9 @@ impl AsyncRead for Wire {
         let before = buf.filled().len();
         let read = self.poll_bytes(cx, buf);
         if read.is_ready() {
-            let now = self.clock.mono();
+            let (now, sent) = (self.clock.mono(), self.out.sent());
+            let news = sent - std::mem::replace(&mut self.told, sent);
+            self.flood.sent(news);
             if self.flood.came(&buf.filled()[before..], now).is_err() {
                 self.watch.0.set(true);
             }
@@ -134,8 +158,7 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.written(cx, result)
+        Pin::new(&mut self.out).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -143,19 +166,18 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        self.written(cx, result)
+        Pin::new(&mut self.out).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        self.out.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        Pin::new(&mut self.out).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        Pin::new(&mut self.out).poll_shutdown(cx)
     }
 }
