@@ -6,7 +6,6 @@ use crate::pool::Slot;
 use crate::timer::Timer;
 use crate::tunnel::Far;
 use bytes::BytesMut;
-use std::net::IpAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,8 +17,6 @@ pub struct Request<'c> {
     pub body: Body<'c>,
     /// The client asks for a WebSocket.
     pub websocket: bool,
-    /// The address at the other end of the connection; `None` over a Unix socket.
-    pub peer: Option<IpAddr>,
 }
 
 /// The answer to a request.

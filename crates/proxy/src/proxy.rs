@@ -124,12 +124,7 @@ impl Service for Front<'_> {
             reply.send(refusal::not_ready().into_response(request.head)).await;
             return;
         };
-        let Request {
-            head,
-            body,
-            websocket,
-            peer,
-        } = request;
+        let Request { head, body, websocket } = request;
         let entrance = tables.entrance(self.socket);
         let edge = match entrance {
             Some(Entrance::Edge(index)) => Some(index),
@@ -137,7 +132,7 @@ impl Service for Front<'_> {
             Some(Entrance::Gateway) | None => None,
         };
         let edge = edge.map(|index| (index, &tables.edges[index]));
-        let mut seen = self.seen(&tables, head, peer);
+        let mut seen = self.seen(&tables, head);
         let going = match (entrance, edge) {
             (_, Some((index, edge))) => {
                 seen.line = tables.lines.edges[index].clone();
@@ -214,12 +209,12 @@ impl Service for Front<'_> {
 }
 
 impl Front<'_> {
-    fn seen(&self, tables: &Tables, head: &RequestHead, peer: Option<IpAddr>) -> Seen {
+    fn seen(&self, tables: &Tables, head: &RequestHead) -> Seen {
         Seen {
             began: self.worker.shared().clock.mono(),
             trace: Trace::of(&head.fields, self.worker.entropy()),
             line: tables.lines.unmatched.clone(),
-            client: peer,
+            client: self.peer,
             version: head.version,
             method: head.method.clone(),
             host: head.authority().into(),

@@ -128,8 +128,10 @@ async fn accept(room: Rc<Room>, listener: Listener, name: SocketName) {
             },
         };
         let counted = room.census.enter(place);
-        room.lasting
-            .spawn_local(Kind::Connection, connection(room.clone(), io, name.clone(), counted));
+        room.lasting.spawn_local(
+            Kind::Connection,
+            connection(room.clone(), io, peer, name.clone(), counted),
+        );
     }
 }
 
@@ -149,9 +151,9 @@ fn is_limited(worker: &Worker, socket: &SocketName, peer: IpAddr) -> bool {
 }
 
 /// Serves one connection; a panic ends it alone.
-async fn connection(room: Rc<Room>, io: Io, name: SocketName, mut counted: Counted) {
+async fn connection(room: Rc<Room>, io: Io, peer: Option<IpAddr>, name: SocketName, mut counted: Counted) {
     let _open = room.worker.shared().counters.connection();
-    if AssertUnwindSafe(speak(&room, io, &name, &mut counted))
+    if AssertUnwindSafe(speak(&room, io, peer, &name, &mut counted))
         .catch_unwind()
         .await
         .is_err()
@@ -165,7 +167,7 @@ async fn connection(room: Rc<Room>, io: Io, name: SocketName, mut counted: Count
 }
 
 /// What is boxed here is what an idle connection over HTTP/1 would only have room for.
-async fn speak(room: &Room, io: Io, name: &SocketName, counted: &mut Counted) {
+async fn speak(room: &Room, io: Io, peer: Option<IpAddr>, name: &SocketName, counted: &mut Counted) {
     let Room { worker, ending, .. } = room;
     let (mut buf, clock) = (BytesMut::new(), worker.shared().clock.clone());
     let secured = worker
@@ -174,7 +176,6 @@ async fn speak(room: &Room, io: Io, name: &SocketName, counted: &mut Counted) {
         .load()
         .as_ref()
         .and_then(|tables| tables.secured(name));
-    let peer = io.peer().map(|address| address.ip());
     let front = |tls| Front {
         peer,
         worker,

@@ -25,7 +25,6 @@ use http::Method;
 use ondol_core::clock::SharedClock;
 use std::cell::Cell;
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -49,7 +48,6 @@ const READ: usize = 4 << 10;
 pub async fn serve<S: Service>(io: &Io, mut buf: BytesMut, clock: SharedClock, service: &S, ending: &Ending) {
     let mut told = std::pin::pin!(ending.stopping());
     let mut timer = Timer::new(clock);
-    let peer = io.peer().map(|address| address.ip());
     for served in 1..=MAX_REQUESTS {
         let mut reading = Reading {
             io,
@@ -67,7 +65,6 @@ pub async fn serve<S: Service>(io: &Io, mut buf: BytesMut, clock: SharedClock, s
             buf: &mut buf,
             timer: &mut timer,
             ending,
-            peer,
             last: served == MAX_REQUESTS,
         };
         // Boxed, as all that an idle connection does not need: the memory is taken for the request alone. And made where it will
@@ -100,7 +97,6 @@ struct Exchange<'c> {
     buf: &'c mut BytesMut,
     timer: &'c mut Timer,
     ending: &'c Ending,
-    peer: Option<IpAddr>,
     /// Of this connection.
     last: bool,
 }
@@ -112,7 +108,6 @@ impl Exchange<'_> {
             buf,
             timer,
             ending,
-            peer,
             last,
         } = self;
         let Scratch { head, out } = &mut scratch;
@@ -150,7 +145,6 @@ impl Exchange<'_> {
             head,
             body,
             websocket: parsed.websocket,
-            peer,
         };
         service.serve(request, &mut reply).await;
         let outcome = reply.outcome;
@@ -180,7 +174,7 @@ async fn farewell(io: &Io, buf: BytesMut, timer: &mut Timer, response: Response<
 
 /// Ends our side, and stays until that is said.
 async fn finish(io: &Io, timer: &mut Timer) {
-    io.finish_sending();
+    io.part(); // Dropped, a connection from which all was read ends as it should.
     timer.arm(LINGER);
     let _ = timer.limit(std::future::poll_fn(|cx| io.poll_flush(cx))).await; // The client may be gone, or not read.
 }

@@ -222,9 +222,7 @@ impl Call<'_> {
         if let Poll::Ready(Err(Stopped::Body(error))) = self.upload.poll(cx) {
             return Poll::Ready(Err(ExchangeError::Request(error)));
         }
-        Pin::new(&mut self.response)
-            .poll(cx)
-            .map_err(ExchangeError::from)
+        Pin::new(&mut self.response).poll(cx).map_err(ExchangeError::from)
     }
 }
 

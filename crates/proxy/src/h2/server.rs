@@ -1,8 +1,8 @@
 //! One client connection over HTTP/2: one task, all its streams in it.
 
 use super::body::{Incoming, Outgoing, Stopped};
-use super::room::Room;
 use super::outbox::Outbox;
+use super::room::Room;
 use super::wire::{Sending, Wire};
 use super::{
     CONNECTION_WINDOW, MAX_ERROR_RESETS, MAX_PENDING_RESETS, MAX_REQUESTS, MAX_STREAMS, STREAM_WINDOW, convert,
@@ -23,7 +23,6 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{Method, StatusCode};
 use ondol_core::clock::SharedClock;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -35,7 +34,6 @@ const LEAVE: Duration = Duration::from_secs(5);
 /// Serves a connection until either side ends it; once the proxy leaves, no new streams are taken. `first` holds what
 /// was read of it already. When it ends under streams, each is still told so and leaves its record.
 pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, service: &S, ending: &Ending) {
-    let peer = io.peer().map(|address| address.ip());
     let mut builder = h2::server::Builder::new();
     builder
         .max_concurrent_streams(MAX_STREAMS)
@@ -54,7 +52,7 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
     let Some(Ok(mut connection)) = timer.limit(pin!(builder.handshake::<_, Bytes>(wire))).await else {
         return;
     };
-    let mut sending = Sending::new(out, &clock);
+    let mut sending = Sending::new(out.clone(), &clock);
     let (mut streams, mut served, room) = (FuturesUnordered::new(), 0, Arc::<Room>::default());
     let (mut told, mut leaving, mut cut) = (pin!(ending.leaving()), false, false);
     timer.arm(IDLE_TIMEOUT);
@@ -85,7 +83,7 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
                 (cut, leaving) = (true, true);
                 tracing::info!(
                     code = "GW-070",
-                    ?peer,
+                    peer = ?out.io().peer(),
                     "an HTTP/2 client asks too much that is no request; it is sent away"
                 );
                 connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
@@ -103,7 +101,7 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
             Some(Ok((request, respond))) => {
                 served += 1;
                 // Boxed where it will be, since it is large.
-                let begun = stream(request, respond, peer, clock.clone(), room.clone(), service);
+                let begun = stream(request, respond, clock.clone(), room.clone(), service);
                 streams.push(Box::into_pin(Box::write(Box::new_uninit(), begun)));
             }
             _ => break,
@@ -117,7 +115,6 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
 async fn stream<S: Service>(
     request: http::Request<RecvStream>,
     respond: SendResponse<Bytes>,
-    peer: Option<IpAddr>,
     clock: SharedClock,
     room: Arc<Room>,
     service: &S,
@@ -148,17 +145,7 @@ async fn stream<S: Service>(
                 true => Body::Empty,
                 false => Body::stream(Incoming::new(incoming), length),
             };
-            service
-                .serve(
-                    Request {
-                        head,
-                        body,
-                        websocket,
-                        peer,
-                    },
-                    &mut reply,
-                )
-                .await;
+            service.serve(Request { head, body, websocket }, &mut reply).await;
         }
         Err(error) => reply.refuse(service.refuse(error)).await,
     }
