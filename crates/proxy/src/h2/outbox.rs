@@ -150,3 +150,102 @@ impl AsyncWrite for Outbox {
         self.0.io.poll_flush(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use std::future::poll_fn;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    fn pair() -> (Outbox, UnixStream) {
+        let (here, there) = UnixStream::pair().expect("two ends");
+        (Outbox::new(Io::Unix(here)), there)
+    }
+
+    /// What the other end has got by now.
+    fn heard(there: &UnixStream) -> usize {
+        let mut all = vec![0; 1 << 20];
+        let mut have = 0;
+        while let Some(Ok(())) = there.readable().now_or_never() {
+            match there.try_read(&mut all[have..]) {
+                Ok(n @ 1..) => have += n,
+                _ => break,
+            }
+        }
+        have
+    }
+
+    #[tokio::test]
+    async fn writes_wait_for_each_other_once_somebody_sends() {
+        let (mut out, there) = pair();
+        out.write_all(b"settings").await.expect("taken");
+        out.flush().await.expect("sent");
+        there.readable().await.expect("something");
+        assert_eq!(heard(&there), 8, "a flush sends as long as nobody gathers");
+        out.gather();
+        for _ in 0..20 {
+            out.write_all(&[b'x'; 300]).await.expect("taken");
+            out.flush().await.expect("nothing to wait for");
+        }
+        tokio::task::yield_now().await;
+        assert_eq!((heard(&there), out.sent()), (0, 8));
+        poll_fn(|cx| out.poll_send(cx)).await.expect("sent");
+        there.readable().await.expect("something");
+        assert_eq!((heard(&there), out.sent()), (6_000, 6_008));
+        assert_eq!(out.0.waits.borrow().capacity(), 0, "it holds no memory");
+    }
+
+    #[tokio::test]
+    async fn what_is_large_leaves_with_what_waited_before_it_and_in_order() {
+        let (mut out, mut there) = pair();
+        out.gather();
+        let said: Vec<u8> = (0..2_000_000_u32).map(|n| (n / 7) as u8).collect();
+        let listens = tokio::spawn(async move {
+            let mut all = Vec::new();
+            there.read_to_end(&mut all).await.map(|_| all)
+        });
+        let mut rest = &said[..];
+        for size in [1, 9, 16_384, 300, 9, 16_383, 60_000, 5].into_iter().cycle() {
+            let (now, later) = rest.split_at(rest.len().min(size));
+            out.write_all(now).await.expect("taken");
+            assert!(out.0.waits.borrow().len() <= MOST);
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        out.shutdown().await.expect("the rest, and the end");
+        assert!(listens.await.expect("no panic").expect("read") == said);
+    }
+
+    #[tokio::test]
+    async fn while_the_system_takes_nothing_nothing_more_is_taken_and_it_counts_as_unsent() {
+        let (mut out, there) = pair();
+        out.gather();
+        let piece = [b'x'; 20_000];
+        let mut taken = 0;
+        while let Some(written) = out.write(&piece).now_or_never() {
+            taken += written.expect("written") as u64;
+        }
+        assert_eq!(taken, out.sent(), "large pieces wait with whoever writes");
+        assert!(poll_fn(|cx| out.poll_send(cx)).now_or_never().is_none());
+        let mut got = 0;
+        while got < taken {
+            there.readable().await.expect("something");
+            got += heard(&there) as u64;
+        }
+        out.write_all(&piece).await.expect("there is room again");
+        poll_fn(|cx| out.poll_send(cx)).await.expect("sent");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_gone_says_so_to_whoever_sends() {
+        let (mut out, there) = pair();
+        out.gather();
+        drop(there);
+        out.write_all(b"an answer").await.expect("it waits");
+        assert!(poll_fn(|cx| out.poll_send(cx)).await.is_err());
+    }
+}
