@@ -168,8 +168,16 @@ impl Contender {
 
     fn wait(&mut self, folder: &Path) -> anyhow::Result<()> {
         let end = Instant::now() + PATIENCE;
-        let port = self.port(Entrance::Http1);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        let (port, master) = (self.port(Entrance::Http1), self.pids[0]);
+        loop {
+            let listens = TcpStream::connect(("127.0.0.1", port)).is_ok();
+            let children = std::fs::read_to_string(format!("/proc/{master}/task/{master}/children"))?;
+            let workers = children.split(' ').filter_map(|pid| pid.trim().parse::<u32>().ok());
+            // nginx listens before it has the worker that does the work.
+            if listens && (self.kind != Some(Kind::Nginx) || workers.clone().count() > 0) {
+                self.pids.extend(workers);
+                return Ok(());
+            }
             let server = self.server.as_mut().context("a server")?;
             let ended = server.try_wait()?;
             ensure!(
@@ -180,11 +188,6 @@ impl Contender {
             );
             std::thread::sleep(Duration::from_millis(10));
         }
-        let parent = self.pids[0];
-        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
-        self.pids
-            .extend(children.split(' ').filter_map(|pid| pid.trim().parse::<u32>().ok()));
-        Ok(())
     }
 
     /// Where it is asked for this.
