@@ -202,22 +202,26 @@ mod tests {
         let (mut out, mut there) = pair();
         out.gather();
         let said: Vec<u8> = (0..2_000_000_u32).map(|n| (n / 7) as u8).collect();
-        let listens = tokio::spawn(async move {
+        let listens = async {
             let mut all = Vec::new();
             there.read_to_end(&mut all).await.map(|_| all)
-        });
-        let mut rest = &said[..];
-        for size in [1, 9, 16_384, 300, 9, 16_383, 60_000, 5].into_iter().cycle() {
-            let (now, later) = rest.split_at(rest.len().min(size));
-            out.write_all(now).await.expect("taken");
-            assert!(out.0.waits.borrow().len() <= MOST);
-            rest = later;
-            if rest.is_empty() {
-                break;
+        };
+        let says = async {
+            let mut rest = &said[..];
+            for size in [1, 9, 16_384, 300, 9, 16_383, 60_000, 5].into_iter().cycle() {
+                let (now, later) = rest.split_at(rest.len().min(size));
+                out.write_all(now).await?;
+                assert!(out.0.waits.borrow().len() <= MOST);
+                rest = later;
+                if rest.is_empty() {
+                    break;
+                }
             }
-        }
-        out.shutdown().await.expect("the rest, and the end");
-        assert!(listens.await.expect("no panic").expect("read") == said);
+            out.shutdown().await
+        };
+        let (heard, ended) = tokio::join!(listens, says);
+        ended.expect("all taken, and the end");
+        assert!(heard.expect("read") == said);
     }
 
     #[tokio::test]
