@@ -107,7 +107,7 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
             _ => break,
         }
     }
-    drop(connection);
+    drop((connection, sending, out)); // The client need not wait until its streams have been told.
     while let Some(()) = streams.next().await {}
 }
 
