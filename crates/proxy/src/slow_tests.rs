@@ -28,8 +28,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 const SEC: Duration = Duration::from_secs(1);
+/// Bytes of a long answer.
+const LONG: usize = 400 << 10;
 
-/// Reads a request's body as the proxy does, and answers a small text, or with `/endless` what never ends.
+/// Reads a request's body as the proxy does, and answers a small text, with `/long` [`LONG`] bytes, or with `/endless` what never ends.
 struct Shop {
     clock: SharedClock,
     served: Cell<u32>,
@@ -73,7 +75,7 @@ impl Source for Endless {
 impl Service for Shop {
     async fn serve<R: Reply>(&self, request: Request<'_>, reply: &mut R) {
         self.served.set(self.served.get() + 1);
-        let endless = request.head.path() == "/endless";
+        let path = request.head.path().to_owned();
         let number = self.served.get().to_string();
         let read = async {
             let mut body = limits::cap(request.body, 1 << 20, &Activity::default(), Some(&self.clock))?;
@@ -90,7 +92,8 @@ impl Service for Shop {
                 }
                 None => return,
             },
-            Ok(()) if endless => Body::stream(Endless(self.live.clone()), None),
+            Ok(()) if path == "/long" => Body::Full(vec![b'x'; LONG].into()),
+            Ok(()) if path == "/endless" => Body::stream(Endless(self.live.clone()), None),
             Ok(()) => Body::Full(Bytes::from(number)),
         };
         let head = ResponseHead::new(StatusCode::OK);
@@ -129,7 +132,7 @@ async fn over(io: Io, client: impl Future<Output = ()>) -> (Shop, u64) {
         let (mut first, ending) = (BytesMut::new(), Ending::new());
         let http2 = crate::listener::speaks_http2(&io, &mut first, 10 * SEC, &ending).await;
         match http2 {
-            Some(true) => crate::h2::server::serve(io, first, clock, &shop, &ending).await,
+            Some(true) => crate::h2::server::serve(io, None, first, clock, &shop, &ending).await,
             Some(false) => crate::h1::server::serve(&io, first, clock, &shop, &ending).await,
             None => {}
         }
@@ -332,6 +335,37 @@ async fn a_client_that_reads_nothing_pins_little_however_wide_its_windows_are() 
     let peak = shop.live.peak.load(Ordering::Relaxed);
     assert!((1..=room::MOST).contains(&peak), "{peak} bytes were held");
     assert_eq!((shop.live.now.load(Ordering::Relaxed), gone), (0, 30));
+}
+
+/// The stream is over for us as soon as its last bytes wait for the client; a minute later the connection is idle.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_asked_to_leave_while_it_takes_the_rest_of_an_answer_gets_it_whole() {
+    let (mut ours, theirs) = UnixStream::pair().expect("a pair");
+    let small = socket2::SockRef::from(&theirs).set_send_buffer_size(4 << 10);
+    small.expect("little waits in the system");
+    let client = async {
+        let wide = window_update(0, (1 << 31) - 1 - 65_535);
+        let asks = [hello(&[(WINDOW, (1 << 31) - 1)]), wide, get(1, "/long")].concat();
+        ours.write_all(&asks).await.expect("write");
+        let (mut bytes, mut data, mut asked_to_leave) = (Vec::new(), 0, false);
+        loop {
+            tokio::time::sleep(SEC).await;
+            let mut piece = [0; 3 << 10];
+            let n = ours.read(&mut piece).await.expect("no reset");
+            if n == 0 {
+                break;
+            }
+            bytes.extend_from_slice(&piece[..n]);
+            while let Some(frame) = take(&mut bytes) {
+                data += if frame.kind == DATA { frame.payload.len() } else { 0 };
+                asked_to_leave |= frame.kind == GOAWAY;
+            }
+        }
+        assert_eq!((data, asked_to_leave), (LONG, true));
+    };
+    let (shop, gone) = over(Io::Unix(theirs), client).await;
+    assert_eq!(shop.sent.borrow()[0].end, End::Complete);
+    assert!((105..200).contains(&gone), "{gone}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -208,7 +208,7 @@ async fn speak(room: &Room, io: Io, peer: Option<IpAddr>, name: &SocketName, cou
     };
     match http2 {
         None => {}
-        Some(true) => Box::pin(h2::server::serve(io, buf, clock, &front, ending)).await,
+        Some(true) => Box::pin(h2::server::serve(io, peer, buf, clock, &front, ending)).await,
         Some(false) => h1::server::serve(&io, buf, clock, &front, ending).await,
     }
 }

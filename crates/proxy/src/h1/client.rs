@@ -145,13 +145,13 @@ fn take_head(
         return Ok(None);
     }
     let window = &buf[..buf.len().min(MAX_RESPONSE_HEAD)];
-    let mut head = ResponseHead {
-        fields: Fields::with_room(),
-        ..ResponseHead::default()
-    };
+    let mut head = ResponseHead::default();
     // Mostly the whole head is here and right: then nobody has to look for its end first.
     let at_once = match *scanned {
-        0 => head::parse_response(window, method, &mut head).ok(),
+        0 => {
+            head.fields = Fields::with_room();
+            head::parse_response(window, method, &mut head).ok()
+        }
         _ => None,
     };
     let (parsed, end) = match at_once {
@@ -162,7 +162,7 @@ fn take_head(
                 None if window.len() < MAX_RESPONSE_HEAD => return Ok(None),
                 None => return Err(HeadError::TooLarge),
             };
-            head.fields.clear();
+            head.fields = Fields::with_room();
             head::parse_response(&window[..end], method, &mut head)?
         }
     };

@@ -151,8 +151,10 @@ impl Exchange<'_> {
         match outcome {
             Outcome::Keep if drain(io, buf, &mut decoder, timer).await => Next::Request,
             Outcome::Gone | Outcome::Keep => Next::Nothing,
-            // Who said that it ends sends no more; others may have sent another request already.
-            Outcome::Close if decoder.is_done() && !parsed.keep_alive => Next::Finish,
+            // Who said that it ends and has sent no more will not; others may have sent another request already.
+            Outcome::Close if decoder.is_done() && !parsed.keep_alive && buf.is_empty() && io.is_quiet() => {
+                Next::Finish
+            }
             Outcome::Close => Next::Linger,
         }
     }
@@ -254,7 +256,7 @@ async fn drain(io: &Io, buf: &mut BytesMut, decoder: &mut Decoder, timer: &mut T
 
 /// Ends our side and reads until the client ends its own: closing at once would reset the connection under an answer
 /// that is still on its way.
-async fn linger(io: &Io, mut buf: BytesMut, timer: &mut Timer) {
+pub(crate) async fn linger(io: &Io, mut buf: BytesMut, timer: &mut Timer) {
     io.finish_sending();
     timer.arm(LINGER);
     let mut left = 16 * DRAIN;

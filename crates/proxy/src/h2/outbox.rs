@@ -57,9 +57,17 @@ impl Outbox {
         self.0.gathers.set(true);
     }
 
-    /// Bytes that the system has taken.
+    /// Bytes that the connection has taken.
     pub fn sent(&self) -> u64 {
         self.0.sent.get()
+    }
+
+    /// Bytes that the system has taken; over TLS those of records, which may wait in between.
+    pub fn moved(&self) -> u64 {
+        match &self.0.io {
+            Io::Tls(tls) => tls.sent(),
+            Io::Tcp(_) | Io::Unix(_) => self.sent(),
+        }
     }
 
     /// Ready once the system has all that was written, a write that was not taken yet too.

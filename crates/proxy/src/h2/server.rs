@@ -10,7 +10,7 @@ use super::{
 use crate::check::HeadError;
 use crate::ending::Ending;
 use crate::exchange::{End, Reply, Request, Response, Sent, Service};
-use crate::h1::server::{IDLE_TIMEOUT, WRITE_TIMEOUT};
+use crate::h1::server::{IDLE_TIMEOUT, WRITE_TIMEOUT, linger};
 use crate::io::Io;
 use crate::message::{Body, BodyError};
 use crate::pace::Pace;
@@ -23,6 +23,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{Method, StatusCode};
 use ondol_core::clock::SharedClock;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -32,8 +33,15 @@ use std::time::Duration;
 const LEAVE: Duration = Duration::from_secs(5);
 
 /// Serves a connection until either side ends it; once the proxy leaves, no new streams are taken. `first` holds what
-/// was read of it already. When it ends under streams, each is still told so and leaves its record.
-pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, service: &S, ending: &Ending) {
+/// was read of it already, `peer` who is at its other end. When it ends under streams, each is still told so and leaves its record.
+pub async fn serve<S: Service>(
+    io: Io,
+    peer: Option<IpAddr>,
+    first: BytesMut,
+    clock: SharedClock,
+    service: &S,
+    ending: &Ending,
+) {
     let mut builder = h2::server::Builder::new();
     builder
         .max_concurrent_streams(MAX_STREAMS)
@@ -55,26 +63,36 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
     let mut sending = Sending::new(out.clone(), &clock);
     let (mut streams, mut served, room) = (FuturesUnordered::new(), 0, Arc::<Room>::default());
     let (mut told, mut leaving, mut cut) = (pin!(ending.leaving()), false, false);
+    // What had gone out when the wait for a client that is asked to end began; and whether the connection is of no use any more.
+    let (mut before, mut broken) = (0, false);
     timer.arm(IDLE_TIMEOUT);
     loop {
         // Streams first: what they all have to say then leaves with the connection's one write.
         let next = std::future::poll_fn(|cx| {
+            let mut waits = false;
             while let Poll::Ready(Some(())) = streams.poll_next_unpin(cx) {
                 timer.arm(if leaving { LEAVE } else { IDLE_TIMEOUT });
+                waits = true;
             }
             let mut leave = !leaving && (served >= MAX_REQUESTS || told.as_mut().poll(cx).is_ready());
             while timer.poll(cx).is_ready() {
                 match (streams.is_empty(), leaving) {
-                    (true, true) => return Poll::Ready(None), // It was asked to end and does not.
+                    // It was asked to end and does not, nor is it still taking the rest of an answer.
+                    (true, true) if out.moved() == before => {
+                        broken = true;
+                        return Poll::Ready(None);
+                    }
                     (true, false) => leave = true,
-                    (false, _) => {}
+                    _ => {}
                 }
-                timer.arm(IDLE_TIMEOUT);
+                timer.arm(if leaving { LEAVE } else { IDLE_TIMEOUT });
+                waits = true;
             }
             if leave {
                 leaving = true;
                 connection.graceful_shutdown();
                 timer.arm(LEAVE);
+                waits = true;
             }
             // Behind the streams: this is what writes, a farewell too.
             let mut next = connection.poll_accept(cx);
@@ -83,7 +101,7 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
                 (cut, leaving) = (true, true);
                 tracing::info!(
                     code = "GW-070",
-                    peer = ?out.io().peer(),
+                    ?peer,
                     "an HTTP/2 client asks too much that is no request; it is sent away"
                 );
                 connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
@@ -92,7 +110,11 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
             }
             // Last, and once for all that there is to say. A request that came is begun first.
             if !matches!(next, Poll::Ready(Some(Ok(_)))) && sending.poll(cx).is_ready() {
+                broken = true;
                 return Poll::Ready(None);
+            }
+            if waits {
+                before = out.moved();
             }
             next
         })
@@ -107,8 +129,13 @@ pub async fn serve<S: Service>(io: Io, first: BytesMut, clock: SharedClock, serv
             _ => break,
         }
     }
-    drop((connection, sending, out)); // The client need not wait until its streams have been told.
+    drop(connection);
     while let Some(()) = streams.next().await {}
+    match broken {
+        true => out.io().part(),
+        // What is still on its way to the client would be lost with a reset.
+        false => linger(out.io(), BytesMut::new(), &mut timer).await,
+    }
 }
 
 /// Serves one stream.

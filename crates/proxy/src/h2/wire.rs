@@ -57,7 +57,7 @@ impl Bound {
 /// What the server sends, after each poll of `h2`.
 pub struct Sending {
     out: Outbox,
-    sent: u64,
+    moved: u64,
     blocked: Bound,
 }
 
@@ -67,7 +67,7 @@ impl Sending {
         out.gather();
         Self {
             out,
-            sent: 0,
+            moved: 0,
             blocked: Bound::new(clock),
         }
     }
@@ -75,7 +75,7 @@ impl Sending {
     /// Sends what waits, as far as the client takes it. Ready when the connection is broken, or was given up.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let sending = self.out.poll_send(cx);
-        if std::mem::replace(&mut self.sent, self.out.sent()) != self.out.sent() {
+        if std::mem::replace(&mut self.moved, self.out.moved()) != self.out.moved() {
             let _ = self.blocked.poll(cx, false, WRITE_TIMEOUT); // It took something: the time begins anew.
         }
         if let Poll::Ready(Err(_)) = sending {

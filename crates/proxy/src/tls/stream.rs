@@ -32,6 +32,8 @@ struct State {
     connection: Connection,
     /// Our side has ended; the socket's follows once all is sent.
     ending: bool,
+    /// Bytes of records that the socket has taken.
+    sent: u64,
 }
 
 impl Tls {
@@ -39,16 +41,25 @@ impl Tls {
     pub fn new(socket: TcpStream, connection: impl Into<Connection>) -> Self {
         let mut connection = connection.into();
         connection.set_buffer_limit(Some(HELD));
-        let ending = false;
+        let state = State {
+            connection,
+            ending: false,
+            sent: 0,
+        };
         Self {
             socket,
-            state: RefCell::new(State { connection, ending }),
+            state: RefCell::new(state),
         }
     }
 
     /// The connection below.
     pub fn socket(&self) -> &TcpStream {
         &self.socket
+    }
+
+    /// Bytes of records that the socket has taken so far.
+    pub fn sent(&self) -> u64 {
+        self.state.borrow().sent
     }
 
     /// Looks at what was agreed.
@@ -155,7 +166,7 @@ impl State {
         while self.connection.wants_write() {
             match self.connection.write_tls(&mut Socket { socket, short: false }) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(_) => {}
+                Ok(n) => self.sent += n as u64,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }
