@@ -19,7 +19,7 @@ pub struct Refused {
     pub at: Timestamp,
     /// 128 random bits, by which the line is found.
     pub trace: u128,
-    /// Who sent it; `None` on edges.
+    /// Who sent it; `None` over a Unix socket.
     pub client: Option<IpAddr>,
     /// By which version of TLS; `None`: in the clear.
     pub tls: Option<&'static str>,
