@@ -52,7 +52,8 @@ impl Surroundings {
         } else {
             "http"
         };
-        self.url_of(scheme, &gateway_socket(listener))
+        let (_, bind) = plan.gateways.iter().find(|(name, _)| name == listener)?;
+        self.url_of(scheme, &gateway_socket(listener, bind))
     }
 
     fn url_of(&self, scheme: &str, name: &SocketName) -> Option<String> {

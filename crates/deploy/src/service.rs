@@ -294,10 +294,11 @@ impl Loop {
         self.publish_status();
     }
 
-    /// What no proxy serves by any more.
+    /// What no proxy serves by any more, nor listens on.
     fn sweep(&mut self) {
         let snapshot = self.ports.snapshots.borrow().clone();
         if let Some(snapshot) = snapshot.filter(|snapshot| self.ports.proxies.acked(snapshot.generation)) {
+            self.supervised.close_earlier();
             self.identities.sweep(&self.config.plan, &snapshot);
         }
     }
@@ -494,9 +495,11 @@ impl Loop {
             watch: self.sources.is_some(),
             configuration: self.published_running,
             mesh: self
-                .supervised
-                .around()
-                .and_then(|around| around.address(&mesh_socket())),
+                .config
+                .plan
+                .mesh
+                .as_ref()
+                .and_then(|mesh| self.supervised.around()?.address(&mesh_socket(mesh)?)),
             peers: status::peers(&self.config.plan, &reports),
             warnings: status::warnings(&reports, self.identities.warnings()),
         };

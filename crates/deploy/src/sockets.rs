@@ -1,6 +1,6 @@
-//! The sockets that a system listens on, by name: gateways, the console, one for each edge. Pure.
+//! The sockets that a system listens on, by name: gateways, the console, the mesh, one for each edge. Pure.
 
-use crate::config::SystemPlan;
+use crate::config::{MeshPlan, SystemPlan};
 use ondol_core::id::ServiceName;
 use ondol_core::wire::supervision::{Bind, SocketName};
 
@@ -14,19 +14,20 @@ pub fn caller_socket_file(target: &ServiceName) -> String {
     format!("to-{target}.sock")
 }
 
-/// The socket of a gateway listener.
-pub fn gateway_socket(name: &str) -> SocketName {
-    SocketName(format!("gateway/{name}"))
+/// The socket of a gateway listener at the address that it is declared with.
+pub fn gateway_socket(name: &str, bind: &str) -> SocketName {
+    SocketName(format!("gateway/{name}")).at(bind)
 }
 
-/// Where proxies of other systems come in.
-pub fn mesh_socket() -> SocketName {
-    SocketName("mesh".into())
+/// Where proxies of other systems come in, if they may.
+pub fn mesh_socket(mesh: &MeshPlan) -> Option<SocketName> {
+    let bind = mesh.bind.as_deref()?;
+    Some(SocketName("mesh".into()).at(bind))
 }
 
-/// The console's and the admin API's socket.
-pub fn console_socket() -> SocketName {
-    SocketName("console".into())
+/// The console's and the admin API's socket at the address that it is declared with.
+pub fn console_socket(bind: &str) -> SocketName {
+    SocketName("console".into()).at(bind)
 }
 
 /// Every socket that the system listens on.
@@ -34,11 +35,12 @@ pub fn sockets(plan: &SystemPlan) -> Vec<(SocketName, Bind)> {
     let mut all: Vec<_> = plan
         .gateways
         .iter()
-        .map(|(name, bind)| (gateway_socket(name), Bind::Address(bind.clone())))
+        .map(|(name, bind)| (gateway_socket(name, bind), Bind::Address(bind.clone())))
         .collect();
-    all.push((console_socket(), Bind::Address(plan.console.clone())));
-    let mesh = plan.mesh.as_ref().and_then(|mesh| mesh.bind.clone());
-    all.extend(mesh.map(|bind| (mesh_socket(), Bind::Address(bind))));
+    all.push((console_socket(&plan.console), Bind::Address(plan.console.clone())));
+    let mesh = plan.mesh.as_ref();
+    let mesh = mesh.and_then(|mesh| Some((mesh_socket(mesh)?, Bind::Address(mesh.bind.clone()?))));
+    all.extend(mesh);
     let (ondol, controller) = (ServiceName::ondol(), ServiceName::controller());
     for service in &plan.services {
         let unix = Bind::Unix(caller_socket_file(&service.service));

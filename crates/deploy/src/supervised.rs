@@ -26,8 +26,10 @@ pub(crate) struct Supervised {
     state: PathBuf,
     tokens: TokenKey,
     around: Option<Surroundings>,
-    /// Bound for an earlier plan.
+    /// Bound for an earlier plan, or for one that is not taken yet.
     earlier: BTreeSet<SocketName>,
+    /// Some of them may be closed.
+    outdated: bool,
     /// Sockets of a plan are bound that is not taken yet.
     admitted: bool,
     /// The sockets could not be bound: not before, and why.
@@ -45,6 +47,7 @@ impl Supervised {
             tokens,
             around: None,
             earlier: BTreeSet::new(),
+            outdated: false,
             admitted: false,
             unbound: None,
             refused: BTreeMap::new(),
@@ -78,14 +81,14 @@ impl Supervised {
         Ok(())
     }
 
-    /// The plan that was let in is not taken after all: that before listens on, at its own addresses and no others.
+    /// The plan that was let in is not taken after all: that before listens on, and what was bound for the other is closed.
     pub(crate) fn take_back(&mut self) {
         if self.admitted {
             self.rebind();
         }
     }
 
-    /// The plan changed: bound again at the next chance; what is bound stays, what is new is added, what is gone is closed.
+    /// The plan changed: bound again at the next chance; what is bound stays and what is new is added.
     pub(crate) fn rebind(&mut self) {
         let bound = self.around.take().map(|around| around.bound).unwrap_or_default();
         self.earlier.extend(bound.into_keys());
@@ -101,7 +104,7 @@ impl Supervised {
         }
         match self.client.listen(sockets(plan)) {
             Ok(bound) => {
-                self.close(bound.iter().map(|(name, _)| name));
+                self.outdated = true;
                 self.around = Some(Surroundings {
                     bound: bound.into_iter().collect(),
                     state: self.state.clone(),
@@ -119,12 +122,15 @@ impl Supervised {
     }
 
     /// Closes what an earlier plan had bound and this one has not: who calls there is refused instead of waiting for an
-    /// answer that nobody gives. What cannot be closed now is closed with the next change.
-    fn close<'a>(&mut self, still: impl Iterator<Item = &'a SocketName>) {
+    /// answer that nobody gives. Call once no proxy listens there any more: the address may be asked for again at any time,
+    /// and cannot be had while a proxy has it alone. What cannot be closed now is closed with the next change.
+    pub(crate) fn close_earlier(&mut self) {
+        let Some(around) = self.around.as_ref().filter(|_| self.outdated) else {
+            return;
+        };
+        self.outdated = false;
         let mut gone = std::mem::take(&mut self.earlier);
-        for name in still {
-            gone.remove(name);
-        }
+        gone.retain(|name| !around.bound.contains_key(name));
         if gone.is_empty() {
             return;
         }

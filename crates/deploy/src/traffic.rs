@@ -5,6 +5,7 @@ use crate::identities::identities;
 use crate::sockets::{edge_socket, gateway_socket, mesh_socket};
 use ondol_core::id::ServiceName;
 use ondol_core::wire::proxy::{Concurrency, Edge, Gateway, Mesh, Peer, Policy};
+use ondol_core::wire::supervision::SocketName;
 use ondol_discovery::Declared;
 use ondol_discovery::declared::{DeclaredService, Elsewhere};
 use std::sync::Arc;
@@ -34,7 +35,11 @@ pub fn declared(plan: &SystemPlan) -> Declared {
         plan.elsewhere()
             .map(|(_, other)| edge(&ondol, &other.service, &plan.built_in_policy)),
     );
-    edges.extend(plan.services.iter().flat_map(visits));
+    let door = plan.mesh.as_ref().and_then(mesh_socket);
+    edges.extend(
+        door.iter()
+            .flat_map(|door| plan.services.iter().flat_map(|service| visits(service, door))),
+    );
     let services = plan.services.iter().map(|service| DeclaredService {
         service: service.service.clone(),
         protocol: service.protocol,
@@ -58,9 +63,9 @@ pub fn declared(plan: &SystemPlan) -> Declared {
                 .collect(),
         }),
     });
-    let gateways = plan.gateways.iter().map(|(name, _)| Gateway {
+    let gateways = plan.gateways.iter().map(|(name, bind)| Gateway {
         name: name.clone(),
-        socket: gateway_socket(name),
+        socket: gateway_socket(name, bind),
         tls: plan.tls.get(name).cloned(),
     });
     Declared {
@@ -78,15 +83,15 @@ pub fn declared(plan: &SystemPlan) -> Declared {
     }
 }
 
-/// Edges of callers of other systems.
-fn visits(service: &ServicePlan) -> impl Iterator<Item = Edge> {
+/// Edges of callers of other systems, who come in by this door.
+fn visits(service: &ServicePlan, door: &SocketName) -> impl Iterator<Item = Edge> {
     let policy = service.caller_policy.iter();
-    policy.flat_map(|policy| {
-        service.callers.iter().map(|caller| Edge {
+    policy.flat_map(move |policy| {
+        service.callers.iter().map(move |caller| Edge {
             caller: caller.service.clone(),
             peer: Some(caller.system.clone()),
             target: service.service.clone(),
-            socket: mesh_socket(),
+            socket: door.clone(),
             policy: policy.clone(),
         })
     })
@@ -100,7 +105,7 @@ fn lowered(plan: &SystemPlan, mesh: &MeshPlan) -> Mesh {
     Mesh {
         domain: mesh.domain.clone(),
         zone: mesh.zone.clone(),
-        socket: mesh.bind.as_ref().map(|_| mesh_socket()),
+        socket: mesh_socket(mesh),
         identities: identities(plan).collect(),
         peers: mesh.peers.iter().map(peer).collect(),
     }

@@ -25,8 +25,8 @@ impl Ending {
         }
     }
 
-    /// Another proxy listens on the same sockets: no new connections, and each that there is serves one more request at
-    /// the most, whenever that comes within the idle time. Tunnels and streams go on.
+    /// Another proxy listens on the same sockets, or nobody will: no new connections, and each that there is serves one more
+    /// request at the most, whenever that comes within the idle time. Tunnels and streams go on.
     pub fn leave(&self) {
         self.leaving.stop();
     }
@@ -49,6 +49,14 @@ impl Ending {
     /// Resolves after [`Ending::stop`].
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
         self.stopping.stopping()
+    }
+
+    /// The end of one listener and its connections, before that of the proxy or with it.
+    pub fn of_listener(&self) -> Self {
+        Self {
+            leaving: self.leaving.child(),
+            stopping: self.stopping.clone(),
+        }
     }
 
     /// A family of tasks that stops when the proxy leaves.

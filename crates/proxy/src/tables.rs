@@ -223,16 +223,16 @@ impl Tables {
             Trusted::parse(&snapshot.trusted_proxies).map_err(|error| format!("{}: {error}", error.code()))?;
         let mut entrances = HashMap::default();
         for gateway in &snapshot.gateways {
-            entrances.insert(gateway.socket.clone(), Entrance::Gateway);
+            entrances.insert(gateway.socket.listener(), Entrance::Gateway);
         }
         for (index, edge) in snapshot.edges.iter().enumerate() {
             if edge.peer.is_none() {
-                entrances.insert(edge.socket.clone(), Entrance::Edge(index));
+                entrances.insert(edge.socket.listener(), Entrance::Edge(index));
             }
         }
         let mesh = shared.mesh.apply(snapshot.mesh.as_ref(), &shared.clock)?;
         let visitors = Visitors::of(snapshot, mesh.as_deref());
-        entrances.extend(visitors.socket.clone().map(|socket| (socket, Entrance::Mesh)));
+        entrances.extend(visitors.socket.iter().map(|socket| (socket.listener(), Entrance::Mesh)));
         clusters.meet(mesh);
         clusters.apply(snapshot, now);
         authority.apply(&snapshot.issuers);
@@ -354,7 +354,7 @@ impl Tables {
         self.secured.get(socket).cloned().or_else(of_mesh)
     }
 
-    /// What stands behind a socket; `None`: it is being closed.
+    /// What stands behind a listener; `None`: it is being closed.
     pub fn entrance(&self, socket: &SocketName) -> Option<Entrance> {
         self.entrances.get(socket).copied()
     }

@@ -25,6 +25,7 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 /// Between two looks at kept connections.
 const TIDY: Duration = Duration::from_secs(2);
@@ -35,9 +36,9 @@ const FULL: Duration = Duration::from_millis(20);
 pub struct Order {
     /// New ones.
     pub open: Vec<(SocketName, Socket)>,
-    /// Those to close; connections that they gave go on.
+    /// Those to close; connections that they gave end as when the proxy leaves.
     pub close: Vec<SocketName>,
-    /// Told once it is done.
+    /// Told once it is done, and nothing is open here of what is closed.
     pub done: oneshot::Sender<io::Result<()>>,
 }
 
@@ -45,8 +46,6 @@ pub struct Order {
 struct Room {
     worker: Worker,
     census: Rc<Census>,
-    /// How the worker is told to end.
-    ending: Ending,
     /// Connections: they see the end and finish by themselves.
     lasting: Tasks,
 }
@@ -69,11 +68,10 @@ pub fn run(
         let room = Rc::new(Room {
             worker: make(lasting.clone()),
             census: census.clone(),
-            ending,
             lasting,
         });
         tokio::select! {
-            () = serve(room, orders) => {}
+            () = serve(room, orders, ending) => {}
             () = leaving => {}
         }
         let cut = async {
@@ -89,18 +87,35 @@ pub fn run(
     Ok(())
 }
 
-async fn serve(room: Rc<Room>, mut orders: mpsc::Receiver<Order>) {
-    let mut listening = HashMap::<SocketName, Tasks>::new();
+/// One that is open.
+struct Open {
+    door: Rc<Door>,
+    accepting: JoinHandle<Option<()>>,
+}
+
+/// What connections of one socket share.
+struct Door {
+    listener: SocketName,
+    ending: Ending,
+}
+
+async fn serve(room: Rc<Room>, mut orders: mpsc::Receiver<Order>, ending: Ending) {
+    let mut listening = HashMap::<SocketName, Open>::new();
     let mut tidy = tokio::time::interval(TIDY);
     loop {
         tokio::select! {
             order = orders.recv() => {
                 let Some(Order { open, close, done }) = order else { return };
-                close.iter().filter_map(|name| listening.remove(name)).for_each(|listener| listener.stop());
+                for closed in close.iter().filter_map(|name| listening.remove(name)) {
+                    closed.door.ending.leave();
+                    let _ = closed.accepting.await; // Its descriptor is closed then, also where it panicked.
+                }
                 let opened = open.into_iter().try_for_each(|(name, socket)| {
-                    let (listener, family) = (Listener::new(socket)?, room.ending.until_leaving());
-                    family.spawn_local(Kind::Listener, accept(room.clone(), listener, name.clone()));
-                    listening.insert(name, family);
+                    let (socket, ending) = (Listener::new(socket)?, ending.of_listener());
+                    let family = ending.until_leaving();
+                    let door = Rc::new(Door { listener: name.listener(), ending });
+                    let accepting = family.spawn_local(Kind::Listener, accept(room.clone(), socket, door.clone()));
+                    listening.insert(name, Open { door, accepting });
                     Ok(())
                 });
                 let _ = done.send(opened); // Whoever asked may have gone.
@@ -110,14 +125,14 @@ async fn serve(room: Rc<Room>, mut orders: mpsc::Receiver<Order>) {
     }
 }
 
-async fn accept(room: Rc<Room>, listener: Listener, name: SocketName) {
+async fn accept(room: Rc<Room>, listener: Listener, door: Rc<Door>) {
     loop {
         while !room.census.has_room() {
             tokio::time::sleep(FULL).await;
         }
         let (io, peer) = listener.accept().await;
         let shared = room.worker.shared();
-        let place = match peer.filter(|peer| is_limited(&room.worker, &name, *peer)) {
+        let place = match peer.filter(|peer| is_limited(&room.worker, &door.listener, *peer)) {
             None => None,
             Some(stranger) => match shared.addresses.enter(stranger, shared.clock.mono()) {
                 None => {
@@ -130,7 +145,7 @@ async fn accept(room: Rc<Room>, listener: Listener, name: SocketName) {
         let counted = room.census.enter(place);
         room.lasting.spawn_local(
             Kind::Connection,
-            connection(room.clone(), io, peer, name.clone(), counted),
+            connection(room.clone(), io, peer, door.clone(), counted),
         );
     }
 }
@@ -151,24 +166,24 @@ fn is_limited(worker: &Worker, socket: &SocketName, peer: IpAddr) -> bool {
 }
 
 /// Serves one connection; a panic ends it alone.
-async fn connection(room: Rc<Room>, io: Io, peer: Option<IpAddr>, name: SocketName, mut counted: Counted) {
+async fn connection(room: Rc<Room>, io: Io, peer: Option<IpAddr>, door: Rc<Door>, mut counted: Counted) {
     let _open = room.worker.shared().counters.connection();
-    if AssertUnwindSafe(speak(&room, io, peer, &name, &mut counted))
+    if AssertUnwindSafe(speak(&room, io, peer, &door, &mut counted))
         .catch_unwind()
         .await
         .is_err()
     {
         tracing::error!(
             code = "GW-029",
-            socket = name.0,
+            socket = door.listener.0,
             "a connection's task panicked; the connection is closed"
         );
     }
 }
 
 /// What is boxed here is what an idle connection over HTTP/1 would only have room for.
-async fn speak(room: &Room, io: Io, peer: Option<IpAddr>, name: &SocketName, counted: &mut Counted) {
-    let Room { worker, ending, .. } = room;
+async fn speak(room: &Room, io: Io, peer: Option<IpAddr>, door: &Door, counted: &mut Counted) {
+    let (worker, Door { listener: name, ending }) = (&room.worker, door);
     let (mut buf, clock) = (BytesMut::new(), worker.shared().clock.clone());
     let secured = worker
         .shared()

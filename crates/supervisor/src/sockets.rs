@@ -5,7 +5,7 @@ use crate::ports::{Ports, listen_at, listen_or_say, loopback};
 use ondol_core::unix;
 use ondol_core::wire::supervision::{Bind, Bound, SocketName};
 use rustix::io::fcntl_dupfd_cloexec;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -43,13 +43,16 @@ impl Sockets {
         }
     }
 
-    /// Binds what is not bound yet. A name asked for with another address moves there. All or nothing.
+    /// Binds what is not bound yet. A name asked for with another address moves there. Where a name that is not asked for has
+    /// the address, it is the same socket by both names: listeners change places, and nobody who knocks meanwhile is
+    /// refused. All or nothing.
     pub(crate) fn listen(
         &mut self,
         asked: Vec<(SocketName, Bind)>,
         ports: &mut Ports,
     ) -> Result<Vec<(SocketName, Bound)>, Refusal> {
         let mut new = BTreeMap::new();
+        let names: BTreeSet<_> = asked.iter().map(|(name, _)| name).collect();
         for (name, bind) in &asked {
             if self.held.get(name).is_none_or(|held| held.asked != *bind) && !new.contains_key(name) {
                 if self.held.len() + new.len() >= LIMIT {
@@ -58,7 +61,7 @@ impl Sockets {
                         limit: LIMIT,
                     });
                 }
-                new.insert(name.clone(), self.bind(name, bind, ports)?);
+                new.insert(name.clone(), self.bind(name, bind, &names, ports)?);
             }
         }
         self.held.extend(new);
@@ -81,14 +84,25 @@ impl Sockets {
         })
     }
 
-    fn bind(&self, name: &SocketName, asked: &Bind, ports: &mut Ports) -> Result<Held, Refusal> {
+    fn bind(
+        &self,
+        name: &SocketName,
+        asked: &Bind,
+        names: &BTreeSet<&SocketName>,
+        ports: &mut Ports,
+    ) -> Result<Held, Refusal> {
         let failed = |why: String| Refusal::Bind {
             what: name.0.clone(),
             why,
         };
         let (socket, bound) = match asked {
             Bind::Address(text) => {
-                let socket = listen_or_say(resolve(text)?)?;
+                let address = resolve(text)?;
+                let mut others = self.held.iter().filter(|(name, _)| !names.contains(name));
+                let socket = match others.find(|(_, other)| other.bound == Bound::Address(address)) {
+                    Some((other, _)) => self.take(other)?,
+                    None => listen_or_say(address)?,
+                };
                 let bound = Bound::Address(address_of(&socket).map_err(|error| failed(error.to_string()))?);
                 (socket, bound)
             }
@@ -136,4 +150,72 @@ fn resolve(text: &str) -> Result<SocketAddr, Refusal> {
 
 fn address_of(socket: &OwnedFd) -> std::io::Result<SocketAddr> {
     Ok(rustix::net::getsockname(socket)?.try_into()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Bed {
+        _folder: tempfile::TempDir,
+        sockets: Sockets,
+        ports: Ports,
+    }
+
+    fn bed() -> Bed {
+        let folder = tempfile::tempdir().expect("folder");
+        Bed {
+            sockets: Sockets::new(folder.path().to_owned()),
+            ports: Ports::open(folder.path().join("ports.json"), &folder.path().to_string_lossy()),
+            _folder: folder,
+        }
+    }
+
+    impl Bed {
+        fn listen(&mut self, asked: &[(&str, SocketAddr)]) -> Result<(), Refusal> {
+            let one = |(name, at): &(&str, SocketAddr)| (SocketName((*name).into()), Bind::Address(at.to_string()));
+            self.sockets
+                .listen(asked.iter().map(one).collect(), &mut self.ports)
+                .map(drop)
+        }
+
+        fn inode(&self, name: &str) -> u64 {
+            let socket = self.sockets.take(&SocketName(name.into())).expect("held");
+            rustix::fs::fstat(socket).expect("it is open").st_ino
+        }
+    }
+
+    fn free() -> SocketAddr {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        socket.local_addr().expect("its address")
+    }
+
+    #[test]
+    fn an_address_that_is_held_by_a_name_not_asked_for_is_the_same_socket_by_both() {
+        let (mut bed, at, other) = (bed(), free(), free());
+        bed.listen(&[("a@1", at), ("b@2", other)]).expect("bound");
+        let (a, b) = (bed.inode("a@1"), bed.inode("b@2"));
+        assert_ne!(a, b);
+        bed.listen(&[("a@2", other), ("b@1", at)]).expect("they change places");
+        assert_eq!((bed.inode("a@2"), bed.inode("b@1")), (b, a));
+        bed.sockets
+            .unlisten(&["a@1", "b@2"].map(|name| SocketName(name.into())));
+        assert_eq!((bed.inode("a@2"), bed.inode("b@1")), (b, a), "open by their new names");
+        bed.sockets
+            .unlisten(&["a@2", "b@1"].map(|name| SocketName(name.into())));
+        std::net::TcpListener::bind(at).expect("free again");
+    }
+
+    #[test]
+    fn two_that_are_asked_for_together_share_nothing() {
+        let (mut bed, at) = (bed(), free());
+        bed.listen(&[("a@1", at)]).expect("bound");
+        let refused = bed.listen(&[("a@1", at), ("b@1", at)]).expect_err("taken");
+        assert!(matches!(refused, Refusal::Taken { .. }), "{refused}");
+        let refused = bed
+            .sockets
+            .take(&SocketName("b@1".into()))
+            .expect_err("nothing was bound");
+        assert!(matches!(refused, Refusal::NoSocket(_)), "{refused}");
+    }
 }

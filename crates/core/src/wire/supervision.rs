@@ -12,11 +12,27 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// The name of a listening socket that the supervisor holds, such as `gateway/web`, `edge/orders/products`,
-/// `edge/ondol/payments` (a Unix socket) or `console`.
+/// The name of a listening socket that the supervisor holds, such as `gateway/web@127.0.0.1:8080`, `edge/orders/products`,
+/// `edge/ondol/payments` (a Unix socket) or `console@127.0.0.1:4500`. Whose address is declared has it in the name, so that
+/// one that moves can be held at both addresses until everybody has moved.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SocketName(pub String);
+
+impl SocketName {
+    /// The socket of this listener at this address.
+    #[must_use]
+    pub fn at(&self, address: &str) -> Self {
+        Self(format!("{}@{address}", self.0))
+    }
+
+    /// The listener alone, wherever it is.
+    #[must_use]
+    pub fn listener(&self) -> Self {
+        let listener = self.0.split_once('@').map_or(&*self.0, |(listener, _)| listener);
+        Self(listener.to_owned())
+    }
+}
 
 /// What to bind.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -28,31 +28,16 @@ pub(super) struct Console {
     listener: Listener,
 }
 
-/// The socket for `asked`, or else the one that is held for an earlier plan.
+/// The socket for `asked`.
 ///
 /// # Errors
-/// When there is neither; the error names who holds the port.
+/// When it cannot be had; the error names who holds the port.
 pub(super) async fn open(home: &Home, asked: &str) -> anyhow::Result<Console> {
-    match take(home, asked, true).await {
-        Ok(console) => Ok(console),
-        Err(error) => match take(home, "", false).await {
-            Ok(held) => {
-                tracing::error!(error = format!("{error:#}"), address = %held.address, "the console stays where it was");
-                Ok(held)
-            }
-            Err(_) => Err(error),
-        },
-    }
-}
-
-async fn take(home: &Home, asked: &str, bind: bool) -> anyhow::Result<Console> {
     let (supervisor, asked) = (home.supervisor(), asked.to_owned());
-    let address = bind.then(|| Bind::Address(asked.clone()));
+    let (name, address) = (console_socket(&asked), Bind::Address(asked.clone()));
     let taken = tokio::task::spawn_blocking(move || {
-        if let Some(address) = address {
-            supervisor.listen(vec![(console_socket(), address)])?;
-        }
-        supervisor.take_socket(&console_socket())
+        supervisor.listen(vec![(name.clone(), address)])?;
+        supervisor.take_socket(&name)
     });
     let fd = taken.await?.context("the console and the admin API (`console:`)")?;
     let listener = serve::tcp(fd)?;
@@ -82,7 +67,7 @@ pub(super) fn serve(home: &Home, first: Console, api: Parts, tasks: &Tasks) -> a
         loop {
             let wanted = plan.borrow_and_update().console.clone();
             if wanted != asked {
-                let moved = take(&home, &wanted, true).await;
+                let moved = open(&home, &wanted).await;
                 match moved.and_then(|console| start(&home, console, api.clone(), &all)) {
                     Ok(new) => {
                         std::mem::replace(&mut serving, new).stop();

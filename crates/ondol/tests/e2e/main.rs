@@ -19,6 +19,7 @@ mod http;
 mod identity;
 mod kills;
 mod life;
+mod listeners;
 mod live;
 mod load;
 mod logs;

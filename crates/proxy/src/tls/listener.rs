@@ -326,11 +326,12 @@ impl Listeners {
         let mut known = self.by_socket.lock().unwrap_or_else(PoisonError::into_inner);
         let one = |gateway: &Gateway| {
             let spec = gateway.tls.as_ref()?;
-            let same = known.get(&gateway.socket).filter(|known| known.spec == *spec);
+            let socket = gateway.socket.listener();
+            let same = known.get(&socket).filter(|known| known.spec == *spec);
             let listener = same
                 .cloned()
                 .unwrap_or_else(|| Arc::new(Listener::new(&gateway.name, spec, clock.clone())));
-            Some((gateway.socket.clone(), listener))
+            Some((socket, listener))
         };
         let now: HashMap<_, _> = gateways.iter().filter_map(one).collect();
         known.clone_from(&now);
