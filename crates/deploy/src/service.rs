@@ -391,14 +391,27 @@ impl Loop {
             return;
         }
         if let Some(due) = sources.due(now) {
-            if due.manifests
-                && let Err(why) = self.reload(Order::Changed)
-            {
-                tracing::error!(code = %why.code(), %why, "the changed manifests are not taken over");
-                self.problems.manifests = Some(format!("the changed manifests are not taken over: {why}"));
+            let taken = !due.manifests || self.reload_changed();
+            if taken || !due.again {
+                self.start_builds(if due.manifests { Run::All } else { Run::Changed });
             }
-            self.start_builds(if due.manifests { Run::All } else { Run::Changed });
         }
+    }
+
+    /// Takes over changed manifests; whether it could. Where only the world around was against it, they are tried again.
+    fn reload_changed(&mut self) -> bool {
+        let Err(why) = self.reload(Order::Changed) else {
+            return true;
+        };
+        let problem = Some(format!("the changed manifests are not taken over: {why}"));
+        if self.problems.manifests != problem {
+            tracing::error!(code = %why.code(), %why, "the changed manifests are not taken over");
+            self.problems.manifests = problem;
+        }
+        if let (Some(sources), NotTaken::Unbound(_) | NotTaken::Unkept(_)) = (&mut self.sources, why) {
+            sources.try_again(self.ports.clock.mono() + RETRY);
+        }
+        false
     }
 
     /// Takes another configuration because somebody asked for it, and builds what it needs and nothing has built yet.

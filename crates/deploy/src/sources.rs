@@ -14,6 +14,8 @@ pub(crate) struct Sources {
     seen: Arc<Seen>,
     /// Changes that no build run has seen yet.
     changed: Option<Changed>,
+    /// When to try changed manifests again that the world around did not let in.
+    again: Option<Duration>,
 }
 
 /// What the watcher saw since the loop looked.
@@ -34,6 +36,8 @@ struct Changed {
 pub(crate) struct Due {
     /// Read the manifests again before building.
     pub(crate) manifests: bool,
+    /// Nothing has changed since they were tried before: where they are refused again, there is nothing to build.
+    pub(crate) again: bool,
 }
 
 impl Sources {
@@ -68,6 +72,11 @@ impl Sources {
         self.note(now, true);
     }
 
+    /// The manifests could not be taken for a reason that is not in them, and are due once more then.
+    pub(crate) fn try_again(&mut self, at: Duration) {
+        self.again = Some(at);
+    }
+
     fn note(&mut self, now: Duration, manifests: bool) {
         let changed = self.changed.get_or_insert(Changed {
             first: now,
@@ -88,9 +97,11 @@ impl Sources {
         let is_due = |changed: &mut Changed| {
             now.saturating_sub(changed.last) >= QUIET || now.saturating_sub(changed.first) >= PATIENCE
         };
-        let changed = self.changed.take_if(is_due)?;
-        Some(Due {
-            manifests: changed.manifests,
+        let changed = self.changed.take_if(is_due);
+        let again = self.again.take_if(|at| now >= *at).is_some();
+        (changed.is_some() || again).then(|| Due {
+            manifests: again || changed.as_ref().is_some_and(|changed| changed.manifests),
+            again: changed.is_none(),
         })
     }
 }
@@ -128,6 +139,22 @@ mod tests {
         assert!(sources.due(QUIET).is_some_and(|due| due.manifests));
         assert!(sources.due(QUIET).is_none());
     }
+
+    #[test]
+    fn what_was_not_let_in_is_due_again_and_once() {
+        let mut sources = Sources::default();
+        let now = Duration::from_secs(9);
+        sources.try_again(now + QUIET);
+        assert!(sources.due(now).is_none());
+        assert!(sources.due(now + QUIET).is_some_and(|due| due.manifests && due.again));
+        assert!(sources.due(now + QUIET).is_none());
+        // With a change of sources it is one turn, which builds in any case.
+        sources.try_again(now);
+        sources.note(now, false);
+        assert!(sources.due(now + QUIET).is_some_and(|due| due.manifests && !due.again));
+        assert!(sources.due(now + QUIET).is_none());
+    }
+
     #[test]
     fn a_change_is_due_though_something_is_written_all_the_time() {
         let mut sources = Sources::default();

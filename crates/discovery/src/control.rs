@@ -45,7 +45,7 @@ pub struct Purged {
 struct Proxy {
     /// It takes no new connections.
     leaving: bool,
-    /// Nor snapshots.
+    /// Nor snapshots nor purges, and it keeps no answers.
     deaf: bool,
     /// What it served by before it came.
     came_with: u64,
@@ -118,11 +118,12 @@ impl Proxies {
         connected.values().map(|proxy| proxy.report.clone()).collect()
     }
 
-    /// Makes every connected proxy drop kept answers. It waits for their word, for [`PATIENCE`] at most.
+    /// Makes every connected proxy that keeps answers drop some. It waits for their word, for [`PATIENCE`] at most.
     pub async fn purge(&self, purge: &Purge) -> Purged {
         let orders: Vec<_> = {
             let connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
-            connected.values().map(|proxy| proxy.orders.clone()).collect()
+            let keeping = connected.values().filter(|proxy| !proxy.deaf);
+            keeping.map(|proxy| proxy.orders.clone()).collect()
         };
         let told = orders.into_iter().map(|orders| {
             let (tell, told) = oneshot::channel();
@@ -207,7 +208,8 @@ async fn converse(
     on_report: &(dyn Fn(&Report) + Send + Sync),
 ) -> io::Result<()> {
     let (mut from, mut to) = stream.into_split();
-    let waiting = Mutex::<BTreeMap<u64, oneshot::Sender<u64>>>::default();
+    // `None` once it hears of no purge any more.
+    let waiting = Mutex::new(Some(BTreeMap::<u64, oneshot::Sender<u64>>::new()));
     let waiting = &waiting;
     let lock = move || waiting.lock().unwrap_or_else(PoisonError::into_inner);
     let down = async {
@@ -233,10 +235,15 @@ async fn converse(
             };
             if let Some((purge, tell)) = order {
                 number += 1;
-                {
-                    let mut waiting = lock();
-                    waiting.retain(|_, tell| !tell.is_closed()); // Nobody waits for them any more.
-                    waiting.insert(number, tell);
+                match lock().as_mut() {
+                    None => {
+                        let _ = tell.send(0); // It keeps nothing; and whoever asked may have gone.
+                        continue;
+                    }
+                    Some(waiting) => {
+                        waiting.retain(|_, tell| !tell.is_closed()); // Nobody waits for them any more.
+                        waiting.insert(number, tell);
+                    }
                 }
                 write_frame(&mut to, &ToProxy::Purge { number, purge }).await?;
             }
@@ -246,8 +253,14 @@ async fn converse(
         while let Some(word) = read_frame::<FromProxy>(&mut from).await? {
             match word {
                 FromProxy::Purged { number, dropped } => {
-                    let tell = lock().remove(&number);
+                    let tell = lock().as_mut().and_then(|waiting| waiting.remove(&number));
                     let _ = tell.map(|tell| tell.send(dropped)); // Whoever asked may have gone.
+                }
+                word @ FromProxy::Leaving { reads: false } => {
+                    hear(word, id, proxies, on_report);
+                    for (_, tell) in lock().take().into_iter().flatten() {
+                        let _ = tell.send(0);
+                    }
                 }
                 word => hear(word, id, proxies, on_report),
             }
@@ -487,6 +500,24 @@ mod tests {
         );
         assert_eq!((purged.dropped, purged.proxies, purged.silent), (7, 2, 1));
         assert!(first.is_some() && second.is_some() && gone.is_none());
+
+        // One that says that it hears no more keeps nothing either: it answers with that, and is not asked again.
+        let leaves = async |mut stream: UnixStream| {
+            let heard = read_frame::<ToProxy>(&mut stream).await.expect("frame");
+            assert!(matches!(heard, Some(ToProxy::Purge { .. })), "{heard:?}");
+            let word = FromProxy::Leaving { reads: false };
+            write_frame(&mut stream, &word).await.expect("told");
+            stream
+        };
+        let (purged, stays, leaving) = tokio::join!(
+            proxies.purge(&purge),
+            proxy(first.expect("it stayed"), Some(5)),
+            leaves(second.expect("it stayed"))
+        );
+        assert_eq!((purged.dropped, purged.proxies, purged.silent), (5, 2, 0));
+        let (purged, _stays) = tokio::join!(proxies.purge(&purge), proxy(stays.expect("it stayed"), Some(6)));
+        assert_eq!((purged.dropped, purged.proxies, purged.silent), (6, 1, 0));
+        drop(leaving);
         tasks.stop();
         tasks.ended().await;
     }

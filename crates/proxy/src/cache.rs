@@ -224,6 +224,13 @@ impl Cache {
         store.purge(|key| key::about(key).is_some_and(|(service, target)| purge.fits(service, target)))
     }
 
+    /// Drops everything, and keeps no answer any more.
+    pub fn close(&self) {
+        let mut store = self.lock();
+        self.purged.store(u64::MAX, Ordering::Release);
+        store.purge(|_| true);
+    }
+
     fn changed_at(&self, place: u64) -> &AtomicU64 {
         &self.changed[(place % PLACES as u64) as usize]
     }

@@ -140,6 +140,7 @@ impl Control {
                 ended = &mut reading, if !deaf => match ended {
                     Err(error) if left && error.kind() == io::ErrorKind::InvalidData => {
                         deaf = true;
+                        self.shared.cache.close(); // It hears of no purge any more.
                         write_frame(&mut to, &FromProxy::Leaving { reads: false }).await?;
                         None
                     }

@@ -4,6 +4,7 @@ use crate::common::*;
 use crate::setup::*;
 use ondol_core::wire::proxy::{FromProxy, Purge, ToProxy};
 use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
@@ -83,4 +84,23 @@ fn what_changed_while_nothing_was_kept_is_asked_for_again() {
         }
     }
     assert_eq!(body(&world.get("/a", "")), "3");
+}
+
+#[test]
+fn one_that_leaves_and_hears_of_no_purge_any_more_keeps_nothing() {
+    let shop = Shop::start(|_, nth| answer("Cache-Control: max-age=99\r\n", &nth.to_string()));
+    let mut world = World::start(vec![caching("/")], shop.address);
+    let get = |client: &mut TcpStream| {
+        client.write_all(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n").expect("write");
+        body(&read_message(client).expect("an answer")).to_owned()
+    };
+    let (mut first, mut second) = (world.running.client(), world.running.client());
+    let before = [get(&mut first), get(&mut second), get(&mut first)];
+    assert_eq!(before, ["1", "1", "1"]);
+    world.running.tell_to_leave();
+    while world.controller.word() != (FromProxy::Leaving { reads: true }) {}
+    world.controller.send_text(r#"{"of-a-later-version":{}}"#);
+    while world.controller.word() != (FromProxy::Leaving { reads: false }) {}
+    world.controller.report(|report| report.cache.entries == 0);
+    assert_eq!([get(&mut first), get(&mut second)], ["2", "3"]);
 }
