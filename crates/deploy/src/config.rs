@@ -103,6 +103,11 @@ impl SystemPlan {
     }
 }
 
+/// A plan that was kept before anybody noted it may have them, so it counts as one that has.
+fn unknown() -> bool {
+    true
+}
+
 /// A build: shared, or of one service (then it has the service's name).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BuildPlan {
@@ -117,7 +122,7 @@ pub struct BuildPlan {
     /// A tool that locks its folder, such as `cargo` with the target folder: builds with the same lock run one by one.
     pub lock: Option<String>,
     /// Values of variables or files stand in `argv`: it is shown to nobody.
-    #[serde(default)]
+    #[serde(default = "unknown")]
     pub refers: bool,
 }
 
@@ -135,7 +140,7 @@ pub struct ServicePlan {
     /// Words, with instance variables.
     pub run: Vec<String>,
     /// Values of variables or files stand in `run` or in the command of `ready`: their arguments are shown to nobody.
-    #[serde(default)]
+    #[serde(default = "unknown")]
     pub refers: bool,
     /// Absolute.
     pub dir: PathBuf,
@@ -201,4 +206,31 @@ pub struct Dependency {
     pub required: bool,
     /// Of the edge.
     pub policy: proxy::Policy,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{BuildPlan, ServicePlan};
+    use crate::fixtures;
+    use serde_json::{Value, json};
+
+    /// As it was kept before `refers` was.
+    fn old(mut kept: Value) -> Value {
+        kept.as_object_mut()
+            .expect("an object")
+            .remove("refers")
+            .expect("it is kept");
+        kept
+    }
+
+    #[test]
+    fn arguments_of_a_plan_kept_by_an_older_version_are_shown_to_nobody() {
+        let service = fixtures::service("a");
+        assert!(!service.refers);
+        let service: ServicePlan = serde_json::from_value(old(json!(service))).expect("a plan");
+        assert!(service.refers);
+        let build = json!({"name": "a", "argv": [], "dir": "/", "inputs": [], "lock": null, "refers": false});
+        let build: BuildPlan = serde_json::from_value(old(build)).expect("a plan");
+        assert!(build.refers);
+    }
 }
