@@ -135,7 +135,7 @@ impl SystemStatus {
     }
 }
 
-/// What proxies say of their certificates and of services in panic mode; one sentence for each, whichever proxy says it.
+/// What proxies say of their certificates, of services in panic mode and of those at rest; one sentence for each, whichever proxy says it.
 pub(crate) fn warnings<'a>(reports: &[Report], of_identities: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut all: BTreeSet<String> = of_identities.map(Into::into).collect();
     for tls in reports.iter().flat_map(|report| &report.tls) {
@@ -149,6 +149,11 @@ pub(crate) fn warnings<'a>(reports: &[Report], of_identities: impl Iterator<Item
     let panics = reports.iter().flat_map(|report| &report.panics);
     all.extend(panics.map(|service| {
         format!("service {service}: fewer than three in ten of its instances are well, so requests go to all of them")
+    }));
+    let breakers = reports.iter().flat_map(|report| &report.breakers);
+    let resting: BTreeSet<_> = breakers.map(|(service, _)| service).collect();
+    all.extend(resting.into_iter().map(|service| {
+        format!("service {service}: it fails, so its circuit breaker is open: most requests are answered without it")
     }));
     all.into_iter().collect()
 }
@@ -338,6 +343,18 @@ mod tests {
         let told = warnings(&[report(), Report::default(), report()], std::iter::empty());
         assert_eq!(told.len(), 1);
         assert!(told[0].starts_with("service bank: "), "{told:?}");
+    }
+
+    #[test]
+    fn a_service_at_rest_is_one_warning_while_its_breaker_is_open_or_half_open() {
+        let report = |state: &str| Report {
+            breakers: vec![("bank".parse().expect("valid"), state.into())],
+            ..Report::default()
+        };
+        let told = warnings(&[report("open"), report("half-open")], std::iter::empty());
+        assert_eq!(told.len(), 1);
+        assert!(told[0].contains("breaker"), "{told:?}");
+        assert!(warnings(&[Report::default()], std::iter::empty()).is_empty());
     }
 
     /// The states of `bank`, `orders` and `shop`, of which each requires the one before and has no instance.

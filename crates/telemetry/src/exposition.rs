@@ -161,6 +161,28 @@ fn cache(page: &mut Page, red: &Red, totals: &BTreeMap<Series, Counts>) {
     page.sample(name, &[], kept.evicted);
 }
 
+fn rotation(page: &mut Page, red: &Red) {
+    let name = "ondol_breaker_state";
+    page.family(name, "gauge", "1 for the state of a service's circuit breaker.");
+    for (service, now) in red.breakers() {
+        for state in ["closed", "half-open", "open"] {
+            let labels = [("service", service.as_str()), ("state", state)];
+            page.sample(name, &labels, u8::from(state == now));
+        }
+    }
+    let name = "ondol_instance_in_rotation";
+    page.family(
+        name,
+        "gauge",
+        "0 while an instance gets no requests, since it fails where others do not, or its health check does.",
+    );
+    for (instance, well) in red.in_rotation() {
+        let id = instance.to_string();
+        let labels = [("service", instance.service.as_str()), ("instance", id.as_str())];
+        page.sample(name, &labels, u8::from(well));
+    }
+}
+
 fn bulkheads(page: &mut Page, red: &Red) {
     let all = red.bulkheads();
     let gauges = [
@@ -189,6 +211,7 @@ fn bulkheads(page: &mut Page, red: &Red) {
     for (service, panics) in red.panics() {
         page.sample(name, &[("service", service.as_str())], u8::from(panics));
     }
+    rotation(page, red);
     let rising = red.rising();
     let name = "ondol_shed_total";
     page.family(
@@ -357,6 +380,18 @@ mod tests {
                 zones: [90, 10],
             }],
             panics: vec!["products".parse().expect("valid")],
+            breakers: vec![("products".parse().expect("valid"), "half-open".into())],
+            healthy: vec![
+                ("orders.1".parse().expect("valid"), true),
+                ("orders.2".parse().expect("valid"), true),
+            ],
+            ..Report::default()
+        });
+        // Of another proxy.
+        red.observe(&Report {
+            life: 10,
+            breakers: vec![("products".parse().expect("valid"), "open".into())],
+            healthy: vec![("orders.2".parse().expect("valid"), false)],
             ..Report::default()
         });
         let mut page = Page::default();
@@ -383,6 +418,11 @@ mod tests {
             "ondol_zone_attempts_total{service=\"orders\",zone=\"other\"} 10",
             "ondol_panic{service=\"orders\"} 0",
             "ondol_panic{service=\"products\"} 1",
+            "ondol_breaker_state{service=\"orders\",state=\"closed\"} 1",
+            "ondol_breaker_state{service=\"products\",state=\"half-open\"} 0",
+            "ondol_breaker_state{service=\"products\",state=\"open\"} 1",
+            "ondol_instance_in_rotation{service=\"orders\",instance=\"orders.1\"} 1",
+            "ondol_instance_in_rotation{service=\"orders\",instance=\"orders.2\"} 0",
             "ondol_connections 2",
             "ondol_access_log_dropped_total 4",
             "x{l=\"a\\\"b\\\\c\\nd\"} 1",

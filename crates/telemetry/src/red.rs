@@ -11,7 +11,7 @@ mod counts;
 pub use counts::Counts;
 
 use ondol_core::clock::Timestamp;
-use ondol_core::id::{RouteName, ServiceName, SystemName};
+use ondol_core::id::{InstanceId, RouteName, ServiceName, SystemName};
 use ondol_core::wire::proxy::{CacheReport, Report};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -182,6 +182,29 @@ impl Red {
         let mut all: BTreeMap<_, _> = known.map(|one| (one.service.clone(), false)).collect();
         let panicking = reports().flat_map(|report| &report.panics);
         all.extend(panicking.map(|service| (service.clone(), true)));
+        all
+    }
+
+    /// Each service's breaker, as the proxy sees it that lets the least through; of several in one proxy it has told the worst.
+    pub fn breakers(&self) -> BTreeMap<ServiceName, &str> {
+        let reports = || self.current.values().map(|(_, report)| report);
+        let known = reports().flat_map(|report| &report.bulkheads);
+        let mut all: BTreeMap<_, _> = known.map(|one| (one.service.clone(), "closed")).collect();
+        for (service, state) in reports().flat_map(|report| &report.breakers) {
+            let worst = all.entry(service.clone()).or_insert(state);
+            if *worst != "open" {
+                *worst = state;
+            }
+        }
+        all
+    }
+
+    /// Whether each instance is in rotation in every proxy that knows it.
+    pub fn in_rotation(&self) -> BTreeMap<InstanceId, bool> {
+        let mut all = BTreeMap::new();
+        for (instance, well) in self.current.values().flat_map(|(_, report)| &report.healthy) {
+            *all.entry(instance.clone()).or_insert(true) &= well;
+        }
         all
     }
 
