@@ -3,7 +3,7 @@
 //! Every other room imports this one and this one imports none. It is the only place that reads the clock, draws
 //! random numbers and spawns tasks or threads, so that a whole system can run under one seed (`ondol-testkit`).
 //!
-//! - words: [`id`], [`unit`], [`error`], [`probe`], [`http_date`], [`x509`]
+//! - words: [`id`], [`unit`], [`error`], [`probe`], [`http_date`], [`path`], [`x509`]
 //! - the outside world: [`clock`], [`entropy`], [`task`] (feature `tokio`), [`thread`], [`fault`], [`unix`]
 //! - ports: [`engine`] (the durable store), [`caller`] (calls of services through the proxy)
 //! - the two protocols between roles: [`wire`]
@@ -16,6 +16,7 @@ pub mod error;
 pub mod fault;
 pub mod http_date;
 pub mod id;
+pub mod path;
 pub mod probe;
 pub mod spiffe;
 #[cfg(feature = "tokio")]

@@ -218,7 +218,9 @@ impl Cache {
     }
 
     /// Drops what fits, and keeps no answer that was asked for before; how many were dropped. It looks at every key, under the lock.
+    /// A purge that can fit nothing, which the controller refuses, drops nothing.
     pub fn purge(&self, purge: &wire::Purge, now: Duration) -> u64 {
+        let Ok(purge) = purge.canonical() else { return 0 };
         let mut store = self.lock();
         self.purged.fetch_max(nanos(now), Ordering::Release);
         store.purge(|key| key::about(key).is_some_and(|(service, target)| purge.fits(service, target)))

@@ -3,9 +3,9 @@
 //! Tests: `h1/head.rs` over `conformance/gateway/heads.tsv`, and `h2/convert.rs`.
 
 use crate::message::{Fields, list_items};
-use crate::path::BadPath;
 use http::{Method, StatusCode};
 use ondol_core::error::ErrorCode;
+use ondol_core::path::BadPath;
 
 /// Most fields of a request.
 pub const MAX_FIELDS: usize = 100;

@@ -237,7 +237,7 @@ impl Gateway {
 
     fn act(&self, route: &Route, head: &mut RequestHead, client: IpAddr, told: &mut Decision) -> Result<End, End> {
         let spec = &route.spec;
-        let internal = |error: crate::path::BadPath| refused(refusal::internal(&error.to_string()));
+        let internal = |error: ondol_core::path::BadPath| refused(refusal::internal(&error.to_string()));
         match &spec.action {
             wire::Action::Redirect(to) => {
                 let scheme = head.fields.get_str("x-forwarded-proto").unwrap_or("http");

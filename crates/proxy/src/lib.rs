@@ -6,7 +6,7 @@
 //! Where to look
 //! - [`service`]: the role as a whole: threads ([`worker`]), the controller's snapshots ([`control`], [`tables`])
 //! - [`proxy`]: one request from its head to its record, as a straight line; [`attempt`] and [`upstream`] are its middle
-//! - the wire: [`message`] (what everything else sees), [`h1`], [`h2`], [`path`], [`check`], [`listener`], [`tls`],
+//! - the wire: [`message`] (what everything else sees), [`h1`], [`h2`], [`check`], [`listener`], [`tls`],
 //!   [`addresses`], [`pace`], [`pool`], [`tunnel`]; what the proxy says on its own: [`answer`], [`refusal`]
 //! - to and from other systems: [`mesh`]
 //! - between the two: [`grpc_web`], what browsers say of gRPC
@@ -42,7 +42,6 @@ pub mod mesh;
 pub mod message;
 pub mod mirror;
 pub mod pace;
-pub mod path;
 pub mod pool;
 pub mod proxy;
 pub mod race;

@@ -2,7 +2,7 @@
 //!
 //! Invariants
 //! - Field names are lower case; their order is the sender's. A name may come more than once.
-//! - [`RequestHead::path`] is canonical (see [`crate::path`]): what is matched is what is authorised and what is sent on.
+//! - [`RequestHead::path`] is canonical (see [`ondol_core::path`]): what is matched is what is authorised and what is sent on.
 //! - A body is read only as fast as somebody takes it, piece by piece; a piece is at most [`PIECE`] bytes.
 //!
 //! Not here: what is legal in a head (`check.rs`, `h1/head.rs`), and framing, which each codec chooses on its own.
@@ -14,8 +14,8 @@ mod marks;
 pub use body::{Body, BodyError, Frame, PIECE, Source};
 pub use fields::{Fields, list_items};
 
-use crate::path::{self, BadPath};
 use http::{Method, StatusCode};
+use ondol_core::path::{self, BadPath};
 
 /// Which HTTP a message came by.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -62,7 +62,7 @@ impl RequestHead {
     /// A head without fields. `target` is a path with an optional query, not canonical yet.
     ///
     /// # Errors
-    /// [`BadPath`] for a path that has no one meaning; see [`crate::path`].
+    /// [`BadPath`] for a path that has no one meaning; see [`ondol_core::path`].
     pub fn new(method: Method, authority: &str, target: &str) -> Result<Self, BadPath> {
         let mut head = Self {
             method,

@@ -19,10 +19,10 @@ pub(crate) mod fixtures;
 mod paths;
 
 use crate::message::RequestHead;
-use crate::path::{self, BadPath};
 use condition::Conditions;
 use ondol_core::error::ErrorCode;
 use ondol_core::id::RouteName;
+use ondol_core::path::{self, BadPath};
 use ondol_core::wire::proxy as wire;
 use paths::{Candidate, Paths};
 use std::collections::HashMap;

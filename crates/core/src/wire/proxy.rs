@@ -17,7 +17,7 @@ mod tls;
 pub use change::{Change, Misfit, Splice};
 pub use mesh::{Identity, Mesh, Peer};
 pub use policy::{Balance, Breaker, Cache, Fallback, HashBy, Limit, LimitBy, Policy, Priority};
-pub use purge::Purge;
+pub use purge::{BadPurge, Purge};
 pub use report::{Bulkhead, CacheReport, CacheResult, PeerReport, Report, Traffic, bucket_end, bucket_of};
 pub use tls::{CertificateFiles, CertificateReport, ClientCertificates, Tls, TlsReport, TlsVersion};
 

@@ -4,8 +4,8 @@
 //! canonical again, so that what is sent on has one meaning, whatever was put together.
 
 use crate::message::{Fields, RequestHead, ResponseHead};
-use crate::path::BadPath;
 use http::StatusCode;
+use ondol_core::path::BadPath;
 use ondol_core::wire::proxy::{FieldChanges, PathChange, PathMatch, Redirect, Rewrite, RouteMatch};
 
 /// Changes fields.

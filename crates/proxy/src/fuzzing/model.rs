@@ -5,7 +5,7 @@
 
 use super::framing::{End, Message, Seen};
 use crate::check;
-use crate::path;
+use ondol_core::path;
 
 const MAX_HEAD: usize = 16 << 10;
 

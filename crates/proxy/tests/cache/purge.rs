@@ -43,6 +43,25 @@ fn kept_answers_go_by_service_and_by_path_when_the_controller_says_so() {
 }
 
 #[test]
+fn a_path_is_purged_however_it_is_written() {
+    let shop = Shop::start(|_, nth| answer("Cache-Control: max-age=99\r\n", &nth.to_string()));
+    let mut world = World::start(vec![caching("/")], shop.address);
+    for (number, asked, path) in [
+        (1, "/caf%C3%A9", "/caf%c3%a9"),
+        (2, "/a/b", "/a//b"),
+        (3, "/a/b", "/%61/./c/../b"),
+        (4, "/caf%c3%a9/b", "/caf%c3%a9//*"),
+        (5, "/caf%C3%A9/b", "/a/../*"),
+    ] {
+        let first = body(&world.get(asked, "")).to_owned();
+        assert_eq!(body(&world.get(asked, "")), first, "{asked} is kept");
+        assert_eq!(purge(&mut world, number, None, Some(path)), 1, "{path}");
+        assert_ne!(body(&world.get(asked, "")), first, "{path}");
+        assert_eq!(purge(&mut world, 10 + number, None, None), 1);
+    }
+}
+
+#[test]
 fn an_answer_that_was_asked_for_before_a_purge_is_not_kept_after_it() {
     let (let_go, leave) = channel();
     let leave = Mutex::new(leave);

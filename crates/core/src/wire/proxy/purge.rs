@@ -1,6 +1,7 @@
 //! Which kept answers are to go.
 
 use crate::id::ServiceName;
+use crate::path::{self, BadPath};
 use serde::{Deserialize, Serialize};
 
 /// Kept answers that fit all that is said; nothing said: all of them.
@@ -10,10 +11,24 @@ pub struct Purge {
     /// Of this service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceName>,
-    /// Of this path, whatever the query, or, with `/*` at its end, of all paths below it. As the service gets it: canonical, and after
-    /// the route has rewritten it.
+    /// Of this path, whatever the query, or, with `/*` at its end, of all paths below it. As the service gets it: after the route has
+    /// rewritten it, in whatever form: [`Purge::canonical`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+}
+
+/// Why a purge can fit nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BadPurge {
+    /// Its path has a query.
+    #[error("a path has no query: answers to all of its queries go")]
+    Query,
+    /// A `*` elsewhere than as the last segment.
+    #[error("`*` stands only as the last segment, as in `/products/*`")]
+    Star,
+    /// Its path has no canonical form.
+    #[error(transparent)]
+    Path(#[from] BadPath),
 }
 
 impl Purge {
@@ -25,22 +40,25 @@ impl Purge {
         }
     }
 
-    /// Why it can fit nothing, in words.
+    /// Whether it can fit anything.
     ///
     /// # Errors
-    /// For a path that does not begin with `/`, or has a query, or a `*` that is not its last segment.
-    pub fn check(&self) -> Result<(), &'static str> {
-        let Some(path) = &self.path else { return Ok(()) };
-        let plain = path.strip_suffix("/*").unwrap_or(path);
-        match () {
-            () if !path.starts_with('/') => Err("a path begins with `/`"),
-            () if path.contains(['?', '#']) => Err("a path has no query: answers to all of its queries go"),
-            () if plain.contains('*') => Err("`*` stands only as the last segment, as in `/products/*`"),
-            () => Ok(()),
-        }
+    /// As [`Purge::canonical`].
+    pub fn check(&self) -> Result<(), BadPurge> {
+        self.canonical().map(drop)
     }
 
-    /// Whether answers of `service` for `target`, a path with its query, are to go.
+    /// The same with its path in the one form that kept answers are known by; see [`crate::path`].
+    ///
+    /// # Errors
+    /// [`BadPurge`]: no request has such a path.
+    pub fn canonical(&self) -> Result<Self, BadPurge> {
+        let path = self.path.as_deref().map(canonical_path).transpose()?;
+        let service = self.service.clone();
+        Ok(Self { service, path })
+    }
+
+    /// Whether answers of `service` for `target`, a path with its query, are to go. Both paths are canonical.
     pub fn fits(&self, service: &str, target: &str) -> bool {
         let path = target.split('?').next().unwrap_or_default();
         let by_path = match &self.path {
@@ -54,9 +72,48 @@ impl Purge {
     }
 }
 
+fn canonical_path(path: &str) -> Result<String, BadPurge> {
+    if path.contains('?') {
+        return Err(BadPurge::Query);
+    }
+    let (plain, below) = match path.strip_suffix('*') {
+        Some(plain) if plain.ends_with('/') => (plain, "*"),
+        _ => (path, ""),
+    };
+    if plain.contains('*') {
+        return Err(BadPurge::Star);
+    }
+    let mut out = String::with_capacity(path.len());
+    path::canonical(plain.as_bytes(), &mut out)?;
+    path::without_parameters(&out)?; // A request with such a path is refused.
+    out.push_str(below);
+    Ok(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_canonical_before_it_is_compared() {
+        for (path, canonical) in [
+            ("/caf%c3%a9", "/caf%C3%A9"),
+            ("/a//b", "/a/b"),
+            ("/%61/./c/../b/", "/a/b/"),
+            ("/a;v=1/b", "/a;v=1/b"),
+            ("/a//*", "/a/*"),
+            ("/a/../*", "/*"),
+            ("/*", "/*"),
+        ] {
+            let path = Some(path.to_owned());
+            let purge = Purge { service: None, path };
+            assert_eq!(
+                purge.canonical().map(|purge| purge.path),
+                Ok(Some(canonical.to_owned()))
+            );
+        }
+        assert_eq!(Purge::default().canonical(), Ok(Purge::default()));
+    }
 
     #[test]
     fn it_fits_by_service_and_by_path_and_below() {
@@ -79,7 +136,9 @@ mod tests {
             assert_eq!(purge.check(), Ok(()));
             assert_eq!(purge.fits("shop", "/a/b?c=d"), fits, "{purge:?}");
         }
-        for path in ["", "a", "*", "/a?b=c", "/a*", "/*/a", "/a/**"] {
+        for path in [
+            "", "a", "*", "/a?b=c", "/a*", "/*/a", "/a/**", "/café", "/a%", "/..", "/a%2Fb/*", "/..;", "/..;/*", "/a b",
+        ] {
             assert!(purge(None, Some(path)).check().is_err(), "{path}");
         }
     }
