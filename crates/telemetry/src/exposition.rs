@@ -111,7 +111,7 @@ pub fn traffic(page: &mut Page, red: &Red) {
     page.family(
         "ondol_access_log_left_out_total",
         "counter",
-        "Refused heads without a line in the access log, which has ten of them a second.",
+        "Refused heads without a line in the access log, which has ten of them a second, three of one client.",
     );
     page.sample("ondol_access_log_left_out_total", &[], red.access_log_left_out());
 }

@@ -124,8 +124,8 @@ impl AccessLog {
         self.push_item(Item::Request(entry));
     }
 
-    /// The same for a head that is no request, unless its second has had enough of them; `now` is of the monotonic clock. `from`: its client, and
-    /// the version of TLS.
+    /// The same for a head that is no request, unless its second has had enough of them, or of its client's; `now` is of the
+    /// monotonic clock, the version of TLS the one by which the client came.
     pub fn push_refused(
         &self,
         (at, now): (Timestamp, Duration),
@@ -134,7 +134,7 @@ impl AccessLog {
         error: HeadError,
     ) {
         let mut pace = self.shared.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(left_out) = pace.admit(now) else {
+        let Some(left_out) = pace.admit(now, client) else {
             self.shared.left_out.fetch_add(1, Ordering::Relaxed);
             return;
         };
@@ -317,6 +317,39 @@ mod tests {
             "proxy_status": "destination_not_found"
         });
         assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn who_sends_many_bad_heads_leaves_lines_to_others() {
+        let (sender, batches) = mpsc::sync_channel(8);
+        let log = AccessLog::start(Batches(sender)).expect("a thread");
+        let at = (Timestamp(0), Duration::from_secs(7));
+        let refused = |client: &str| {
+            let client = (Some(client.parse().expect("an address")), None);
+            log.push_refused(at, 1, client, HeadError::RequestLine);
+        };
+        (0..50).for_each(|host| refused(&format!("2001:db8::{host:x}"))); // All of one network.
+        ["192.0.2.1", "192.0.2.2", "2001:db8:0:1::1"]
+            .into_iter()
+            .for_each(refused);
+        assert_eq!(log.left_out(), 47);
+        drop(log);
+        let text = batches.iter().flatten().collect::<Vec<u8>>();
+        let lines = text.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+        let lines: Vec<Value> = lines.map(|line| serde_json::from_slice(line).expect("JSON")).collect();
+        let told: Vec<_> = lines
+            .iter()
+            .map(|line| (line["client"].as_str(), line["left_out"].as_u64()))
+            .collect();
+        let expected = [
+            (Some("2001:db8::"), None),
+            (Some("2001:db8::1"), None),
+            (Some("2001:db8::2"), None),
+            (Some("192.0.2.1"), Some(47)),
+            (Some("192.0.2.2"), None),
+            (Some("2001:db8:0:1::1"), None),
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]
