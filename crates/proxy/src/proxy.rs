@@ -146,15 +146,22 @@ impl Service for Front<'_> {
             (None, None) => Err(refusal::no_such_socket().into()),
         };
         seen.waited = going.as_ref().is_ok_and(|going| going.plan.lasts);
+        let changes = match &going {
+            Ok(going) if !head.method.is_safe() => Some(going.target),
+            _ => None,
+        };
         let tried = match going {
             Err(stop) => stop.into(),
             // Boxed: it is large, and most requests have nothing to do with it. Its reply is another type, so that what is
             // compiled of `go` for it is too, and leaves the one below as it would be without.
-            Ok(going) if fallback::concerns(&tables, &going, head) => {
+            Ok(going) if fallback::concerns(&tables, &going) => {
                 Box::pin(self.go_guarded(&tables, &going, head, body, &seen.line, &mut &mut *reply)).await
             }
             Ok(going) => self.go(&tables, &going, head, body, &seen.line, reply).await,
         };
+        if let Some(target) = changes {
+            self.hear(target, head, &seen.line, &tried);
+        }
         let (made, endpoint) = (tried.made, tried.endpoint.clone());
         seen.kept = tried.kept;
         let answered_by = endpoint.clone().filter(|_| tried.result.is_ok());

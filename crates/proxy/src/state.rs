@@ -11,7 +11,7 @@ use crate::mirror::Copies;
 use crate::pool::Pool;
 use crate::report::Counters;
 use crate::report::access::AccessLog;
-use crate::tables::Tables;
+use crate::tables::{Tables, Target};
 use crate::tls::listener::Listeners;
 use arc_swap::ArcSwapOption;
 use ondol_core::clock::SharedClock;
@@ -21,6 +21,7 @@ use ondol_core::wire::proxy::{Purge, Snapshot};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What all workers share.
 pub struct Shared {
@@ -46,6 +47,8 @@ pub struct Shared {
     pub addresses: Arc<Addresses>,
     /// Kept answers.
     pub cache: Arc<Cache>,
+    /// Whether the tables keep any answers: asked before the tables are.
+    keeps: AtomicBool,
     run_dir: PathBuf,
 }
 
@@ -66,6 +69,7 @@ impl Shared {
             mesh: mesh::Current::default(),
             addresses: Arc::default(),
             cache: Arc::default(),
+            keeps: AtomicBool::new(false),
             run_dir,
         }
     }
@@ -77,7 +81,11 @@ impl Shared {
     pub fn apply(&self, snapshot: &Snapshot) -> Result<(), String> {
         let now = self.clock.mono();
         let tables = Tables::apply(snapshot, self, &self.run_dir.join(&snapshot.controller_socket), now)?;
+        let keeps = !tables.kept.is_empty();
+        // It is said before anything is kept, and unsaid after.
+        self.keeps.fetch_or(keeps, Ordering::AcqRel);
         let before = self.tables.swap(Some(Arc::new(tables)));
+        self.keeps.store(keeps, Ordering::Release);
         let now_kept = self.tables.load_full();
         let kept = |tables: &Option<Arc<Tables>>| tables.as_ref().map(|tables| tables.kept.clone()).unwrap_or_default();
         // While nothing was kept of a service, nothing was heard of what changed there.
@@ -85,6 +93,11 @@ impl Shared {
             self.cache.purge(&Purge::of(service.clone()), now);
         }
         Ok(())
+    }
+
+    /// Whether answers of what is there are kept now, by the tables that are served.
+    pub fn keeps(&self, target: &Target) -> bool {
+        self.keeps.load(Ordering::Acquire) && self.tables.load().as_ref().is_some_and(|tables| tables.keeps(target))
     }
 }
 

@@ -129,7 +129,19 @@ impl Front<'_> {
         }
     }
 
-    /// What is not kept, and what may change what is.
+    /// A request that may have changed what is kept has its answer. What counts is who keeps answers now: while it was under way that
+    /// may have begun.
+    pub(super) fn hear(&self, target: &Target, head: &RequestHead, line: &Line, tried: &Tried<'_>) {
+        let shared = self.worker.shared();
+        if let Ok(answered) = &tried.result
+            && cache::changes(&head.method, answered.response.head.status)
+            && shared.keeps(target)
+        {
+            shared.cache.change(&line.name, head, shared.clock.mono());
+        }
+    }
+
+    /// What is not kept.
     async fn go_past_cache<'b, R: Reply>(
         &self,
         tables: &Tables,
@@ -140,13 +152,6 @@ impl Front<'_> {
         reply: &mut R,
     ) -> Tried<'b> {
         let tried = self.go(tables, going, head, body, line, reply).await;
-        if let Ok(answered) = &tried.result
-            && cache::changes(&head.method, answered.response.head.status)
-            && tables.keeps(going.target)
-        {
-            let shared = self.worker.shared();
-            shared.cache.change(&line.name, head, shared.clock.mono());
-        }
         match going.policy.cache.is_some() && head.method.is_safe() {
             true => seen(tried, line, How::new(CacheResult::Bypass)),
             false => tried,

@@ -17,10 +17,9 @@ use ondol_core::wire::proxy::Fallback;
 use ondol_resilience::cache::is_error;
 use std::sync::Arc;
 
-/// Whether kept answers or a fallback have to do with a request, or it may change what is kept.
-pub(super) fn concerns(tables: &Tables, going: &Going<'_>, head: &RequestHead) -> bool {
-    let changes = || !head.method.is_safe() && tables.keeps(going.target);
-    tables.stands_in && (going.policy.cache.is_some() || going.policy.fallback.is_some() || changes())
+/// Whether kept answers or a fallback have to do with a request.
+pub(super) fn concerns(tables: &Tables, going: &Going<'_>) -> bool {
+    tables.stands_in && (going.policy.cache.is_some() || going.policy.fallback.is_some())
 }
 
 /// Why something is to stand in.

@@ -123,3 +123,29 @@ fn one_that_leaves_and_hears_of_no_purge_any_more_keeps_nothing() {
     world.controller.report(|report| report.cache.entries == 0);
     assert_eq!([get(&mut first), get(&mut second)], ["2", "3"]);
 }
+
+#[test]
+fn what_changes_while_keeping_begins_is_heard_of_a_request_that_began_before() {
+    let (let_go, leave) = channel();
+    let leave = Mutex::new(leave);
+    let shop = Shop::start(move |request, nth| {
+        if request.starts_with("GET") {
+            return answer("Cache-Control: max-age=99\r\n", &nth.to_string());
+        }
+        let _ = leave.lock().expect("lock").recv(); // The test may have ended.
+        "HTTP/1.1 204 No Content\r\n\r\n".to_owned()
+    });
+    let mut world = World::start(vec![route("/", "shop")], shop.address);
+    let mut early = world.running.client();
+    early
+        .write_all(b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        .expect("write");
+    until(|| (shop.calls() == 1).then_some(()));
+    world.snapshot.generation += 1;
+    world.snapshot.routes = vec![caching("/").into()];
+    world.controller.tell(&world.snapshot);
+    assert_eq!((body(&world.get("/a", "")), body(&world.get("/a", ""))), ("2", "2"));
+    let_go.send(()).expect("it waits");
+    assert_eq!(status(&read_message(&mut early).expect("an answer")), 204);
+    assert_eq!((body(&world.get("/a", "")), body(&world.get("/a", ""))), ("3", "3"));
+}
