@@ -4,6 +4,8 @@
 //! that it keeps the share of what it can bear, and the rest spills. The others are judged in the same way, and together they are given
 //! no more than they can bear while home has more: where neither can bear its part, both get as much beside the other as they can.
 //!
+//! One that warms up is well by the share of its turns that it takes, else the only one of a zone would get all at once when it is back.
+//!
 //! Source: Envoy's priority levels with its overprovisioning factor of 1.4, two levels: home, and all other zones together.
 //! Not here: when so few are well everywhere that all are used ([`crate::outlier::is_panic`] comes first), sessions.
 
@@ -12,28 +14,51 @@ use crate::hashing::mix;
 /// The share of a zone's instances that can take all of its requests: one by Envoy's 1.4.
 const ENOUGH: f64 = 0.7;
 
+/// One instance of a zone.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Member {
+    /// The share of its turns that it takes, above 0 to 1; 0 when it may not be used.
+    pub share: f64,
+    /// How far it is from the day it joined, above 0 to 1: 1 from the end of its first warm-up on, however often it leaves later.
+    pub settled: f64,
+}
+
 /// The instances of a zone, or of several together.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Count {
-    /// That are well.
-    pub well: usize,
+    /// That are well, each by its share.
+    pub well: f64,
     /// Of these.
-    pub all: usize,
+    pub all: f64,
 }
 
 impl Count {
+    /// Those of a zone. One that has just joined is one of all only as far as it has settled: beside others it takes nothing from what
+    /// they bear. Where nobody has settled yet, each is one of all.
+    pub fn of(members: impl IntoIterator<Item = Member>) -> Self {
+        let (mut well, mut settled, mut all, mut anybody) = (0.0, 0.0, 0.0, false);
+        for member in members {
+            well += member.share;
+            settled += member.settled;
+            all += 1.0;
+            anybody |= member.settled >= 1.0;
+        }
+        let all = if anybody { settled } else { all };
+        Self { well, all }
+    }
+
     /// Of all requests, the share that it can bear, 0 to 1.
     fn bears(self) -> f64 {
-        (self.well as f64 / self.all.max(1) as f64 / ENOUGH).min(1.0)
+        (self.well / self.all.max(1.0) / ENOUGH).min(1.0)
     }
 }
 
 /// The chance that a request stays at home, 0 to 1. With nobody well at home it goes to the others; with nobody well there it
 /// stays; with nobody well at all it stays where somebody is.
 pub fn chance(home: Count, others: Count) -> f64 {
-    match (home.well, others.well) {
-        (0, 0) => f64::from(u8::from(home.all > 0)),
-        _ => home.bears() / (home.bears() + others.bears()).min(1.0),
+    match home.well + others.well > 0.0 {
+        false => f64::from(u8::from(home.all > 0.0)),
+        true => home.bears() / (home.bears() + others.bears()).min(1.0),
     }
 }
 
@@ -54,7 +79,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn count(well: usize, all: usize) -> Count {
-        Count { well, all }
+        Count {
+            well: well as f64,
+            all: all as f64,
+        }
+    }
+
+    fn member(share: f64, settled: f64) -> Member {
+        Member { share, settled }
     }
 
     #[test]
@@ -83,22 +115,51 @@ mod tests {
         assert!((share - 5.0 / 6.0).abs() < 1e-12, "{share}");
     }
 
+    #[test]
+    fn one_that_is_back_is_well_by_its_share_and_ones_that_join_take_nothing_from_the_others() {
+        let away = count(2, 2);
+        let stay = |members: &[Member]| (chance(Count::of(members.iter().copied()), away) * 100.0).round();
+        let old = member(1.0, 1.0);
+        for (members, wanted) in [
+            (vec![], 0.0),
+            (vec![member(0.0, 1.0)], 0.0),
+            (vec![member(0.1, 1.0)], 14.0),
+            (vec![member(0.35, 1.0)], 50.0),
+            (vec![member(0.7, 1.0)], 100.0),
+            (vec![old, member(0.0, 1.0)], 71.0),
+            (vec![old, member(0.1, 1.0)], 79.0),
+            (vec![old, member(0.1, 0.1), member(0.1, 0.1), member(0.1, 0.1)], 100.0),
+            (vec![member(0.1, 0.1), member(0.1, 0.1)], 14.0),
+            (vec![old, member(0.0, 0.1)], 100.0),
+        ] {
+            assert_eq!(stay(&members), wanted, "{members:?}");
+        }
+    }
+
     /// Envoy's algorithm in whole percents, as its documentation has it: levels are filled in order, each up to its health, of what all
     /// together have.
     fn by_percents(home: Count, others: Count) -> u64 {
-        let health = |one: Count| (140 * one.well).checked_div(one.all).unwrap_or(0).min(100) as u64;
+        let health = |one: Count| (140.0 * one.well / one.all.max(1.0)).min(100.0) as u64;
         let total = (health(home) + health(others)).min(100);
         (health(home) * 100).checked_div(total).unwrap_or(100).min(100)
     }
 
     fn some() -> impl Strategy<Value = Count> {
-        (0..60_usize).prop_flat_map(|all| (0..=all).prop_map(move |well| count(well, all)))
+        // Tenths, since some may be warming up.
+        let tenths = |all: usize| (0..=10 * all).prop_map(move |tenths| tenths as f64 / 10.0);
+        (0..60_usize).prop_flat_map(move |all| tenths(all).prop_map(move |well| Count { well, ..count(0, all) }))
+    }
+
+    /// One more of these is well.
+    fn better(one: Count) -> Count {
+        let well = (one.well + 1.0).min(one.all);
+        Count { well, ..one }
     }
 
     proptest! {
         #[test]
         fn the_chance_is_envoys(home in some(), others in some()) {
-            prop_assume!(home.well + others.well > 0);
+            prop_assume!(home.well + others.well > 0.0);
             let (exact, model) = (chance(home, others) * 100.0, by_percents(home, others) as f64);
             // Its factor is 1.4 and not 10/7, and it cuts to whole percents twice: of a small sum that is much.
             let total = (home.bears() + others.bears()).min(1.0);
@@ -110,11 +171,21 @@ mod tests {
             let here = chance(home, others);
             prop_assert!((0.0..=1.0).contains(&here));
             if home.well < home.all {
-                prop_assert!(chance(count(home.well + 1, home.all), others) >= here - 1e-12);
+                prop_assert!(chance(better(home), others) >= here - 1e-12);
             }
-            if others.well < others.all && home.well > 0 {
-                prop_assert!(chance(home, count(others.well + 1, others.all)) <= here + 1e-12);
+            if others.well < others.all && home.well > 0.0 {
+                prop_assert!(chance(home, better(others)) <= here + 1e-12);
             }
+        }
+
+        #[test]
+        fn ones_that_join_beside_others_never_lower_what_is_borne(
+            old in prop::collection::vec(0.0..=1.0_f64, 1..8), new in prop::collection::vec(0.1..1.0_f64, 0..8),
+        ) {
+            let old: Vec<_> = old.into_iter().map(|share| member(share, 1.0)).collect();
+            let new = new.into_iter().map(|share| member(share, share));
+            let (before, after) = (Count::of(old.clone()), Count::of(old.into_iter().chain(new)));
+            prop_assert!(after.bears() >= before.bears() - 1e-12, "{:?} {:?}", before, after);
         }
 
         #[test]

@@ -6,6 +6,7 @@ use ondol_core::wire::proxy as wire;
 use ondol_resilience::balance::{self, Latency};
 use ondol_resilience::health::Health;
 use ondol_resilience::outlier::Outlier;
+use ondol_resilience::zone;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -129,6 +130,17 @@ impl Endpoint {
         }
         let came = if self.warms_up { self.came } else { Duration::ZERO };
         balance::warmth(now.saturating_sub(came.max(Duration::from_nanos(out_until))))
+    }
+
+    /// What it counts in its zone.
+    pub(super) fn as_member(&self, now: Duration) -> zone::Member {
+        zone::Member {
+            share: if self.is_well(now) { self.warmth(now) } else { 0.0 },
+            settled: match self.warms_up {
+                true => balance::warmth(now.saturating_sub(self.came)),
+                false => 1.0,
+            },
+        }
     }
 
     /// Whether it has been here, with requests to be had, for as long as a warm-up takes.

@@ -80,7 +80,7 @@ impl Cluster {
             tracing::warn!(service = %self.service, well = well.len(), instances = open.len(), panic, "panic mode: whether all instances are used");
             self.shared.news.notify_one();
         }
-        let home = (view.zoned && !panic).then(|| zones::draw(&open, &well, wish.by, random));
+        let home = (view.zoned && !panic).then(|| zones::draw(&open, wish.by, now, random));
         let usable = if panic { open } else { well };
         let fresh: SmallVec<[&Arc<Endpoint>; 16]> = usable
             .iter()

@@ -11,6 +11,7 @@ use ondol_resilience::zone::{self, Count};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Attempts at one service by where they went.
 #[derive(Debug, Default)]
@@ -43,17 +44,13 @@ pub(super) fn mark(spec: &wire::Cluster, own: Option<&ZoneName>, endpoints: &[Ar
     own.is_some() && spec.endpoints.iter().any(|wanted| wanted.zone.is_some())
 }
 
-/// Whether a request goes to the own zone or to all others; `well` are those of `open` that may be used.
-pub(super) fn draw(open: &[&Arc<Endpoint>], well: &[&Arc<Endpoint>], by: By, random: &dyn Entropy) -> bool {
-    let at_home = |those: &[&Arc<Endpoint>]| those.iter().filter(|endpoint| endpoint.is_home()).count();
-    let home = Count {
-        well: at_home(well),
-        all: at_home(open),
+/// Whether a request goes to the own zone or to all others, which are those of `open` that are well.
+pub(super) fn draw(open: &[&Arc<Endpoint>], by: By, now: Duration, random: &dyn Entropy) -> bool {
+    let count = |home: bool| {
+        let there = open.iter().filter(|endpoint| endpoint.is_home() == home);
+        Count::of(there.map(|endpoint| endpoint.as_member(now)))
     };
-    let others = Count {
-        well: well.len().saturating_sub(home.well),
-        all: open.len().saturating_sub(home.all),
-    };
+    let (home, others) = (count(true), count(false));
     let bits = match by {
         By::Ring(hash) | By::Maglev(hash) => zone::bits_of(hash),
         By::PeakEwma | By::LeastRequest | By::RoundRobin => random.next_u64(),

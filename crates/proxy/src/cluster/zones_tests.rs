@@ -60,18 +60,26 @@ impl Zoned {
     }
 
     fn number(&self, by: By, tried: &[Arc<Endpoint>]) -> u32 {
+        self.number_at(SEC, by, tried)
+    }
+
+    fn number_at(&self, now: Duration, by: By, tried: &[Arc<Endpoint>]) -> u32 {
         let wish = Wish { session: None, by };
-        let mut permit = self.way.pick(SEC, &self.random, tried, wish).expect("an instance");
-        permit.report(WELL, SEC, &self.random);
+        let mut permit = self.way.pick(now, &self.random, tried, wish).expect("an instance");
+        permit.report(WELL, now, &self.random);
         permit.endpoint().instance.number
     }
 
     /// Of so many requests, how many go to each.
     fn spread(&self, requests: u64, by: fn(u64) -> By) -> Vec<u32> {
+        self.spread_at(SEC, requests, by)
+    }
+
+    fn spread_at(&self, now: Duration, requests: u64, by: fn(u64) -> By) -> Vec<u32> {
         let count = self.way.cluster().view().endpoints.len();
         let mut all = vec![0; count];
         for request in 0..requests {
-            all[self.number(by(request), &[]) as usize - 1] += 1;
+            all[self.number_at(now, by(request), &[]) as usize - 1] += 1;
         }
         all
     }
@@ -152,6 +160,48 @@ fn with_nobody_well_at_home_all_go_elsewhere_and_they_come_back() {
         .expect("an instance");
     permit.report(WELL, later, &world.random);
     assert!(permit.endpoint().is_home(), "they are back");
+}
+
+#[test]
+fn the_only_one_at_home_gets_its_requests_little_by_little_once_it_is_back() {
+    for (number, by) in WAYS.into_iter().enumerate() {
+        let world = Zoned::new(&zoned(Some("a"), true, others(&["a", "b", "b"])));
+        world.eject(&[1]);
+        let one = world.endpoint(1);
+        let back = (2..)
+            .map(|secs| secs * SEC)
+            .find(|now| one.is_well(*now))
+            .expect("it comes back");
+        // A tenth of what it could bear first, of which seven in ten would be enough.
+        let shares = [back, back + 3 * SEC, back + 7 * SEC].map(|now| world.spread_at(now, 1_000, by)[0]);
+        assert!((80..400).contains(&shares[0]), "{number} {shares:?}");
+        assert!(shares[0] + 100 < shares[1] && shares[1] < 900, "{number} {shares:?}");
+        assert_eq!(shares[2], 1_000, "{number}");
+    }
+}
+
+#[test]
+fn ones_that_join_at_home_come_little_by_little_and_drive_nobody_away() {
+    for (number, by) in WAYS.into_iter().enumerate() {
+        let world = Zoned::new(&zoned(Some("a"), true, others(&["b"])));
+        let now = 100 * SEC;
+        let join = |zones| world.clusters.apply(&zoned(Some("a"), true, others(zones)), now);
+        join(&["b", "a", "a"]);
+        let spread = world.spread_at(now, 1_000, by);
+        assert!(
+            (750..950).contains(&spread[0]),
+            "the first ones of home: {number} {spread:?}"
+        );
+
+        let world = Zoned::new(&zoned(Some("a"), true, others(&["b", "a"])));
+        let join = |zones| world.clusters.apply(&zoned(Some("a"), true, others(zones)), now);
+        join(&["b", "a", "a", "a", "a"]);
+        let spread = world.spread_at(now, 1_000, by);
+        assert!(
+            spread[0] == 0 && spread[1] > 500,
+            "more beside one: {number} {spread:?}"
+        );
+    }
 }
 
 #[test]

@@ -5,7 +5,8 @@ use ondol_resilience::balance;
 use ondol_resilience::bounded::{self, Candidate};
 use ondol_resilience::outlier;
 use ondol_resilience::round_robin::{self, Turn};
-use ondol_resilience::zone::{self, Count};
+use ondol_resilience::zone::{self, Count, Member};
+use std::time::Duration;
 
 impl World {
     pub(super) fn choose(&mut self, request: usize) -> usize {
@@ -38,18 +39,18 @@ impl World {
 
     /// Whether the request stays in the callers' zone, if any is preferred.
     fn zone(&mut self, all: &[usize], well: &[usize]) -> Option<bool> {
-        let at_home = |those: &[usize]| those.iter().filter(|one| self.is_home(**one)).count();
-        let home = Count {
-            well: at_home(well),
-            all: at_home(all),
+        let member = |one: &usize| Member {
+            share: match well.contains(one) {
+                true => self.warmth(self.cold_since(*one)).unwrap_or(1.0),
+                false => 0.0,
+            },
+            settled: self.warmth(self.backends[*one].since).unwrap_or(1.0),
         };
-        let others = Count {
-            well: well.len() - home.well,
-            all: all.len() - home.all,
-        };
+        let count = |home: bool| Count::of(all.iter().filter(|one| self.is_home(**one) == home).map(member));
+        let (home, others) = (count(true), count(false));
         match self.policies.zones {
             Zones::None => None,
-            Zones::Always => Some(home.well > 0),
+            Zones::Always => Some(home.well > 0.0),
             Zones::Spill => Some(zone::stays(home, others, self.random.next())),
         }
     }
@@ -104,14 +105,21 @@ impl World {
     }
 
     fn takes_part(&mut self, backend: usize) -> bool {
-        let back_at = self.backends[backend].outlier.back_at();
-        match self.backends[backend]
-            .since
-            .max(back_at)
-            .filter(|_| self.policies.slow_start)
-        {
-            Some(since) => self.random.unit() < balance::warmth(self.now.saturating_sub(since)),
+        match self.warmth(self.cold_since(backend)) {
+            Some(warmth) => self.random.unit() < warmth,
             None => true,
         }
+    }
+
+    /// When it came or came back; `None`: it has always been there.
+    fn cold_since(&self, backend: usize) -> Option<Duration> {
+        let backend = &self.backends[backend];
+        backend.since.max(backend.outlier.back_at())
+    }
+
+    /// The share of its turns that one takes which came then; `None`: all, from the first.
+    fn warmth(&self, since: Option<Duration>) -> Option<f64> {
+        let since = since.filter(|_| self.policies.slow_start)?;
+        Some(balance::warmth(self.now.saturating_sub(since)))
     }
 }
