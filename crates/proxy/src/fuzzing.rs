@@ -5,7 +5,7 @@
 //! promise. A new target is a row in [`TARGETS`], a file in `fuzz/fuzz_targets/` and a folder of the corpus.
 //!
 //! - [`heads`]: what is read is legal, and what is written from it reads the same
-//! - [`framing`]: a whole connection against [`model`], a plain and slow reader of the same rules; however the bytes are cut
+//! - [`framing`]: a whole connection against [`model`], a plain and slow reader of the same rules, and answers; however the bytes are cut
 //! - [`grpc_web`]: bodies of browsers' calls against a plain and slow reader; however they are cut
 //! - [`around`]: paths, forwarded addresses, HTTP/2 heads, deadlines; [`token`]
 

@@ -1,10 +1,13 @@
 //! Bodies and whole connections: what is read depends on the bytes alone, not on how they were cut, and is what the model reads.
 
 use super::model;
+use crate::check::HeadError;
 use crate::h1::body::{Decoder, Step};
-use crate::h1::head::{Length, Search};
-use crate::message::RequestHead;
+use crate::h1::client::take_head;
+use crate::h1::head::{Length, ParsedResponse, Search};
+use crate::message::{Fields, RequestHead, ResponseHead};
 use bytes::BytesMut;
+use http::Method;
 
 /// A body, as far as it came.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -42,29 +45,47 @@ pub(super) struct Message {
     pub body: Seen,
 }
 
+/// Why a head or a body was refused, in the codec's words. The model has none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Why {
+    Head(HeadError),
+    Body(&'static str),
+}
+
 /// Bytes that come in parts.
 struct Parts<'a> {
     left: &'a [u8],
-    sizes: &'a [u8],
+    sizes: Vec<usize>,
     at: usize,
     buf: BytesMut,
+    why: Option<Why>,
 }
 
 impl<'a> Parts<'a> {
     /// In parts of these sizes, again and again; a size of 0 is all that is left.
-    fn new(left: &'a [u8], sizes: &'a [u8]) -> Self {
+    fn new(left: &'a [u8], sizes: &[u8]) -> Self {
         Self {
             left,
-            sizes,
+            sizes: sizes.iter().map(|size| usize::from(*size)).collect(),
             at: 0,
             buf: BytesMut::new(),
+            why: None,
+        }
+    }
+
+    /// In two: so many bytes, and the rest.
+    fn cut_at(left: &'a [u8], at: usize) -> Self {
+        let sizes = vec![at, 0];
+        Self {
+            sizes,
+            ..Self::new(left, &[])
         }
     }
 
     fn more(&mut self) -> bool {
         let size = match self.sizes.get(self.at % self.sizes.len().max(1)) {
             None | Some(0) => self.left.len(),
-            Some(size) => usize::from(*size).min(self.left.len()),
+            Some(size) => (*size).min(self.left.len()),
         };
         self.at += 1;
         let (part, left) = self.left.split_at(size);
@@ -80,7 +101,7 @@ impl<'a> Parts<'a> {
                 Ok(Step::Data(piece)) => seen.data.extend_from_slice(&piece),
                 Ok(Step::Trailers(fields)) => {
                     assert!(!fields.is_empty());
-                    seen.trailers = fields.iter().map(|(n, v)| (n.to_owned(), v.to_vec())).collect();
+                    seen.trailers = listed(&fields);
                 }
                 Ok(Step::End) => {
                     seen.end = End::Whole;
@@ -88,7 +109,8 @@ impl<'a> Parts<'a> {
                 }
                 Ok(Step::More) if self.more() => {}
                 Ok(Step::More) => return seen,
-                Err(_) => {
+                Err(why) => {
+                    self.why = Some(Why::Body(why));
                     seen.end = End::Refused;
                     return seen;
                 }
@@ -112,16 +134,11 @@ pub(super) fn chunks(data: &[u8]) {
         } else {
             Vec::new()
         };
-        (seen, rest)
+        (seen, rest, parts.why)
     };
     let whole = read(&[]);
     for sizes in [sizes, &[1]] {
-        let (seen, rest) = read(sizes);
-        assert_eq!(
-            (&seen.end, &seen.trailers, &rest),
-            (&whole.0.end, &whole.0.trailers, &whole.1)
-        );
-        assert_eq!(seen.data, whole.0.data);
+        assert_eq!(read(sizes), whole);
     }
     let (seen, used) = model::chunks(bytes);
     assert_eq!(seen, whole.0);
@@ -136,7 +153,60 @@ pub(super) fn connection(data: &[u8]) {
     let whole = read(Parts::new(bytes, &[]));
     assert_eq!(read(Parts::new(bytes, sizes)), whole);
     assert_eq!(read(Parts::new(bytes, &[1])), whole);
-    assert_eq!(model::connection(bytes), whole);
+    assert_eq!(model::connection(bytes), whole.0);
+}
+
+/// Answers are cut at each of so many bytes.
+const CUTS: usize = 512;
+
+/// An answer to a request of this method, and what comes behind it on its connection.
+pub(super) fn answer(method: &Method, websocket: bool, bytes: &[u8]) {
+    let whole = read_answer(method, websocket, Parts::new(bytes, &[]));
+    for at in 1..bytes.len().min(CUTS) {
+        let cut = read_answer(method, websocket, Parts::cut_at(bytes, at));
+        assert_eq!(cut, whole, "cut at {at}");
+    }
+    assert_eq!(read_answer(method, websocket, Parts::new(bytes, &[1])), whole);
+}
+
+/// An answer's heads, those before the real one too, and its body.
+#[derive(Default, PartialEq, Eq, Debug)]
+struct Answer {
+    heads: Vec<(u16, Vec<(String, Vec<u8>)>, ParsedResponse)>,
+    body: Option<Seen>,
+    /// What is not of it, unless it was refused.
+    rest: Vec<u8>,
+    why: Option<Why>,
+}
+
+fn read_answer(method: &Method, websocket: bool, mut parts: Parts<'_>) -> Answer {
+    let (mut answer, mut scanned) = (Answer::default(), 0);
+    let last = loop {
+        match take_head(&mut parts.buf, &mut scanned, method, websocket) {
+            Ok(Some((ResponseHead { status, fields }, parsed))) => {
+                answer.heads.push((status.as_u16(), listed(&fields), parsed));
+                if !status.is_informational() || parsed.websocket {
+                    break Some(parsed);
+                }
+            }
+            Ok(None) if parts.more() => {}
+            Ok(None) => break None,
+            Err(why) => {
+                parts.why = Some(Why::Head(why));
+                break None;
+            }
+        }
+    };
+    answer.body = last.map(|parsed| parts.body(parsed.length));
+    answer.why = parts.why;
+    if answer.why.is_none() {
+        answer.rest = parts.rest();
+    }
+    answer
+}
+
+fn listed(fields: &Fields) -> Vec<(String, Vec<u8>)> {
+    fields.iter().map(|(n, v)| (n.to_owned(), v.to_vec())).collect()
 }
 
 fn cut(data: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -144,8 +214,8 @@ fn cut(data: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::from(count % 8))
 }
 
-/// The requests that were taken, and how reading ended.
-fn read(mut parts: Parts<'_>) -> (Vec<Message>, End) {
+/// The requests that were taken, how reading ended, and why if it was refused.
+fn read(mut parts: Parts<'_>) -> ((Vec<Message>, End), Option<Why>) {
     let mut messages = Vec::new();
     loop {
         let (mut search, mut head) = (Search::default(), RequestHead::default());
@@ -153,8 +223,8 @@ fn read(mut parts: Parts<'_>) -> (Vec<Message>, End) {
             match search.take(&mut parts.buf, &mut head) {
                 Ok(Some(parsed)) => break parsed,
                 Ok(None) if parts.more() => {}
-                Ok(None) => return (messages, End::More),
-                Err(_) => return (messages, End::Refused),
+                Ok(None) => return ((messages, End::More), None),
+                Err(why) => return ((messages, End::Refused), Some(Why::Head(why))),
             }
         };
         let body = parts.body(parsed.length);
@@ -171,10 +241,10 @@ fn read(mut parts: Parts<'_>) -> (Vec<Message>, End) {
             body,
         });
         if end != End::Whole {
-            return (messages, end);
+            return ((messages, end), parts.why);
         }
         if !parsed.keep_alive {
-            return (messages, End::Whole);
+            return ((messages, End::Whole), None);
         }
     }
 }

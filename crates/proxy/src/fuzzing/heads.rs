@@ -1,5 +1,6 @@
 //! HTTP/1 heads: nothing illegal is taken, and a head that is written anew reads as the one that was read.
 
+use super::framing;
 use crate::check::{self, HeadError, MAX_FIELDS, MAX_RESPONSE_FIELDS};
 use crate::h1::head::{self, Length, Parsed, Search};
 use crate::h1::write;
@@ -120,12 +121,13 @@ fn same_fields(one: &Fields, other: &Fields) {
     assert_eq!(sorted(one), sorted(other));
 }
 
-/// An answer's head; the first byte says to which method.
+/// An answer; the first byte says to which method, and whether a WebSocket was asked for.
 pub(super) fn response(data: &[u8]) {
     let Some((first, bytes)) = data.split_first() else {
         return;
     };
     let method = if first % 2 == 0 { Method::GET } else { Method::HEAD };
+    framing::answer(&method, first & 2 != 0, bytes);
     let Ok(Some(end)) = head::find_end(bytes, &mut 0) else {
         return;
     };

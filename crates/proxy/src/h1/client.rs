@@ -134,8 +134,9 @@ pub async fn exchange<'b>(
     Ok(answer(conn, home, head, parsed, upload))
 }
 
-/// Takes a head out of `buf` if it is whole.
-fn take_head(
+/// Takes a head out of `buf` if it is whole; `scanned` is 0 before the first byte of it. What it gives does not depend on how the bytes
+/// were cut.
+pub(crate) fn take_head(
     buf: &mut BytesMut,
     scanned: &mut usize,
     method: &Method,
