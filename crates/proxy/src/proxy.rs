@@ -126,12 +126,7 @@ impl Service for Front<'_> {
         };
         let Request { head, body, websocket } = request;
         let entrance = tables.entrance(self.socket);
-        let edge = match entrance {
-            Some(Entrance::Edge(index)) => Some(index),
-            Some(Entrance::Mesh) => self.visits(&tables),
-            Some(Entrance::Gateway) | None => None,
-        };
-        let edge = edge.map(|index| (index, &tables.edges[index]));
+        let edge = self.edge(&tables, entrance).map(|index| (index, &tables.edges[index]));
         let mut seen = self.seen(&tables, head);
         let going = match (entrance, edge) {
             (_, Some((index, edge))) => {
@@ -196,9 +191,14 @@ impl Service for Front<'_> {
 
     fn refuse(&self, error: HeadError) -> Response<'static> {
         let answer = Answer::new(error.status(), error.code(), Word::HttpRequestError, error.to_string());
-        if let Some(tables) = &*self.worker.shared().tables.load() {
+        let line = self.worker.shared().tables.load().as_ref().map(|tables| {
+            let edge = self.edge(tables, tables.entrance(self.socket));
+            edge.map_or(&tables.lines.unmatched, |index| &tables.lines.edges[index])
+                .clone()
+        });
+        if let Some(line) = &line {
             let (status, own) = (answer.status.as_u16(), Some(answer.word));
-            tables.lines.unmatched.count(&Served {
+            line.count(&Served {
                 status,
                 took: Duration::ZERO,
                 attempts: 0,
@@ -210,12 +210,21 @@ impl Service for Front<'_> {
         let trace = u128::from(entropy.next_u64()) << 64 | u128::from(entropy.next_u64());
         let tls = self.tls.as_ref().map(|session| session.version);
         let at = (shared.clock.wall(), shared.clock.mono());
-        shared.log.push_refused(at, trace, (self.peer, tls), error);
+        shared.log.push_refused(at, trace, line, (self.peer, tls), error);
         answer.into_bare_response()
     }
 }
 
 impl Front<'_> {
+    /// The position of the edge by which this connection came: by its socket, or by certificates.
+    fn edge(&self, tables: &Tables, entrance: Option<Entrance>) -> Option<usize> {
+        match entrance {
+            Some(Entrance::Edge(index)) => Some(index),
+            Some(Entrance::Mesh) => self.visits(tables),
+            Some(Entrance::Gateway) | None => None,
+        }
+    }
+
     fn seen(&self, tables: &Tables, head: &RequestHead) -> Seen {
         Seen {
             began: self.worker.shared().clock.mono(),

@@ -3,7 +3,7 @@
 //! A [`Line`] is a route's or an edge's counters: relaxed atomics, made once per snapshot and kept as long as the name
 //! is known, so that counts only rise while the process lives. [`Counters::report`] makes the [`Report`] that goes up.
 //!
-//! Requests that reach no route are counted under the target `gateway`. The access log is [`access`].
+//! Requests that reach no route are counted under the target `gateway`, refused heads under the edge by which they came. The access log is [`access`].
 
 pub mod access;
 

@@ -592,3 +592,37 @@ fn a_head_that_is_no_request_leaves_a_line_without_its_bytes_and_many_of_them_fe
     let report = controller.report(|report| report.access_log_left_out > 0);
     assert!(report.access_log_left_out <= 200);
 }
+
+#[test]
+fn a_refused_head_is_counted_and_logged_where_it_came_in() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let clusters = vec![cluster("orders", Protocol::Http1, &[instance(ok)])];
+    let mut address = None;
+    let all = snapshot(vec![route("/", "orders")], vec![edge("cart", "orders")], clusters);
+    let (running, mut controller) = serving_with(dir.path(), &all, |sockets| {
+        address = Some(sockets.tcp("edge/cart/orders"));
+    });
+    let bad = "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n";
+    let mut service = connect(address.expect("bound"));
+    assert!(ask(&mut service, bad).starts_with("HTTP/1.1 400 "));
+    let line = running.log.line("refused head");
+    assert_eq!(
+        (line["caller"].as_str(), line["target"].as_str()),
+        (Some("cart"), Some("orders")),
+        "{line}"
+    );
+    assert!(ask(&mut running.client(), "GET /\r\n\r\n").starts_with("HTTP/1.1 400 "));
+    let line = running.log.line("\"target\":\"gateway\"");
+    assert_eq!(
+        (line["message"].as_str(), line["caller"].as_str()),
+        (Some("refused head"), None),
+        "{line}"
+    );
+    let refused = |line: &Traffic, caller: Option<&str>| {
+        line.by_class[3] == 1 && line.caller.as_ref().map(|name| name.as_str()) == caller
+    };
+    controller.report(|report| {
+        let counted = |caller| report.traffic.iter().any(|line| refused(line, caller));
+        counted(None) && counted(Some("cart"))
+    });
+}

@@ -130,6 +130,7 @@ impl AccessLog {
         &self,
         (at, now): (Timestamp, Duration),
         trace: u128,
+        line: Option<Arc<Line>>,
         (client, tls): (Option<IpAddr>, Option<&'static str>),
         error: HeadError,
     ) {
@@ -142,6 +143,7 @@ impl AccessLog {
         self.push_item(Item::Refused(Refused {
             at,
             trace,
+            line,
             client,
             tls,
             error,
@@ -326,7 +328,7 @@ mod tests {
         let at = (Timestamp(0), Duration::from_secs(7));
         let refused = |client: &str| {
             let client = (Some(client.parse().expect("an address")), None);
-            log.push_refused(at, 1, client, HeadError::RequestLine);
+            log.push_refused(at, 1, None, client, HeadError::RequestLine);
         };
         (0..50).for_each(|host| refused(&format!("2001:db8::{host:x}"))); // All of one network.
         ["192.0.2.1", "192.0.2.2", "2001:db8:0:1::1"]

@@ -326,6 +326,32 @@ fn strangers_do_not_come_in() {
 }
 
 #[test]
+fn a_head_of_another_system_that_is_refused_leaves_a_line_with_its_sender() {
+    let two = Two::new(Protocol::Http1, echo());
+    for (caller, told) in [
+        ("orders", (Some("orders"), Some("shop"), Some("inventory"))),
+        ("intruder", (None, None, Some("gateway"))),
+    ] {
+        let own = two.shop.authority.issue_to(&two.shop.uri(caller));
+        let mut stream = with(&two, Some(&own))
+            .connect(two.mesh, "inventory.warehouse")
+            .expect("let in");
+        stream.write_all(b"GET /\r\n\r\n").expect("sent");
+        let mut text = String::new();
+        let _ = stream.read_to_string(&mut text); // It need not end with a word.
+        assert_eq!(status(&text), "400", "{text}");
+        let line = two
+            .there
+            .0
+            .log
+            .line(&format!("\"target\":\"{}\"", told.2.unwrap_or_default()));
+        let word = |name: &str| line[name].as_str();
+        assert_eq!((word("caller"), word("peer"), word("target")), told, "{line}");
+        assert_eq!(word("message"), Some("refused head"));
+    }
+}
+
+#[test]
 fn a_caller_of_another_system_shortens_the_deadline_and_never_lengthens_it() {
     let two = Two::new(Protocol::Http1, echo());
     // Our own `ondol` says itself how long its calls may take; another system's has no such right.

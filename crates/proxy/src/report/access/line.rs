@@ -7,7 +7,9 @@ use super::{Entry, Refused};
 use crate::answer::Word;
 use crate::digits::{push_address, push_decimal};
 use crate::filter::trace::hex;
+use crate::report::Name;
 use ondol_core::clock::Timestamp;
+use ondol_core::id::ServiceName;
 
 /// A member's key behind another member.
 macro_rules! key {
@@ -18,7 +20,7 @@ macro_rules! key {
 
 /// Appends the line and its end.
 pub(super) fn write(entry: &Entry, calendar: &mut Calendar, to: &mut Vec<u8>) {
-    let (name, served) = (&entry.line.name, &entry.served);
+    let served = &entry.served;
     let mut line = Members(to);
     line.word("{\"time\":", calendar.text(entry.at));
     line.word(key!("level"), level(served.status));
@@ -28,16 +30,7 @@ pub(super) fn write(entry: &Entry, calendar: &mut Calendar, to: &mut Vec<u8>) {
     if let Some(parent) = entry.trace.parent {
         line.digits(key!("parent_span_id"), &parent.to_be_bytes());
     }
-    if let Some(route) = &name.route {
-        line.word(key!("route"), route.as_str());
-    }
-    if let Some(caller) = &name.caller {
-        line.word(key!("caller"), caller.as_str());
-    }
-    if let Some(peer) = &name.peer {
-        line.word(key!("peer"), peer.as_str());
-    }
-    line.word(key!("target"), name.target.as_str());
+    line.whose(&entry.line.name);
     if let Some(endpoint) = &entry.instance {
         let instance = &endpoint.instance;
         line.quoted(key!("instance"), |to| {
@@ -75,14 +68,17 @@ pub(super) fn write(entry: &Entry, calendar: &mut Calendar, to: &mut Vec<u8>) {
     to.extend_from_slice(b"}\n");
 }
 
-/// Appends the line of a head that was refused, and its end. All of it is in words of ours.
+/// Appends the line of a head that was refused, and its end. All of it is in words of ours and of the manifests.
 pub(super) fn write_refused(refused: &Refused, calendar: &mut Calendar, to: &mut Vec<u8>) {
     let (mut line, status) = (Members(to), refused.error.status().as_u16());
     line.word("{\"time\":", calendar.text(refused.at));
     line.word(key!("level"), level(status));
     line.word(key!("message"), "refused head");
     line.digits(key!("trace_id"), &refused.trace.to_be_bytes());
-    line.word(key!("target"), "gateway");
+    match &refused.line {
+        Some(from) => line.whose(&from.name),
+        None => line.word(key!("target"), ServiceName::gateway().as_str()),
+    }
     if let Some(client) = refused.client {
         line.quoted(key!("client"), |to| push_address(client, to));
     }
@@ -118,6 +114,20 @@ impl Members<'_> {
     /// A word of ours: it needs no escapes.
     fn word(&mut self, key: &str, word: &str) {
         self.quoted(key, |to| to.extend_from_slice(word.as_bytes()));
+    }
+
+    /// By which route or edge it came, and to whom it was to go.
+    fn whose(&mut self, name: &Name) {
+        if let Some(route) = &name.route {
+            self.word(key!("route"), route.as_str());
+        }
+        if let Some(caller) = &name.caller {
+            self.word(key!("caller"), caller.as_str());
+        }
+        if let Some(peer) = &name.peer {
+            self.word(key!("peer"), peer.as_str());
+        }
+        self.word(key!("target"), name.target.as_str());
     }
 
     /// What a client sent.

@@ -6,8 +6,10 @@
 
 use crate::check::HeadError;
 use crate::filter::limit::network;
+use crate::report::Line;
 use ondol_core::clock::Timestamp;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Lines a second.
@@ -22,6 +24,8 @@ pub struct Refused {
     pub at: Timestamp,
     /// 128 random bits, by which the line is found.
     pub trace: u128,
+    /// What it is counted under: the edge by which it came, or the gateway. `None`: nothing is served yet.
+    pub line: Option<Arc<Line>>,
     /// Who sent it; `None` over a Unix socket.
     pub client: Option<IpAddr>,
     /// By which version of TLS; `None`: in the clear.
