@@ -9,13 +9,16 @@ use crate::message::{Fields, RequestHead, ResponseHead};
 use bytes::BytesMut;
 use http::Method;
 
+/// Fields in their order.
+pub(super) type Listed = Vec<(String, Vec<u8>)>;
+
 /// A body, as far as it came.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(super) struct Seen {
     /// Its bytes.
     pub data: Vec<u8>,
     /// Its trailers.
-    pub trailers: Vec<(String, Vec<u8>)>,
+    pub trailers: Listed,
     /// How reading it ended.
     pub end: End,
 }
@@ -38,7 +41,7 @@ pub(super) struct Message {
     /// Method, authority and target.
     pub line: [String; 3],
     /// Its fields, without `te`, which moves.
-    pub fields: Vec<(String, Vec<u8>)>,
+    pub fields: Listed,
     /// Whether another may follow on the connection.
     pub keep_alive: bool,
     /// Its body.
@@ -172,7 +175,7 @@ pub(super) fn answer(method: &Method, websocket: bool, bytes: &[u8]) {
 /// An answer's heads, those before the real one too, and its body.
 #[derive(Default, PartialEq, Eq, Debug)]
 struct Answer {
-    heads: Vec<(u16, Vec<(String, Vec<u8>)>, ParsedResponse)>,
+    heads: Vec<(u16, Listed, ParsedResponse)>,
     body: Option<Seen>,
     /// What is not of it, unless it was refused.
     rest: Vec<u8>,
@@ -205,7 +208,7 @@ fn read_answer(method: &Method, websocket: bool, mut parts: Parts<'_>) -> Answer
     answer
 }
 
-fn listed(fields: &Fields) -> Vec<(String, Vec<u8>)> {
+fn listed(fields: &Fields) -> Listed {
     fields.iter().map(|(n, v)| (n.to_owned(), v.to_vec())).collect()
 }
 
