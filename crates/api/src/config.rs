@@ -7,9 +7,9 @@ use axum::Json;
 use axum::extract::State;
 use ondol_core::wire::proxy::{FieldChanges, RouteMatch, ValueMatch};
 use ondol_core::wire::supervision::Readiness;
+use ondol_deploy::arguments;
 use ondol_deploy::config::SystemPlan;
 use ondol_deploy::configuration::{Order, Running};
-use ondol_manifest::arguments;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -68,13 +68,13 @@ pub(crate) async fn show(State(api): State<Api>) -> Answer<Json<Shown>> {
     let mut plan = (*api.deploy.plan()).clone();
     plan.store = redacted(&plan.store);
     let builds = plan.builds.values_mut();
-    builds.for_each(|build| hide_arguments(&mut build.argv, build.refers));
+    builds.for_each(|build| build.argv = arguments::command(&build.argv, build.refers));
     for service in &mut plan.services {
         service.env.values_mut().for_each(|value| *value = HIDDEN.into());
         service.database = service.database.as_deref().map(redacted);
-        hide_arguments(&mut service.run, service.refers);
+        service.run = arguments::command(&service.run, service.refers);
         if let Readiness::Exec(argv) = &mut service.ready {
-            hide_arguments(argv, service.refers);
+            *argv = arguments::command(argv, service.refers);
         }
         for route in &mut service.routes {
             hide_values(&mut route.request_fields);
@@ -97,14 +97,6 @@ const HIDDEN: &str = "…";
 fn hide_values(changes: &mut FieldChanges) {
     let values = changes.set.iter_mut().chain(&mut changes.add);
     values.for_each(|(_, value)| *value = HIDDEN.into());
-}
-
-/// What looks like a secret; or, where values of variables or files stand in it, all but the program.
-fn hide_arguments(argv: &mut Vec<String>, refers: bool) {
-    match refers {
-        true => argv.iter_mut().skip(1).for_each(|argument| *argument = HIDDEN.into()),
-        false => *argv = arguments::shown(argv),
-    }
 }
 
 fn hide_matches(matches: &mut RouteMatch) {
@@ -201,20 +193,6 @@ mod tests {
         hide_matches(&mut matches);
         let hidden = value(ValueMatch::Exact(HIDDEN.into()));
         assert_eq!((matches.headers, matches.query), (hidden.clone(), hidden));
-    }
-
-    #[test]
-    fn arguments_are_shown_but_for_what_may_be_a_secret() {
-        let argv = || {
-            ["serve", "--port", "1", "--token", "hunter2"]
-                .map(str::to_owned)
-                .to_vec()
-        };
-        let (mut plain, mut refers) = (argv(), argv());
-        hide_arguments(&mut plain, false);
-        hide_arguments(&mut refers, true);
-        assert_eq!(plain, ["serve", "--port", "1", "--token", HIDDEN]);
-        assert_eq!(refers, ["serve", HIDDEN, HIDDEN, HIDDEN, HIDDEN]);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Shared {
         }
         let run = |spec: JobSpec| {
             let tell = |line: String| (self.tell)(BuildEvent::Running(build.name.clone(), line));
-            tell(build.argv.join(" "));
+            tell(build.shown());
             (self.job)(spec, &mut |line| tell(line))
         };
         let event = match self.builds.ensure(build, &services, run) {
@@ -179,8 +179,8 @@ mod tests {
         assert_eq!(names, [vec!["b"], vec!["a", "c"], vec!["d"]]);
     }
 
-    #[test]
-    fn a_run_without_builds_ends() {
+    /// What a run tells, until it has ended.
+    fn told(service: ServicePlan, builds: Vec<BuildPlan>, job: Arc<RunJob>) -> Vec<String> {
         let dir = tempfile::tempdir().expect("folder");
         let events = Arc::new(Mutex::new(Vec::new()));
         let (seen, (sender, ended)) = (events.clone(), std::sync::mpsc::channel());
@@ -190,22 +190,47 @@ mod tests {
             }
             seen.lock().expect("lock").push(format!("{event:?}"));
         };
-        let mut service = crate::fixtures::service("orders");
-        service.run = vec!["missing/program".into()];
         let boot = ondol_core::id::BootId {
             system: "s".into(),
             boot: "b".into(),
         };
-        let no_job: Arc<RunJob> = Arc::new(|_, _| Err("no job".into()));
         start(
             Builds::new(dir.path(), &boot),
             vec![service],
-            vec![],
+            builds,
             false,
-            no_job,
+            job,
             Arc::new(tell),
         );
         ended.recv().expect("ended");
-        assert!(events.lock().expect("lock")[0].contains("DP-003"), "{events:?}");
+        let events = events.lock().expect("lock");
+        events.clone()
+    }
+
+    #[test]
+    fn a_run_without_builds_ends() {
+        let mut service = crate::fixtures::service("orders");
+        service.run = vec!["missing/program".into()];
+        let events = told(service, vec![], Arc::new(|_, _| Err("no job".into())));
+        assert!(events[0].contains("DP-003"), "{events:?}");
+    }
+
+    #[test]
+    fn what_a_variable_gave_to_a_build_is_shown_neither_while_it_runs_nor_when_it_fails() {
+        let mut service = crate::fixtures::service("orders");
+        service.build = Some("rust".into());
+        let build = BuildPlan {
+            argv: ["make", "hunter2"].map(Into::into).into(),
+            refers: true,
+            ..build("rust", None)
+        };
+        let job = |spec: JobSpec, _: &mut dyn FnMut(String)| {
+            assert_eq!(spec.argv[1], "hunter2");
+            Ok(Exit::Code(1))
+        };
+        let events = told(service, vec![build], Arc::new(job));
+        assert!(events.iter().any(|event| event.contains("DP-002")), "{events:?}");
+        assert!(events.iter().any(|event| event.contains("Running")), "{events:?}");
+        assert!(!events.iter().any(|event| event.contains("hunter2")), "{events:?}");
     }
 }

@@ -137,7 +137,7 @@ impl Builds {
             why,
         })?;
         if exit != Exit::Code(0) {
-            let (command, exit) = (build.argv.join(" "), show_exit(&exit));
+            let (command, exit) = (build.shown(), show_exit(&exit));
             return Err(BuildError::Failed {
                 build: build.name.clone(),
                 command,

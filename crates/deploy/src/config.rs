@@ -4,6 +4,7 @@
 //! `ondol-discovery` into the proxy's snapshot. Nothing here is a template any more, but for the instance variables
 //! `${PORT}`, `${DATABASE_URL}`, `${ONDOL_DATA}`, `${NAME_URL}` … in `run` and `env`.
 
+use crate::arguments;
 use ondol_core::id::{ServiceName, SystemName, ZoneName};
 use ondol_core::wire::proxy;
 use ondol_core::wire::supervision::{Readiness, SocketMode};
@@ -124,6 +125,13 @@ pub struct BuildPlan {
     /// Values of variables or files stand in `argv`: it is shown to nobody.
     #[serde(default = "unknown")]
     pub refers: bool,
+}
+
+impl BuildPlan {
+    /// Its command in one line, for people.
+    pub fn shown(&self) -> String {
+        arguments::command(&self.argv, self.refers).join(" ")
+    }
 }
 
 /// One service.

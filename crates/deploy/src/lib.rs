@@ -7,6 +7,7 @@
 //!   [`identities`]: who is who to other systems
 //! - [`service`]: the loop; `supervised`: what it has done by the supervisor; [`handle`]: what others may ask of it; [`status`]: what people are told
 
+pub mod arguments;
 mod build_run;
 pub mod builds;
 pub mod config;

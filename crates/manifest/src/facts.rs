@@ -11,7 +11,6 @@
 mod flatten;
 mod places;
 
-use crate::arguments;
 use crate::explain::{Explanation, explain_route};
 use crate::load::Loaded;
 use crate::lower::Lowered;
@@ -19,6 +18,7 @@ use crate::source::Place;
 pub(crate) use flatten::ROUTE_ORDER;
 use flatten::{Values, flatten};
 use ondol_core::id::ServiceName;
+use ondol_deploy::arguments;
 use ondol_deploy::config::{MeshPlan, ServicePlan, SystemPlan};
 use places::Places;
 use serde::{Deserialize, Serialize};

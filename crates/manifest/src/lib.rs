@@ -13,7 +13,6 @@
 //!
 //! Not here: running anything. Tests: beside each file, and `conformance/manifests/` as data.
 
-pub mod arguments;
 mod check;
 mod code;
 mod command;
