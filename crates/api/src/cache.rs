@@ -38,12 +38,23 @@ pub(crate) async fn purge(State(api): State<Api>, Json(purge): Json<Purge>) -> A
         }
     }
     let purged = api.proxies.purge(&purge).await;
+    let all = purged.proxies + purged.silent;
+    let name = purge.service.as_ref().map_or("cache", |service| service.as_str());
+    let mut what = format!(
+        "purge of kept answers, {}",
+        purge.path.as_deref().unwrap_or("everything")
+    );
+    if purged.silent > 0 {
+        what.push_str(&format!(", by {} of {all} proxies", purged.proxies));
+    }
+    if purged.proxies > 0 {
+        let change = Change::new(api.clock.wall(), Kind::Action, name);
+        api.live.changes().add(&change.to(what));
+    }
     if purged.silent > 0 || purged.proxies == 0 {
         let detail = format!(
-            "{} of {} proxies said that they dropped what they keep ({} answers); ask again",
-            purged.proxies,
-            purged.proxies + purged.silent,
-            purged.dropped
+            "{} of {all} proxies said that they dropped what they keep ({} answers); ask again",
+            purged.proxies, purged.dropped
         );
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::new("AP-008"), detail);
         return Err(Problem {
@@ -51,12 +62,6 @@ pub(crate) async fn purge(State(api): State<Api>, Json(purge): Json<Purge>) -> A
             ..problem
         });
     }
-    let name = purge.service.as_ref().map_or("cache", |service| service.as_str());
-    let what = purge.path.as_deref().unwrap_or("everything");
-    let change = Change::new(api.clock.wall(), Kind::Action, name);
-    api.live
-        .changes()
-        .add(&change.to(format!("purge of kept answers, {what}")));
     Ok(Json(Dropped {
         dropped: purged.dropped,
         proxies: purged.proxies,

@@ -20,6 +20,7 @@ use rcgen::{
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -69,6 +70,14 @@ pub enum AuthorityError {
         file: PathBuf,
         /// When.
         ends: Timestamp,
+    },
+    /// It is switched, and whether the disk has it nobody knows.
+    #[error("{}: the next authority is in its place, and a power cut may take that back: {source}", folder.display())]
+    Unsynced {
+        /// Where both are.
+        folder: PathBuf,
+        /// What the system says.
+        source: io::Error,
     },
     /// There is none to switch to.
     #[error("{}: there is no next authority; make it with `ondol mesh authority --next`", .0.display())]
@@ -136,21 +145,26 @@ impl Authority {
     }
 
     /// Puts the next one in its place, by one rename: whoever is stopped before or after it leaves one that works. The key of the one
-    /// before is gone.
+    /// before is gone. It waits for another that makes or switches one in this folder.
     ///
     /// # Errors
-    /// [`AuthorityError`], and [`AuthorityError::NoNext`] without a next one; what was there is as it was.
+    /// [`AuthorityError`], and [`AuthorityError::NoNext`] without a next one; what was there is as it was, but for
+    /// [`AuthorityError::Unsynced`].
     pub fn switch(folder: &Path, domain: &SystemName, now: Timestamp) -> Result<Self, AuthorityError> {
         let (file, next) = (Self::file(folder, domain), Self::next_file(folder, domain));
         let gone = |error: io::Error| match error.kind() {
             ErrorKind::NotFound => AuthorityError::NoNext(next.clone()),
             _ => of_file(&next)(error),
         };
+        let _alone = alone(folder)?;
         let text = std::fs::read_to_string(&next).map_err(gone)?;
         let new = Self::of(&text, next.clone(), domain, now)?;
         new.still_holds(now)?;
         std::fs::rename(&next, &file).map_err(gone)?;
-        keep_names(folder)?;
+        keep_names(folder).map_err(|source| AuthorityError::Unsynced {
+            folder: folder.into(),
+            source,
+        })?;
         Ok(Self { file, ..new })
     }
 
@@ -258,37 +272,31 @@ fn of_file(file: &Path) -> impl FnOnce(io::Error) -> AuthorityError {
 
 /// A new key and its certificate in one file, which appears whole; unless somebody else has made one meanwhile: then that one.
 fn make(folder: &Path, file: &Path, params: &CertificateParams) -> Result<String, AuthorityError> {
+    let _alone = alone(folder)?;
+    match std::fs::read_to_string(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        there => return there.map_err(of_file(file)),
+    }
     let key = KeyPair::generate().map_err(of_key(file))?;
     let cert = params.self_signed(&key).map_err(of_key(file))?;
-    let number: String = key
-        .public_key_raw()
-        .iter()
-        .rev()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let (own, text) = (
-        folder.join(format!("authority-{number}.new")),
-        key.serialize_pem() + &cert.pem(),
-    );
-    whole::write(&own, text.as_bytes())?;
-    let linked = std::fs::hard_link(&own, file);
-    std::fs::remove_file(&own).map_err(of_file(&own))?;
-    keep_names(folder)?;
-    match linked {
-        Ok(()) => Ok(text),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => std::fs::read_to_string(file).map_err(of_file(file)),
-        Err(error) => Err(of_file(file)(error)),
-    }
+    let text = key.serialize_pem() + &cert.pem();
+    whole::write(file, text.as_bytes())?;
+    // What is handed out must not be lost with a power cut.
+    keep_names(folder).map_err(of_file(folder))?;
+    Ok(text)
 }
 
-/// Names are on the disk when this returns: what was handed out must not be lost with a power cut.
-fn keep_names(folder: &Path) -> Result<(), AuthorityError> {
-    let synced = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(of_file(folder))
+/// Names are on the disk when this returns.
+fn keep_names(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
-/// The same for the same system, but for the dates: a certificate names its issuer by this name and key.
+/// As long as it is held no other process makes or switches an authority here.
+fn alone(folder: &Path) -> Result<File, AuthorityError> {
+    let held = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+    held.map_err(of_file(folder))
+}
+
 fn authority_params(domain: &SystemName, now: Timestamp) -> Result<CertificateParams, AuthorityError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = name(&format!("Ondol authority of {domain}"));

@@ -93,6 +93,8 @@ fn all_that_make_it_at_once_get_the_same() {
         let made: std::collections::BTreeSet<_> = all.into_iter().map(|one| one.join().expect("no panic")).collect();
         assert_eq!(made.len(), 1);
     });
+    let files = std::fs::read_dir(dir.path()).expect("a folder").count();
+    assert_eq!(files, 1, "no second copy of the key");
 }
 
 #[test]
@@ -219,6 +221,27 @@ fn of_many_switches_at_once_one_is_it_and_there_is_always_one_that_works() {
         Authority::open(dir.path(), &shop(), NOW).expect("read").pem(),
         next.pem()
     );
+}
+
+#[test]
+fn what_a_switch_says_is_what_it_put_in_place_whoever_makes_another_meanwhile() {
+    let dir = tempfile::tempdir().expect("a folder");
+    both(dir.path());
+    let step = || {
+        let next = Authority::open_next(dir.path(), &shop(), NOW).expect("made");
+        let switched = Authority::switch(dir.path(), &shop(), NOW).ok();
+        (next.pem().to_owned(), switched.map(|new| new.pem().to_owned()))
+    };
+    let steps: Vec<_> = std::thread::scope(|scope| {
+        let run = || (0..20).map(|_| step()).collect::<Vec<_>>();
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
+        all.into_iter().flat_map(|one| one.join().expect("no panic")).collect()
+    });
+    let switched: Vec<_> = steps.iter().filter_map(|(_, switched)| switched.as_ref()).collect();
+    let distinct: std::collections::BTreeSet<_> = switched.iter().collect();
+    assert_eq!(distinct.len(), switched.len(), "none was switched to twice");
+    let present = Authority::open(dir.path(), &shop(), NOW).expect("read");
+    assert!(switched.iter().any(|pem| *pem == present.pem()));
 }
 
 #[test]

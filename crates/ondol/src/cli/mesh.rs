@@ -5,7 +5,7 @@ use anyhow::Context;
 use ondol_core::clock::{Clock, SystemClock};
 use ondol_core::id::SystemName;
 use ondol_deploy::identities;
-use ondol_discovery::authority::Authority;
+use ondol_discovery::authority::{Authority, AuthorityError};
 use ondol_manifest::OsEnv;
 use std::process::ExitCode;
 
@@ -35,7 +35,13 @@ pub(crate) fn run(home: &Home, args: Args, json: bool) -> anyhow::Result<ExitCod
     let now = SystemClock.wall();
     let folder = identities::made_folder(&home.root).context("DP-020: the authority of this system cannot be made")?;
     let present = match switch {
-        true => Authority::switch(&folder, &domain, now).context("DP-020: the authority stays as it is")?,
+        true => Authority::switch(&folder, &domain, now).map_err(|error| {
+            let what = match error {
+                AuthorityError::Unsynced { .. } => "DP-020: the authority is switched",
+                _ => "DP-020: the authority stays as it is",
+            };
+            anyhow::Error::new(error).context(what)
+        })?,
         false => {
             Authority::open(&folder, &domain, now).context("DP-020: the authority of this system cannot be made")?
         }
