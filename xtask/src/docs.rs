@@ -16,7 +16,7 @@ const GETTING_STARTED: &str = "docs/getting-started.md";
 /// Needs Go, for the shop's `carriers`.
 const GRPC: &str = "docs/guides/grpc.md";
 /// Start systems of their own, at the ports 8090 and 7090, with services in Python.
-const GUIDES: [&str; 10] = [
+const GUIDES: [&str; 11] = [
     "docs/guides/first-service.md",
     "docs/guides/routes.md",
     "docs/guides/change-routes.md",
@@ -25,6 +25,7 @@ const GUIDES: [&str; 10] = [
     "docs/guides/cache.md",
     "docs/guides/write-a-saga.md",
     "docs/guides/reconcile.md",
+    "docs/guides/tokens.md",
     "docs/guides/tls.md",
     "docs/guides/mesh.md",
 ];
