@@ -16,10 +16,11 @@ const GETTING_STARTED: &str = "docs/getting-started.md";
 /// Needs Go, for the shop's `carriers`.
 const GRPC: &str = "docs/guides/grpc.md";
 /// Start systems of their own, at the ports 8090 and 7090, with services in Python.
-const GUIDES: [&str; 11] = [
+const GUIDES: [&str; 12] = [
     "docs/guides/first-service.md",
     "docs/guides/routes.md",
     "docs/guides/change-routes.md",
+    "docs/guides/streams.md",
     "docs/guides/new-version.md",
     "docs/guides/resilience.md",
     "docs/guides/cache.md",
