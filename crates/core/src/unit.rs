@@ -137,13 +137,15 @@ pub fn parse_rate(text: &str) -> Result<Rate, BadUnit> {
     }
 }
 
+/// In the smallest unit in which it is a whole number, otherwise per hour to three places.
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.per_second >= 1.0 {
-            write!(f, "{}/s", self.per_second)
-        } else {
-            write!(f, "{}/m", self.per_second * 60.0)
-        }
+        let per = |seconds: f64| (self.per_second * seconds * 1e3).round() / 1e3;
+        let whole = [("s", 1.0), ("m", 60.0)]
+            .into_iter()
+            .find(|(_, seconds)| per(*seconds) >= 1.0 && per(*seconds).fract() == 0.0);
+        let (unit, seconds) = whole.unwrap_or(("h", 3_600.0));
+        write!(f, "{}/{unit}", per(seconds))
     }
 }
 
@@ -192,6 +194,9 @@ mod tests {
         assert_eq!(parse_size("10 KB"), Ok(10_000));
         assert!(parse_size("1M").is_err() && parse_size("2000GiB").is_err());
         assert_eq!(parse_rate("300/m"), Ok(Rate { per_second: 5.0 }));
+        for text in ["50/s", "1/m", "90/m", "100/m", "1/h", "1000/h", "0.5/h"] {
+            assert_eq!(parse_rate(text).expect("valid").to_string(), text);
+        }
         assert!(parse_rate("0/s").is_err() && parse_rate("5").is_err());
         assert_eq!(parse_percent("50 %"), Ok(0.5));
         assert!(parse_percent("101%").is_err() && parse_percent("50").is_err());

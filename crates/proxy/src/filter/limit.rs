@@ -12,6 +12,7 @@ use crate::message::Fields;
 use http::StatusCode;
 use ondol_core::error::ErrorCode;
 use ondol_core::id::RouteName;
+use ondol_core::unit;
 use ondol_core::wire::proxy::{Limit, LimitBy, Route};
 use ondol_resilience::limit::{Bucket, Rate, Verdict};
 use std::collections::HashMap;
@@ -126,10 +127,10 @@ impl Limiter {
             LimitBy::Ip => "per client address".to_owned(),
             LimitBy::Header(name) => format!("per value of {name}"),
         };
-        let detail = format!(
-            "this route takes {} requests per second {by}, {burst} at once",
-            self.spec.per_second
-        );
+        let rate = unit::Rate {
+            per_second: self.spec.per_second,
+        };
+        let detail = format!("this route takes {rate} {by}, {burst} at once");
         Denied::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::new("GW-058"), detail)
             .with("retry-after", seconds(verdict.next_in).to_string())
             .with(
@@ -278,7 +279,7 @@ mod tests {
         );
         assert_eq!(
             denied.detail,
-            "this route takes 0.5 requests per second per client address, 2 at once"
+            "this route takes 30/m per client address, 2 at once"
         );
         let fields: Vec<_> = denied
             .fields
