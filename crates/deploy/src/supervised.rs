@@ -9,9 +9,9 @@ use crate::sockets::sockets;
 use crate::token::TokenKey;
 use ondol_core::id::{InstanceId, ServiceName};
 use ondol_core::task::Tasks;
-use ondol_core::wire::supervision::{Facts, SocketName};
+use ondol_core::wire::supervision::Facts;
 use ondol_core::wire::supervision_client::{self, SupervisorClient};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -26,9 +26,7 @@ pub(crate) struct Supervised {
     state: PathBuf,
     tokens: TokenKey,
     around: Option<Surroundings>,
-    /// Bound for an earlier plan, or for one that is not taken yet.
-    earlier: BTreeSet<SocketName>,
-    /// Some of them may be closed.
+    /// More may be bound than this plan has: for an earlier one, also one of a controller before this, or for one that was not taken.
     outdated: bool,
     /// Sockets of a plan are bound that is not taken yet.
     admitted: bool,
@@ -46,7 +44,6 @@ impl Supervised {
             state,
             tokens,
             around: None,
-            earlier: BTreeSet::new(),
             outdated: false,
             admitted: false,
             unbound: None,
@@ -75,9 +72,8 @@ impl Supervised {
     /// An address cannot be had; nothing was bound or moved.
     pub(crate) fn admit(&mut self, plan: &SystemPlan) -> Result<(), NotTaken> {
         let bound = self.client.listen(sockets(plan));
-        let bound = bound.map_err(|error| NotTaken::Unbound(error.to_string()))?;
+        bound.map_err(|error| NotTaken::Unbound(error.to_string()))?;
         self.admitted = true;
-        self.earlier.extend(bound.into_iter().map(|(name, _)| name));
         Ok(())
     }
 
@@ -90,9 +86,7 @@ impl Supervised {
 
     /// The plan changed: bound again at the next chance; what is bound stays and what is new is added.
     pub(crate) fn rebind(&mut self) {
-        let bound = self.around.take().map(|around| around.bound).unwrap_or_default();
-        self.earlier.extend(bound.into_keys());
-        (self.unbound, self.admitted) = (None, false);
+        (self.around, self.unbound, self.admitted) = (None, None, false);
         self.refused.clear();
     }
 
@@ -121,22 +115,16 @@ impl Supervised {
         }
     }
 
-    /// Closes what an earlier plan had bound and this one has not: who calls there is refused instead of waiting for an
-    /// answer that nobody gives. Call once no proxy listens there any more: the address may be asked for again at any time,
-    /// and cannot be had while a proxy has it alone. What cannot be closed now is closed with the next change.
+    /// Closes what is bound and this plan has not: who calls there is refused instead of waiting for an answer that nobody
+    /// gives. Call once no proxy listens there any more: the address may be asked for again at any time, and cannot be had
+    /// while a proxy has it alone. What cannot be closed now is closed with the next change.
     pub(crate) fn close_earlier(&mut self) {
         let Some(around) = self.around.as_ref().filter(|_| self.outdated) else {
             return;
         };
         self.outdated = false;
-        let mut gone = std::mem::take(&mut self.earlier);
-        gone.retain(|name| !around.bound.contains_key(name));
-        if gone.is_empty() {
-            return;
-        }
-        if let Err(error) = self.client.unlisten(gone.iter().cloned().collect()) {
+        if let Err(error) = self.client.retain(around.bound.keys().cloned().collect()) {
             tracing::warn!(%error, "sockets of the plan before stay open");
-            self.earlier = gone;
         }
     }
 

@@ -34,8 +34,8 @@ impl Service {
                 self.stopping = true;
                 Ok(Answer::Reply(Reply::Done))
             }
-            Request::Unlisten(names) => {
-                self.sockets.unlisten(&names);
+            Request::Retain(names) => {
+                self.sockets.retain(&names.into_iter().collect());
                 Ok(Answer::Reply(Reply::Done))
             }
             Request::TakeSocket(name) => self.sockets.take(&name).map(Answer::Socket),

@@ -71,8 +71,9 @@ impl Sockets {
             .collect())
     }
 
-    pub(crate) fn unlisten(&mut self, names: &[SocketName]) {
-        self.held.retain(|name, _| !names.contains(name));
+    /// Closes all but these.
+    pub(crate) fn retain(&mut self, names: &BTreeSet<SocketName>) {
+        self.held.retain(|name, _| names.contains(name));
     }
 
     /// A copy for whoever asked.
@@ -199,10 +200,9 @@ mod tests {
         bed.listen(&[("a@2", other), ("b@1", at)]).expect("they change places");
         assert_eq!((bed.inode("a@2"), bed.inode("b@1")), (b, a));
         bed.sockets
-            .unlisten(&["a@1", "b@2"].map(|name| SocketName(name.into())));
+            .retain(&["a@2", "b@1"].map(|name| SocketName(name.into())).into());
         assert_eq!((bed.inode("a@2"), bed.inode("b@1")), (b, a), "open by their new names");
-        bed.sockets
-            .unlisten(&["a@2", "b@1"].map(|name| SocketName(name.into())));
+        bed.sockets.retain(&BTreeSet::new());
         std::net::TcpListener::bind(at).expect("free again");
     }
 

@@ -251,8 +251,8 @@ pub enum Request {
     Watch,
     /// Binds what is not bound yet, keeps what is → [`Reply::Bound`] or [`Reply::Error`] naming the holder.
     Listen(Vec<(SocketName, Bind)>),
-    /// Closes sockets that are not named any more → [`Reply::Done`].
-    Unlisten(Vec<SocketName>),
+    /// Closes all sockets but these → [`Reply::Done`].
+    Retain(Vec<SocketName>),
     /// → [`Reply::Socket`] with the descriptor beside it.
     TakeSocket(SocketName),
     /// A port for each instance, the same as before for one that had one → [`Reply::Ports`].

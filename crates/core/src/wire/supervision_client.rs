@@ -129,12 +129,12 @@ impl SupervisorClient {
         }
     }
 
-    /// Closes these sockets. Copies that were taken stay open with their takers.
+    /// Closes all sockets but these. Copies that were taken stay open with their takers.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn unlisten(&self, sockets: Vec<SocketName>) -> Result<()> {
-        self.done(&Request::Unlisten(sockets), SOON)
+    pub fn retain(&self, sockets: Vec<SocketName>) -> Result<()> {
+        self.done(&Request::Retain(sockets), SOON)
     }
 
     /// A copy of a listening socket, non-blocking and close-on-exec.

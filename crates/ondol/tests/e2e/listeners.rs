@@ -3,8 +3,10 @@
 use crate::http::Connection;
 use crate::load::without_a_failed_request;
 use crate::system::{System, free_port, until};
+use rustix::process::Signal;
 use serde_json::json;
 use std::net::TcpStream;
+use std::process::Stdio;
 
 const HELLO: &str = "ready: { http: /health }\nroutes:\n  - { name: work, match: { prefix: /work } }";
 
@@ -118,4 +120,27 @@ fn a_move_that_cannot_be_written_down_leaves_the_listener_where_it_was() {
     system.ondol(&["apply"]).good();
     assert_eq!(ask(&new), Some(200));
     is_closed(&old);
+}
+
+#[test]
+fn what_a_killed_controller_had_not_closed_yet_is_closed_by_the_next_one() {
+    let system = system();
+    let (old, new) = (system.gateway.clone(), address());
+    // It can tell nobody that it has left the old address.
+    system.signal("proxy", Signal::STOP);
+    listen(&system, &[("web", &new)]);
+    let mut apply = system.command(&["apply"]);
+    let mut apply = apply
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    until("the plan is taken", || {
+        system.folder.join(".ondol/revisions/2.json").exists().then_some(())
+    });
+    system.signal("controller", Signal::KILL);
+    system.signal("proxy", Signal::CONT);
+    apply.wait().expect("it ends");
+    is_closed(&old);
+    assert_eq!(ask(&new), Some(200));
 }

@@ -277,10 +277,7 @@ mod tests {
             (denied.status, denied.code.as_str()),
             (StatusCode::TOO_MANY_REQUESTS, "GW-058")
         );
-        assert_eq!(
-            denied.detail,
-            "this route takes 30/m per client address, 2 at once"
-        );
+        assert_eq!(denied.detail, "this route takes 30/m per client address, 2 at once");
         let fields: Vec<_> = denied
             .fields
             .iter()
