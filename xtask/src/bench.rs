@@ -69,15 +69,17 @@ fn storms(args: &[String]) -> anyhow::Result<()> {
     sh::run(cargo(&words).args(args))
 }
 
-/// Runs a program of the `bench` crate against a release build of Ondol.
+/// Runs a program of the `bench` crate against the Ondol that `ONDOL` names, or one built as `up` builds it.
 pub(crate) fn tool(name: &str, args: &[String]) -> anyhow::Result<()> {
-    up::build()?;
+    let ondol = match std::env::var_os("ONDOL") {
+        Some(given) => given.into(),
+        None => {
+            up::build()?;
+            up::ondol()
+        }
+    };
     sh::run(&mut cargo(&["build", "--release", "-p", "ondol-bench"]))?;
     let mut command = Command::new(root().join("target/release/ondol-bench"));
-    command
-        .arg(name)
-        .args(args)
-        .current_dir(root())
-        .env("ONDOL", up::ondol());
+    command.arg(name).args(args).current_dir(root()).env("ONDOL", ondol);
     sh::run(&mut command)
 }

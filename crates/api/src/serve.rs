@@ -11,10 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections at once on one surface; further ones wait in the backlog.
 const MAX_CONNECTIONS: usize = 4_096;
+
+/// For what connections of a listener that is closed were asked; a stream is cut then.
+const LAST_CALL: Duration = Duration::from_secs(5);
 
 /// For a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,8 +31,16 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
-/// Serves `router` until the tasks stop. An error to accept one connection is logged and survived.
-pub async fn serve(listener: Listener, router: Router, tasks: Tasks) {
+/// Serves `router` until the tasks stop. Stopping the family that it gives closes the listener alone: connections answer what they
+/// were asked and end, within [`LAST_CALL`]. Call within a runtime.
+pub fn serve(listener: Listener, router: Router, tasks: &Tasks) -> Tasks {
+    let accepting = tasks.child();
+    accepting.spawn(Kind::Api, accept(listener, router, tasks.clone(), accepting.clone()));
+    accepting
+}
+
+/// An error to accept one connection is logged and survived.
+async fn accept(listener: Listener, router: Router, tasks: Tasks, accepting: Tasks) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else {
@@ -39,12 +50,17 @@ pub async fn serve(listener: Listener, router: Router, tasks: Tasks) {
             Listener::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| {
                 // Small answers must not wait for an acknowledgement; without it they are slower, not wrong.
                 let _ = stream.set_nodelay(true);
-                connection(stream, router.clone(), &tasks, place);
+                tasks.spawn(
+                    Kind::Api,
+                    connection(stream, router.clone(), accepting.stopping(), place),
+                );
             }),
-            Listener::Unix(unix) => unix
-                .accept()
-                .await
-                .map(|(stream, _)| connection(stream, router.clone(), &tasks, place)),
+            Listener::Unix(unix) => unix.accept().await.map(|(stream, _)| {
+                tasks.spawn(
+                    Kind::Api,
+                    connection(stream, router.clone(), accepting.stopping(), place),
+                );
+            }),
         };
         if let Err(error) = accepted {
             tracing::warn!(%error, "accepting a connection");
@@ -54,26 +70,28 @@ pub async fn serve(listener: Listener, router: Router, tasks: Tasks) {
     }
 }
 
-fn connection<S>(stream: S, router: Router, tasks: &Tasks, place: tokio::sync::OwnedSemaphorePermit)
+async fn connection<S>(stream: S, router: Router, leaving: impl Future<Output = ()>, _place: OwnedSemaphorePermit)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    tasks.spawn(Kind::Api, async move {
-        let _place = place;
-        let mut builder = Builder::new(TokioExecutor::new()).http1_only();
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(64 << 10);
-        let service = TowerToHyperService::new(router);
-        if let Err(error) = builder
-            .serve_connection(TokioIo::new(Stall::new(stream)), service)
-            .await
-        {
-            tracing::debug!(error = %error, "a connection ended early");
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(64 << 10);
+    let service = TowerToHyperService::new(router);
+    let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(Stall::new(stream)), service));
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = leaving => {
+            serving.as_mut().graceful_shutdown();
+            tokio::time::timeout(LAST_CALL, serving).await.unwrap_or(Ok(()))
         }
-    });
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = %error, "a connection ended early");
+    }
 }
 
 /// A listener from a descriptor that the supervisor handed over.

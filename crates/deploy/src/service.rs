@@ -27,7 +27,7 @@ use crate::workshop::{Run, Workshop};
 use ondol_core::clock::SharedClock;
 use ondol_core::engine::SharedEngine;
 use ondol_core::id::{BootId, InstanceId};
-use ondol_core::task::Tasks;
+use ondol_core::task::{Kind, Tasks};
 use ondol_core::wire::proxy::Snapshot;
 use ondol_core::wire::supervision::{Facts, JobSpec};
 use ondol_core::wire::supervision_client::SupervisorClient;
@@ -89,6 +89,8 @@ pub(crate) enum Wake {
     Configure(Order, oneshot::Sender<Result<Taken, Refused>>),
     /// A source or a manifest.
     Changed,
+    /// They serve by the newest snapshot, or do not any more.
+    Proxies,
     NotStopped(InstanceId),
 }
 
@@ -102,6 +104,7 @@ pub fn start(config: Config, ports: Ports) -> io::Result<Deploy> {
     let (plan, plan_seen) = watch::channel(Arc::new(config.plan.clone()));
     let (supervisor, to_loop, tasks) = (ports.supervisor.clone(), wakes.clone(), ports.tasks.clone());
     Tasks::thread("deploy-facts", move || follow_facts(&supervisor, &to_loop, &tasks))?;
+    follow_proxies(&ports, wakes.clone());
     let deploy = Deploy {
         commands: wakes.clone(),
         status: status_seen,
@@ -110,6 +113,22 @@ pub fn start(config: Config, ports: Ports) -> io::Result<Deploy> {
     let published = Published { status, plan };
     Tasks::thread("deploy", move || Loop::new(config, ports, wakes, published).run(&woken))?;
     Ok(deploy)
+}
+
+/// Wakes the loop as soon as the proxies serve by the newest snapshot: somebody may wait for it.
+fn follow_proxies(ports: &Ports, to_loop: SyncSender<Wake>) {
+    let (proxies, snapshots) = (ports.proxies.clone(), ports.snapshots.subscribe());
+    let _in_runtime = ports.runtime.enter();
+    ports.tasks.spawn(Kind::Deploy, async move {
+        let (mut words, mut before) = (proxies.watch(), None);
+        while words.changed().await.is_ok() {
+            let generation = snapshots.borrow().as_ref().map(|snapshot| snapshot.generation);
+            let acked = generation.filter(|generation| proxies.acked(*generation));
+            if std::mem::replace(&mut before, acked) != acked {
+                let _ = to_loop.try_send(Wake::Proxies); // Where the queue is full it is awake.
+            }
+        }
+    });
 }
 
 fn follow_facts(supervisor: &SupervisorClient, to_loop: &SyncSender<Wake>, tasks: &Tasks) {
@@ -250,7 +269,7 @@ impl Loop {
             Wake::Command(command) => self.settings.carry_out(&self.config.plan, command),
             // Whoever asked may have gone; what was asked is done all the same.
             Wake::Configure(order, back) => drop(back.send(self.configure(order))),
-            Wake::Changed => {}
+            Wake::Changed | Wake::Proxies => {}
             Wake::NotStopped(id) => self.machine.not_stopped(&id),
         }
     }
@@ -290,15 +309,15 @@ impl Loop {
         }
         self.published_draining = self.machine.draining();
         self.published_running = self.running;
-        self.sweep();
+        self.sweep(now);
         self.publish_status();
     }
 
     /// What no proxy serves by any more, nor listens on.
-    fn sweep(&mut self) {
+    fn sweep(&mut self, now: Duration) {
         let snapshot = self.ports.snapshots.borrow().clone();
         if let Some(snapshot) = snapshot.filter(|snapshot| self.ports.proxies.acked(snapshot.generation)) {
-            self.supervised.close_earlier();
+            self.supervised.close_earlier(now);
             self.identities.sweep(&self.config.plan, &snapshot);
         }
     }

@@ -151,7 +151,8 @@ pub(crate) fn warnings<'a>(reports: &[Report], of_identities: impl Iterator<Item
         format!("service {service}: fewer than three in ten of its instances are well, so requests go to all of them")
     }));
     let breakers = reports.iter().flat_map(|report| &report.breakers);
-    let resting: BTreeSet<_> = breakers.map(|(service, _)| service).collect();
+    let open = breakers.filter(|(_, state)| state == "open");
+    let resting: BTreeSet<_> = open.map(|(service, _)| service).collect();
     all.extend(resting.into_iter().map(|service| {
         format!("service {service}: it fails, so its circuit breaker is open: most requests are answered without it")
     }));

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-/// After an instance could not be started or stopped, or the sockets not be bound.
+/// After an instance could not be started or stopped, or the sockets not be bound or closed.
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Supervised {
@@ -28,8 +28,8 @@ pub(crate) struct Supervised {
     around: Option<Surroundings>,
     /// More may be bound than this plan has: for an earlier one, also one of a controller before this, or for one that was not taken.
     outdated: bool,
-    /// Sockets of a plan are bound that is not taken yet.
-    admitted: bool,
+    /// That could not be closed: not before.
+    close_from: Duration,
     /// The sockets could not be bound: not before, and why.
     unbound: Option<(Duration, String)>,
     /// Starts that were refused: not before, and why.
@@ -45,7 +45,7 @@ impl Supervised {
             tokens,
             around: None,
             outdated: false,
-            admitted: false,
+            close_from: Duration::ZERO,
             unbound: None,
             refused: BTreeMap::new(),
         }
@@ -72,21 +72,17 @@ impl Supervised {
     /// An address cannot be had; nothing was bound or moved.
     pub(crate) fn admit(&mut self, plan: &SystemPlan) -> Result<(), NotTaken> {
         let bound = self.client.listen(sockets(plan));
-        bound.map_err(|error| NotTaken::Unbound(error.to_string()))?;
-        self.admitted = true;
-        Ok(())
+        bound.map(drop).map_err(|error| NotTaken::Unbound(error.to_string()))
     }
 
-    /// The plan that was let in is not taken after all: that before listens on, and what was bound for the other is closed.
+    /// The plan is not taken after all: what was bound for it is closed, also where nobody could say that it was.
     pub(crate) fn take_back(&mut self) {
-        if self.admitted {
-            self.rebind();
-        }
+        self.outdated = true;
     }
 
     /// The plan changed: bound again at the next chance; what is bound stays and what is new is added.
     pub(crate) fn rebind(&mut self) {
-        (self.around, self.unbound, self.admitted) = (None, None, false);
+        (self.around, self.unbound) = (None, None);
         self.refused.clear();
     }
 
@@ -117,14 +113,17 @@ impl Supervised {
 
     /// Closes what is bound and this plan has not: who calls there is refused instead of waiting for an answer that nobody
     /// gives. Call once no proxy listens there any more: the address may be asked for again at any time, and cannot be had
-    /// while a proxy has it alone. What cannot be closed now is closed with the next change.
-    pub(crate) fn close_earlier(&mut self) {
-        let Some(around) = self.around.as_ref().filter(|_| self.outdated) else {
+    /// while a proxy has it alone. What cannot be closed now is tried again.
+    pub(crate) fn close_earlier(&mut self, now: Duration) {
+        let Some(around) = self.around.as_ref().filter(|_| self.outdated && now >= self.close_from) else {
             return;
         };
-        self.outdated = false;
-        if let Err(error) = self.client.retain(around.bound.keys().cloned().collect()) {
-            tracing::warn!(%error, "sockets of the plan before stay open");
+        match self.client.retain(around.bound.keys().cloned().collect()) {
+            Ok(()) => self.outdated = false,
+            Err(error) => {
+                tracing::warn!(%error, "sockets of the plan before stay open");
+                self.close_from = now + RETRY;
+            }
         }
     }
 

@@ -217,11 +217,11 @@ impl Clusters {
     }
 
     /// Clusters with a breaker that is not closed; of several the most closed one counts least.
-    pub fn breakers(&self) -> Vec<(ServiceName, String)> {
+    pub fn breakers(&self, now: Duration) -> Vec<(ServiceName, String)> {
         let by_name = lock(&self.by_name);
         let states = by_name
             .values()
-            .filter_map(|cluster| Some((cluster.service.clone(), cluster.worst_breaker()?)));
+            .filter_map(|cluster| Some((cluster.service.clone(), cluster.worst_breaker(now)?)));
         states
             .map(|(service, state)| (service, state.as_str().to_owned()))
             .collect()
@@ -368,9 +368,11 @@ impl Cluster {
         lock(&self.budgets).retain(|_, budget| Arc::strong_count(budget) > 1);
     }
 
-    fn worst_breaker(&self) -> Option<breaker::State> {
+    /// Of the breakers that somebody asks: tables of before may be gone, and what they asked is forgotten at the next change.
+    fn worst_breaker(&self, now: Duration) -> Option<breaker::State> {
         let breakers = lock(&self.breakers);
-        let states = breakers.iter().map(|(_, breaker)| lock(breaker).state());
+        let asked = breakers.iter().filter(|(_, breaker)| Arc::strong_count(breaker) > 1);
+        let states = asked.map(|(_, breaker)| lock(breaker).state(now));
         states
             .filter(|state| *state != breaker::State::Closed)
             .min_by_key(|state| *state != breaker::State::Open)

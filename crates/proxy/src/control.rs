@@ -25,6 +25,8 @@ use tokio::time::Instant;
 
 /// Between two tries to reach the controller.
 const RETRY: Duration = Duration::from_millis(100);
+/// Before a snapshot whose sockets could not be had or opened is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Between two reports.
 const REPORT: Duration = Duration::from_secs(1);
 /// Between two reports because of news.
@@ -36,6 +38,12 @@ pub struct Control {
     shared: Arc<Shared>,
     workers: Vec<mpsc::Sender<Order>>,
     open: BTreeSet<SocketName>,
+    /// Of these some may be open in a part of the workers only.
+    torn: bool,
+    /// Could not be served for want of sockets; tried again as long as nothing newer comes.
+    waits: Option<(Instant, Arc<Snapshot>)>,
+    /// The generation that was refused last.
+    refused: Option<u64>,
     generation: Option<u64>,
     /// A snapshot is served, on all its sockets.
     serves: bool,
@@ -53,6 +61,23 @@ pub struct Ends {
     pub served: Tasks,
 }
 
+/// Why a snapshot is not served.
+#[derive(thiserror::Error, Debug)]
+enum NotServed {
+    /// It cannot be, or not after what was served.
+    #[error("{0}")]
+    Snapshot(String),
+    /// Its sockets could not be had or opened; another time they may.
+    #[error("{0}")]
+    Sockets(String),
+}
+
+impl From<String> for NotServed {
+    fn from(why: String) -> Self {
+        Self::Snapshot(why)
+    }
+}
+
 impl Control {
     /// Knows nothing yet.
     pub fn new(config: Config, shared: Arc<Shared>, workers: Vec<mpsc::Sender<Order>>, ends: Ends) -> Self {
@@ -62,6 +87,9 @@ impl Control {
             shared,
             workers,
             open: BTreeSet::new(),
+            torn: false,
+            waits: None,
+            refused: None,
             generation: None,
             serves: false,
             announced: false,
@@ -78,7 +106,7 @@ impl Control {
                     generation = snapshot.generation,
                     "serving with the snapshot kept on disk"
                 ),
-                Err(error) => tracing::warn!(code = "GW-040", error, "the snapshot kept on disk cannot be served"),
+                Err(error) => tracing::warn!(code = "GW-040", %error, "the snapshot kept on disk cannot be served"),
             }
         }
         let path = self.config.run_dir.join("control.sock");
@@ -160,6 +188,7 @@ impl Control {
                 }
                 snapshot = snapshots.recv(), if !deaf => snapshot,
                 _ = due.tick() => None,
+                () = tokio::time::sleep_until(self.again_at()), if self.waits.is_some() => self.waits.take().map(|(_, snapshot)| snapshot),
                 // News come in crowds; a snapshot does not wait for them.
                 () = shared.clusters.news(), if told_at.is_none() => {
                     told_at = Some(Instant::now() + NEWS);
@@ -176,15 +205,10 @@ impl Control {
                     Ok(()) => FromProxy::Ack { generation },
                     // Workers that end take no orders, which says nothing of the snapshot.
                     Err(_) if self.ends.told.is_leaving() => continue,
-                    Err(error) => {
-                        tracing::warn!(
-                            code = "GW-040",
-                            generation,
-                            error,
-                            "a snapshot cannot be served; the last one stays"
-                        );
-                        FromProxy::Refused { generation, error }
-                    }
+                    Err(why) => match self.refuse(&snapshot, why) {
+                        Some(word) => word,
+                        None => continue,
+                    },
                 };
                 let told = write_frame(&mut to, &word).await;
                 if matches!(word, FromProxy::Ack { .. }) && !left {
@@ -213,7 +237,65 @@ impl Control {
     }
 
     /// Serves by this snapshot, in all workers and on all its sockets.
-    async fn take(&mut self, snapshot: &Snapshot) -> Result<(), String> {
+    async fn take(&mut self, snapshot: &Snapshot) -> Result<(), NotServed> {
+        self.waits = None;
+        self.fits(snapshot)?;
+        if self.ends.told.is_leaving() {
+            self.shared.apply(snapshot)?;
+            self.generation = Some(snapshot.generation);
+            return Ok(());
+        }
+        let wanted = sockets(snapshot);
+        // What may be open in some workers and not in others is opened anew in all of them.
+        let (new, close): (Vec<_>, Vec<_>) = if self.torn {
+            (wanted.iter().collect(), self.open.iter().cloned().collect())
+        } else {
+            (
+                wanted.difference(&self.open).collect(),
+                self.open.difference(&wanted).cloned().collect(),
+            )
+        };
+        let mut taken = Vec::new();
+        for name in new {
+            let socket = self.config.supervisor.take_socket(name).await;
+            taken.push((
+                name.clone(),
+                socket.map_err(|error| NotServed::Sockets(format!("socket {}: {error}", name.0)))?,
+            ));
+        }
+        self.shared.apply(snapshot)?;
+        self.generation = Some(snapshot.generation);
+        if !taken.is_empty() || !close.is_empty() {
+            let ordered = self.order(&taken, &close).await;
+            self.torn = ordered.is_err();
+            if let Err(error) = ordered {
+                self.open.extend(wanted);
+                return Err(NotServed::Sockets(error.to_string()));
+            }
+        }
+        self.open = wanted;
+        self.serves = true;
+        Ok(())
+    }
+
+    /// The word for a snapshot that is not served, once for each. One without its sockets is tried again.
+    fn refuse(&mut self, snapshot: &Arc<Snapshot>, why: NotServed) -> Option<FromProxy> {
+        let (generation, error) = (snapshot.generation, why.to_string());
+        if matches!(why, NotServed::Sockets(_)) {
+            self.waits = Some((Instant::now() + AGAIN, snapshot.clone()));
+        }
+        if self.refused.replace(generation) == Some(generation) {
+            return None;
+        }
+        tracing::warn!(code = "GW-040", generation, error, "a snapshot cannot be served");
+        Some(FromProxy::Refused { generation, error })
+    }
+
+    fn again_at(&self) -> Instant {
+        self.waits.as_ref().map_or_else(Instant::now, |(at, _)| *at)
+    }
+
+    fn fits(&self, snapshot: &Snapshot) -> Result<(), String> {
         if snapshot.boot != self.config.boot {
             return Err(format!(
                 "it is of boot {}, this is boot {}",
@@ -226,40 +308,13 @@ impl Control {
                 snapshot.generation
             ));
         }
-        if self.ends.told.is_leaving() {
-            self.shared.apply(snapshot)?;
-            self.generation = Some(snapshot.generation);
-            return Ok(());
-        }
-        let names = snapshot.gateways.iter().map(|gateway| &gateway.socket);
-        let wanted: BTreeSet<_> = names
-            .chain(snapshot.edges.iter().map(|edge| &edge.socket))
-            .chain(snapshot.mesh.iter().filter_map(|mesh| mesh.socket.as_ref()))
-            .cloned()
-            .collect();
-        let mut taken = Vec::new();
-        for name in wanted.difference(&self.open) {
-            let socket = self.config.supervisor.take_socket(name).await;
-            taken.push((
-                name.clone(),
-                socket.map_err(|error| format!("socket {}: {error}", name.0))?,
-            ));
-        }
-        self.shared.apply(snapshot)?;
-        self.generation = Some(snapshot.generation);
-        let close: Vec<_> = self.open.difference(&wanted).cloned().collect();
-        if !taken.is_empty() || !close.is_empty() {
-            self.order(&taken, &close).await.map_err(|error| error.to_string())?;
-        }
-        self.open = wanted;
-        self.serves = true;
         Ok(())
     }
 
     /// Gives every worker its own descriptors, and waits until all listen.
     async fn order(&self, open: &[(SocketName, Socket)], close: &[SocketName]) -> io::Result<()> {
         let gone = || io::Error::other("a worker has ended");
-        let mut waiting = Vec::new();
+        let (mut orders, mut waiting) = (Vec::new(), Vec::new());
         for worker in &self.workers {
             let copies = open
                 .iter()
@@ -270,8 +325,11 @@ impl Control {
                 close: close.to_vec(),
                 done,
             };
-            worker.send(order).await.map_err(|_| gone())?;
+            orders.push((worker, order));
             waiting.push(told);
+        }
+        for (worker, order) in orders {
+            worker.send(order).await.map_err(|_| gone())?;
         }
         for told in waiting {
             told.await.map_err(|_| gone())??;
@@ -291,14 +349,29 @@ impl Control {
             ..
         } = &*self.shared;
         let (listeners, mesh) = (tls.all().into_iter().map(|listener| listener.report()), mesh.get());
-        Report {
+        let mut report = Report {
             cache: cache.report(),
             access_log_left_out: log.left_out(),
             tls: listeners.chain(mesh.as_ref().map(|mesh| mesh.report())).collect(),
             peers: mesh.map(|mesh| mesh.contacts()).unwrap_or_default(),
             ..counters.report(clusters, clock.wall(), clock.mono(), log.dropped())
+        };
+        if self.ends.told.is_leaving() {
+            // What it knows of services it knows by requests, and gets hardly any: the next proxy's word holds.
+            (report.healthy, report.breakers, report.panics) = Default::default();
         }
+        report
     }
+}
+
+/// All that a snapshot listens on.
+fn sockets(snapshot: &Snapshot) -> BTreeSet<SocketName> {
+    let names = snapshot.gateways.iter().map(|gateway| &gateway.socket);
+    names
+        .chain(snapshot.edges.iter().map(|edge| &edge.socket))
+        .chain(snapshot.mesh.iter().filter_map(|mesh| mesh.socket.as_ref()))
+        .cloned()
+        .collect()
 }
 
 /// What is true from now on.

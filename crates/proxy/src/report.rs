@@ -274,7 +274,7 @@ impl Counters {
             traffic: lines.iter().filter_map(|line| line.traffic()).collect(),
             in_flight: clusters.in_flight(),
             healthy: clusters.healthy(now),
-            breakers: clusters.breakers(),
+            breakers: clusters.breakers(now),
             panics: clusters.panics(now),
             bulkheads: clusters.bulkheads(),
             access_log_dropped,

@@ -106,23 +106,41 @@ async fn serve(room: Rc<Room>, mut orders: mpsc::Receiver<Order>, ending: Ending
         tokio::select! {
             order = orders.recv() => {
                 let Some(Order { open, close, done }) = order else { return };
-                for closed in close.iter().filter_map(|name| listening.remove(name)) {
-                    closed.door.ending.leave();
-                    let _ = closed.accepting.await; // Its descriptor is closed then, also where it panicked.
-                }
-                let opened = open.into_iter().try_for_each(|(name, socket)| {
-                    let (socket, ending) = (Listener::new(socket)?, ending.of_listener());
-                    let family = ending.until_leaving();
-                    let door = Rc::new(Door { listener: name.listener(), ending });
-                    let accepting = family.spawn_local(Kind::Listener, accept(room.clone(), socket, door.clone()));
-                    listening.insert(name, Open { door, accepting });
-                    Ok(())
-                });
+                let opened = obey(&room, &mut listening, open, &close, &ending).await;
                 let _ = done.send(opened); // Whoever asked may have gone.
             }
             _ = tidy.tick() => room.worker.pool.tidy(),
         }
     }
+}
+
+/// Opens and closes; all or, on an error, nothing.
+async fn obey(
+    room: &Rc<Room>,
+    listening: &mut HashMap<SocketName, Open>,
+    open: Vec<(SocketName, Socket)>,
+    close: &[SocketName],
+    ending: &Ending,
+) -> io::Result<()> {
+    let listener = |(name, socket)| Ok((name, Listener::new(socket)?));
+    let listeners: Vec<_> = open.into_iter().map(listener).collect::<io::Result<_>>()?;
+    for closed in close.iter().filter_map(|name| listening.remove(name)) {
+        closed.door.ending.leave();
+        let _ = closed.accepting.await; // Its descriptor is closed then, also where it panicked.
+    }
+    for (name, listener) in listeners {
+        let ending = ending.of_listener();
+        let (family, door) = (
+            ending.until_leaving(),
+            Rc::new(Door {
+                listener: name.listener(),
+                ending,
+            }),
+        );
+        let accepting = family.spawn_local(Kind::Listener, accept(room.clone(), listener, door.clone()));
+        listening.insert(name, Open { door, accepting });
+    }
+    Ok(())
 }
 
 async fn accept(room: Rc<Room>, listener: Listener, door: Rc<Door>) {

@@ -4,7 +4,9 @@ mod common;
 
 use common::*;
 use ondol_core::wire::proxy::{Change, FromProxy, Protocol, Snapshot, ToProxy};
-use std::net::{SocketAddr, TcpStream};
+use ondol_proxy::listener::Socket;
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const APPLIES: u64 = 1_000;
@@ -115,5 +117,40 @@ fn a_change_is_served_like_a_snapshot_and_one_that_does_not_fit_is_asked_for_who
         matches!(controller.tell(&of(9)), FromProxy::Ack { generation: 9 }),
         "nothing was said before"
     );
+    running.stop();
+}
+
+#[test]
+fn a_listener_that_cannot_be_opened_leaves_all_as_they_are_and_is_tried_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let a = instance(|_| ok("a"));
+    let clusters = vec![cluster("a", Protocol::Http1, &[a])];
+    let first = snapshot(vec![], vec![edge("web", "a"), edge("cart", "a")], clusters.clone());
+    let mut bound = None;
+    let (running, mut controller) = serving_with(dir.path(), &first, |sockets| {
+        bound = Some((sockets.tcp("edge/web/a"), sockets.tcp("edge/cart/a")));
+        let no_listener = UdpSocket::bind("127.0.0.1:0").expect("bound");
+        let no_listener = TcpListener::from(OwnedFd::from(no_listener));
+        sockets.put("edge/shop/a", Socket::Tcp(no_listener));
+    });
+    let (old, both) = bound.expect("bound");
+    let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut second = snapshot(vec![], vec![edge("shop", "a"), edge("cart", "a")], clusters);
+    second.generation = 2;
+    let word = controller.tell(&second);
+    assert!(matches!(word, FromProxy::Refused { generation: 2, .. }), "{word:?}");
+    assert!(ask(&mut connect(old), get).starts_with("HTTP/1.1 "), "it is open still");
+    assert!(ask(&mut connect(both), get).ends_with('a'));
+
+    let new = running.sockets.tcp("edge/shop/a");
+    let word = loop {
+        match controller.word() {
+            FromProxy::Report(_) => {}
+            word => break word,
+        }
+    };
+    assert_eq!(word, FromProxy::Ack { generation: 2 }, "without being told again");
+    assert!(ask(&mut connect(new), get).ends_with('a'));
+    assert!(ask(&mut connect(both), get).ends_with('a'));
     running.stop();
 }

@@ -149,9 +149,11 @@ impl Breaker {
         }
     }
 
-    /// Where it stands; time alone moves it only when a call asks.
-    pub fn state(&self) -> State {
-        self.state
+    /// Where a call at `now` would find it, whether one comes or not.
+    pub fn state(&self, now: Duration) -> State {
+        let mut then = self.clone();
+        then.pass_time(now);
+        then.state
     }
 
     /// Asks to make a call.
@@ -159,18 +161,23 @@ impl Breaker {
     /// # Errors
     /// [`Refused`] while it is open, or half open with enough probes under way.
     pub fn admit(&mut self, now: Duration) -> Result<Ticket, Refused> {
-        if self.state == HalfOpen && now >= self.since + HALF_OPEN_FOR {
-            self.enter(ProbesUndecided, self.since + HALF_OPEN_FOR);
-        }
-        if self.state == Open && now >= self.since + self.open_for {
-            self.enter(OpenedLongEnough, now);
-        }
+        self.pass_time(now);
         match self.state {
             Closed => Ok(Ticket { era: self.era }),
             Open => Err(Refused {
                 retry_after: (self.since + self.open_for).saturating_sub(now),
             }),
             HalfOpen => self.admit_probe(now),
+        }
+    }
+
+    /// Time alone moves it only when a call asks.
+    fn pass_time(&mut self, now: Duration) {
+        if self.state == HalfOpen && now >= self.since + HALF_OPEN_FOR {
+            self.enter(ProbesUndecided, self.since + HALF_OPEN_FOR);
+        }
+        if self.state == Open && now >= self.since + self.open_for {
+            self.enter(OpenedLongEnough, now);
         }
     }
 

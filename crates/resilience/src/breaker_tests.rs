@@ -17,7 +17,7 @@ fn opened(now: Duration) -> Breaker {
         let ticket = breaker.admit(now).expect("closed");
         breaker.record(ticket, now, false);
     }
-    assert_eq!(breaker.state(), Open);
+    assert_eq!(breaker.state, Open);
     breaker
 }
 
@@ -31,10 +31,10 @@ fn probe(breaker: &mut Breaker, now: Duration, succeeded: bool) {
 fn it_opens_at_the_minimum_of_calls_and_not_before() {
     let mut breaker = Breaker::new(SETTINGS);
     for call in 0..20 {
-        assert_eq!(breaker.state(), Closed, "{call}");
+        assert_eq!(breaker.state, Closed, "{call}");
         probe(&mut breaker, MS, call % 2 == 0);
     }
-    assert_eq!(breaker.state(), Open, "10 of 20 failed");
+    assert_eq!(breaker.state, Open, "10 of 20 failed");
     assert_eq!(
         breaker.admit(2 * MS),
         Err(Refused {
@@ -48,18 +48,18 @@ fn failures_older_than_the_window_do_not_open_it() {
     let mut breaker = Breaker::new(SETTINGS);
     (0..19).for_each(|_| probe(&mut breaker, MS, false));
     (0..19).for_each(|_| probe(&mut breaker, 10_001 * MS, false));
-    assert_eq!(breaker.state(), Closed);
+    assert_eq!(breaker.state, Closed);
 }
 
 #[test]
 fn three_probes_a_tenth_of_a_second_apart_close_it() {
     let mut breaker = opened(Duration::ZERO);
     probe(&mut breaker, 5_000 * MS, true);
-    assert_eq!(breaker.state(), HalfOpen);
+    assert_eq!(breaker.state, HalfOpen);
     assert!(breaker.admit(5_099 * MS).is_err(), "too soon");
     probe(&mut breaker, 5_100 * MS, true);
     probe(&mut breaker, 5_200 * MS, true);
-    assert_eq!(breaker.state(), Closed);
+    assert_eq!(breaker.state, Closed);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_failed_probe_doubles_the_opening_up_to_a_minute() {
         assert!(breaker.admit(now + span - MS).is_err(), "{seconds}");
         now += span;
         probe(&mut breaker, now, false);
-        assert_eq!(breaker.state(), Open);
+        assert_eq!(breaker.state, Open);
     }
 }
 
@@ -79,9 +79,22 @@ fn probes_without_a_verdict_open_it_again_for_as_long() {
     let mut breaker = opened(Duration::ZERO);
     let _lost = breaker.admit(5_000 * MS).expect("a probe");
     assert!(breaker.admit(15_000 * MS).is_err());
-    assert_eq!(breaker.state(), Open);
+    assert_eq!(breaker.state, Open);
     assert!(breaker.admit(19_999 * MS).is_err());
     assert!(breaker.admit(20_000 * MS).is_ok());
+}
+
+#[test]
+fn it_says_where_a_call_would_find_it_though_none_comes() {
+    let breaker = opened(Duration::ZERO);
+    assert_eq!((breaker.state(4_999 * MS), breaker.state(5_000 * MS)), (Open, HalfOpen));
+    assert_eq!(breaker.state(Duration::from_secs(3_600)), HalfOpen);
+    let mut breaker = breaker;
+    let _lost = breaker.admit(5_000 * MS).expect("a probe");
+    assert_eq!(
+        (breaker.state(15_000 * MS), breaker.state(20_000 * MS)),
+        (Open, HalfOpen)
+    );
 }
 
 #[test]
@@ -105,7 +118,7 @@ fn an_answer_to_a_call_from_before_it_opened_changes_nothing() {
     let _probe = breaker.admit(5_001 * MS).expect("a probe");
     late.into_iter()
         .for_each(|ticket| breaker.record(ticket, 5_002 * MS, true));
-    assert_eq!(breaker.state(), HalfOpen);
+    assert_eq!(breaker.state, HalfOpen);
 }
 
 #[test]
@@ -113,7 +126,7 @@ fn a_new_instance_closes_it_and_forgets_the_doubling() {
     let mut breaker = opened(Duration::ZERO);
     probe(&mut breaker, 5_000 * MS, false);
     breaker.new_instance(5_001 * MS);
-    assert_eq!(breaker.state(), Closed);
+    assert_eq!(breaker.state, Closed);
     (0..20).for_each(|_| probe(&mut breaker, 5_002 * MS, false));
     assert_eq!(
         breaker.admit(5_002 * MS),
@@ -201,7 +214,9 @@ proptest! {
         for (pause, begins, succeeded) in steps {
             now += Duration::from_millis(pause * pause / 900);
             if begins {
+                let foretold = breaker.state(now);
                 let ticket = breaker.admit(now);
+                prop_assert_eq!(breaker.state, foretold);
                 prop_assert_eq!(ticket.is_ok(), reference.admit(now));
                 under_way.extend(ticket.ok().map(|ticket| (ticket, breaker.era)));
             } else if let Some((ticket, era)) = under_way.pop_front() {
@@ -209,7 +224,7 @@ proptest! {
                 if era == breaker.era { reference.end(now, succeeded) }
                 breaker.record(ticket, now, succeeded);
             }
-            prop_assert_eq!(breaker.state(), reference.state);
+            prop_assert_eq!(breaker.state, reference.state);
         }
     }
 
@@ -218,7 +233,7 @@ proptest! {
         let (mut breaker, mut now, mut held) = (Breaker::new(SETTINGS), Duration::ZERO, Vec::new());
         for (pause, op) in ops {
             now += Duration::from_millis(pause);
-            let (before, era) = (breaker.state(), breaker.era);
+            let (before, era) = (breaker.state, breaker.era);
             match (op, held.pop()) {
                 (0, Some(ticket)) => breaker.record(ticket, now, false),
                 (1, Some(ticket)) => breaker.record(ticket, now, true),
@@ -228,13 +243,13 @@ proptest! {
             }
             let row = |from, to| TRANSITIONS.iter().any(|row| (row.0, row.2) == (from, to));
             let legal = match breaker.era - era {
-                0 => before == breaker.state(),
-                1 => row(before, breaker.state()),
+                0 => before == breaker.state,
+                1 => row(before, breaker.state),
                 // Half open, undecided, open, opened long enough: two moves at one call.
-                2 => before == HalfOpen && breaker.state() == HalfOpen,
+                2 => before == HalfOpen && breaker.state == HalfOpen,
                 _ => false,
             };
-            prop_assert!(legal, "{:?} → {:?}", before, breaker.state());
+            prop_assert!(legal, "{:?} → {:?}", before, breaker.state);
         }
     }
 }

@@ -45,7 +45,7 @@ impl Sockets {
 
     /// Binds what is not bound yet. A name asked for with another address moves there. Where a name that is not asked for has
     /// the address, it is the same socket by both names: listeners change places, and nobody who knocks meanwhile is
-    /// refused. All or nothing.
+    /// refused. Only one for another process is not: both would accept from it for a moment. All or nothing.
     pub(crate) fn listen(
         &mut self,
         asked: Vec<(SocketName, Bind)>,
@@ -61,7 +61,8 @@ impl Sockets {
                         limit: LIMIT,
                     });
                 }
-                new.insert(name.clone(), self.bind(name, bind, &names, ports)?);
+                let held = self.bind(name, bind, &names, &new, ports)?;
+                new.insert(name.clone(), held);
             }
         }
         self.held.extend(new);
@@ -90,6 +91,7 @@ impl Sockets {
         name: &SocketName,
         asked: &Bind,
         names: &BTreeSet<&SocketName>,
+        new: &BTreeMap<SocketName, Held>,
         ports: &mut Ports,
     ) -> Result<Held, Refusal> {
         let failed = |why: String| Refusal::Bind {
@@ -99,8 +101,18 @@ impl Sockets {
         let (socket, bound) = match asked {
             Bind::Address(text) => {
                 let address = resolve(text)?;
-                let mut others = self.held.iter().filter(|(name, _)| !names.contains(name));
-                let socket = match others.find(|(_, other)| other.bound == Bound::Address(address)) {
+                let is_there = |held: &Held| held.bound == Bound::Address(address);
+                let mut others = self
+                    .held
+                    .iter()
+                    .filter(|(name, held)| !names.contains(name) && is_there(held));
+                let socket = match others.next().filter(|_| !new.values().any(is_there)) {
+                    Some((other, _)) if other.is_console() != name.is_console() => {
+                        return Err(failed(format!(
+                            "{} has {address}; move one of them first, then the other",
+                            other.listener().0
+                        )));
+                    }
                     Some((other, _)) => self.take(other)?,
                     None => listen_or_say(address)?,
                 };
@@ -217,5 +229,21 @@ mod tests {
             .take(&SocketName("b@1".into()))
             .expect_err("nothing was bound");
         assert!(matches!(refused, Refusal::NoSocket(_)), "{refused}");
+        let refused = bed
+            .listen(&[("b@1", at), ("c@1", at)])
+            .expect_err("only one takes the other's place");
+        assert!(matches!(refused, Refusal::Taken { .. }), "{refused}");
+    }
+
+    #[test]
+    fn the_console_and_the_proxy_never_accept_from_one_socket() {
+        let (mut bed, at, other) = (bed(), free(), free());
+        bed.listen(&[("a@1", at), ("console@2", other)]).expect("bound");
+        for asked in [("console@1", at), ("a@2", other)] {
+            let refused = bed.listen(&[asked]).expect_err("the other one has it");
+            assert!(refused.to_string().contains("move one of them first"), "{refused}");
+        }
+        bed.listen(&[("console@3", other)])
+            .expect("the same under another name");
     }
 }

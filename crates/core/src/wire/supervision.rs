@@ -32,6 +32,11 @@ impl SocketName {
         let listener = self.0.split_once('@').map_or(&*self.0, |(listener, _)| listener);
         Self(listener.to_owned())
     }
+
+    /// Whether the controller listens on it; on all others the proxy does.
+    pub fn is_console(&self) -> bool {
+        self.listener().0 == "console"
+    }
 }
 
 /// What to bind.

@@ -93,7 +93,7 @@ pub(super) fn serve(home: &Home, first: Console, api: Parts, tasks: &Tasks) -> a
     Ok(())
 }
 
-/// Serves at one address and says where; stopping the tasks that it gives ends that.
+/// Serves at one address and says where; stopping the tasks that it gives closes that.
 fn start(home: &Home, console: Console, api: Parts, tasks: &Tasks) -> anyhow::Result<Tasks> {
     whole::write(&home.run().join("console"), console.address.to_string().as_bytes())?;
     let api = Parts {
@@ -101,10 +101,8 @@ fn start(home: &Home, console: Console, api: Parts, tasks: &Tasks) -> anyhow::Re
         sessions: api.sessions.at(console.address.port()),
         ..api
     };
-    let here = tasks.child();
     let router = ondol_api::admin::router(api.into());
-    here.spawn(Kind::Api, serve::serve(console.listener, router, here.clone()));
-    Ok(here)
+    Ok(serve::serve(console.listener, router, tasks))
 }
 
 /// `Host` values of the admin API.

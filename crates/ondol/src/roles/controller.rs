@@ -175,10 +175,7 @@ async fn control(args: RoleArgs) -> anyhow::Result<()> {
         clock,
     };
     let socket = serve::unix(&home.run().join(CONTROLLER_SOCKET)).context("listening for services")?;
-    tasks.spawn(
-        Kind::Api,
-        serve::serve(socket, ondol_api::service::router(api.clone().into()), tasks.clone()),
-    );
+    serve::serve(socket, ondol_api::service::router(api.clone().into()), &tasks);
     console::serve(&home, console, api, &tasks)?;
     let failed = engine.failed();
     let end = tokio::select! {

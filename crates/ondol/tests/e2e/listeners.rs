@@ -1,4 +1,5 @@
-//! Listeners that move while the system runs: gateways by `ondol apply`, back again, and two that change places.
+//! Listeners that move while the system runs: gateways by `ondol apply`, back again, two that change places, the console; and
+//! what is killed or stands still meanwhile.
 
 use crate::http::Connection;
 use crate::load::without_a_failed_request;
@@ -86,19 +87,28 @@ fn two_gateways_change_places_and_no_request_fails_meanwhile() {
 }
 
 #[test]
-fn the_console_and_a_gateway_change_places() {
+fn the_console_moves_and_who_asked_for_it_is_answered_and_it_takes_no_gateways_place_in_one_step() {
     let mut system = system();
-    let (gateway, console) = (system.gateway.clone(), system.console.clone());
+    let (gateway, console, other) = (system.gateway.clone(), system.console.clone(), address());
     let manifest = std::fs::read_to_string(system.folder.join("ondol.yaml")).expect("the manifest");
     let swapped = manifest.replace(&gateway, "GATEWAY").replace(&console, &gateway);
     system.write("ondol.yaml", &swapped.replace("GATEWAY", &console));
-    // The console's own connection may end before its answer.
-    system.ondol(&["apply"]);
-    (system.gateway, system.console) = (console, gateway);
-    until("both have moved", || {
-        (system.ondol(&["status"]).code == Some(0) && ask(&system.gateway) == Some(200)).then_some(())
-    });
+    let refused = system.ondol(&["apply"]);
+    assert!(refused.code == Some(1) && refused.err.contains("DP-021"), "{refused:?}");
+    assert!(refused.err.contains("move one of them first"), "{refused:?}");
+    assert_eq!(ask(&gateway), Some(200));
+
+    system.write("ondol.yaml", &manifest.replace(&console, &other));
+    system.ondol(&["apply"]).good();
+    is_closed(&console);
+    system.console = other;
     assert_eq!(system.admin("GET", "/v1/services", "").status(), 200);
+    system.write(
+        "ondol.yaml",
+        &manifest.replace(&console, &system.console).replace(&gateway, &console),
+    );
+    system.ondol(&["apply"]).good();
+    assert_eq!(ask(&console), Some(200), "the address is free at once");
 }
 
 #[test]
@@ -143,4 +153,33 @@ fn what_a_killed_controller_had_not_closed_yet_is_closed_by_the_next_one() {
     apply.wait().expect("it ends");
     is_closed(&old);
     assert_eq!(ask(&new), Some(200));
+}
+
+#[test]
+fn who_goes_back_before_the_proxy_has_moved_gets_the_old_address_back() {
+    let system = system();
+    let (old, new) = (system.gateway.clone(), address());
+    let without_a_word = |args: &[&str]| {
+        let mut command = system.command(args);
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs")
+    };
+    let is_taken = |revision: &str| {
+        let file = system.folder.join(".ondol/revisions").join(revision);
+        until("the plan is taken", || file.exists().then_some(()));
+    };
+    system.signal("proxy", Signal::STOP);
+    listen(&system, &[("web", &new)]);
+    let mut apply = without_a_word(&["apply"]);
+    is_taken("2.json");
+    let mut rollback = without_a_word(&["rollback"]);
+    is_taken("3.json");
+    system.signal("proxy", Signal::CONT);
+    assert!(rollback.wait().expect("it ends").success());
+    apply.wait().expect("it ends");
+    assert_eq!(ask(&old), Some(200));
+    is_closed(&new);
 }

@@ -279,9 +279,17 @@ fn broken_calls_open_the_breaker_and_calls_that_were_not_sent_do_not() {
             retry_after: 5 * SEC
         }
     );
-    assert_eq!(world.clusters.breakers(), [(name("orders"), "open".to_owned())]);
+    assert_eq!(world.clusters.breakers(SEC), [(name("orders"), "open".to_owned())]);
+    let half_open = [(name("orders"), "half-open".to_owned())];
+    assert_eq!(
+        world.clusters.breakers(6 * SEC),
+        half_open,
+        "though nobody has asked since"
+    );
     assert!(world.pick(6 * SEC, &[]).is_ok());
-    assert_eq!(world.clusters.breakers(), [(name("orders"), "half-open".to_owned())]);
+    assert_eq!(world.clusters.breakers(6 * SEC), half_open);
+    drop(world.way);
+    assert!(world.clusters.breakers(6 * SEC).is_empty(), "nobody asks it any more");
 }
 
 #[test]
@@ -324,7 +332,7 @@ fn answers_to_the_built_in_caller_open_no_breaker_and_eject_no_instance_and_sile
         retry_after: None,
     };
     (0..200).for_each(|_| call(SEC, failed).expect("its breaker is closed"));
-    assert!(world.clusters.breakers().is_empty());
+    assert!(world.clusters.breakers(SEC).is_empty());
     assert!(
         world.clusters.healthy(SEC).iter().all(|(_, well)| *well),
         "none is ejected"

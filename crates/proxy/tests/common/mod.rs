@@ -44,19 +44,19 @@ impl Sockets {
     pub fn tcp(&self, name: &str) -> SocketAddr {
         let socket = TcpListener::bind("127.0.0.1:0").expect("bind");
         let address = socket.local_addr().expect("address");
-        self.0
-            .lock()
-            .expect("lock")
-            .insert(SocketName(name.into()), Socket::Tcp(socket));
+        self.put(name, Socket::Tcp(socket));
         address
     }
 
     pub fn unix(&self, name: &str, path: &Path) {
         let socket = ondol_core::unix::bind(path).expect("bind");
-        self.0
-            .lock()
-            .expect("lock")
-            .insert(SocketName(name.into()), Socket::Unix(socket));
+        self.put(name, Socket::Unix(socket));
+    }
+
+    /// Any at all, also one at which nobody can listen.
+    pub fn put(&self, name: &str, socket: Socket) {
+        let mut sockets = self.0.lock().expect("lock");
+        sockets.insert(SocketName(name.into()), socket);
     }
 }
 
