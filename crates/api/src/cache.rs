@@ -29,7 +29,8 @@ pub(crate) struct Dropped {
         (status = 503, description = "A proxy did not say so in time, or none is there; what it keeps may still be given.")))]
 pub(crate) async fn purge(State(api): State<Api>, Json(purge): Json<Purge>) -> Answer<Json<Dropped>> {
     let refused = |why| Problem::bad_request(format!("path {:?}: {why}", purge.path.as_deref().unwrap_or_default()));
-    purge.check().map_err(refused)?;
+    // As a proxy of an older version knows it too.
+    let purge = purge.canonical().map_err(refused)?;
     if let Some(name) = &purge.service {
         let plan = api.deploy.plan();
         let here = plan.services.iter().any(|service| service.service == *name);

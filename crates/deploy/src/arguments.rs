@@ -4,8 +4,6 @@
 //! idea is that of Datadog's `DataScrubber` (`datadog-agent/pkg/redact`), which shows command lines so. Who wants to be sure writes `${env:NAME}`:
 //! then no argument is shown at all.
 
-use std::borrow::Cow;
-
 /// Stands for what is not shown.
 const HIDDEN: &str = "…";
 
@@ -24,6 +22,9 @@ const TELLING: [&str; 11] = [
     "bearer",
 ];
 
+/// So far from a telling name its `=` or `:` may stand, in characters.
+const REACH: usize = 64;
+
 /// A name of which one of these is a part of its own, as in `DB_PASS`, does too.
 const TELLING_PARTS: [&str; 2] = ["pass", "pwd"];
 
@@ -40,11 +41,11 @@ pub fn command(argv: &[String], refers: bool) -> Vec<String> {
 pub fn shown(argv: &[String]) -> Vec<String> {
     let mut hides = false;
     let seen = argv.iter().map(|argument| {
-        if std::mem::take(&mut hides) && !argument.starts_with('-') {
+        if std::mem::take(&mut hides) && !argument.starts_with("--") {
             return HIDDEN.to_owned();
         }
         match secret(argument) {
-            None => without_users(argument).into_owned(),
+            None => without_users(argument),
             Some(at) => {
                 hides = at == argument.len();
                 let hidden = if hides { "" } else { HIDDEN };
@@ -62,7 +63,9 @@ fn secret(argument: &str) -> Option<usize> {
     while let Some(begin) = rest.find(is_of_name) {
         rest = &rest[begin..];
         let (name, after) = rest.split_at(rest.find(|c| !is_of_name(c)).unwrap_or(rest.len()));
-        if let Some(value) = value(name, after).filter(|_| tells(name)) {
+        let value = tells(name).then(|| value(name, after)).flatten();
+        let value = value.or_else(|| credentials(name, after));
+        if let Some(value) = value {
             return Some(argument.len() - value.len());
         }
         rest = after;
@@ -70,15 +73,28 @@ fn secret(argument: &str) -> Option<usize> {
     None
 }
 
-/// What `name` names, where it names anything: `name=VALUE`, `"name": VALUE`, `--name VALUE`, `["--name", VALUE]`.
+/// What `name` names, where it names anything: `name=VALUE`, `"name": VALUE`, `a[name]=VALUE`, `{\"name\":VALUE`, `--name VALUE`,
+/// `["--name", VALUE]`.
 fn value<'a>(name: &str, after: &'a str) -> Option<&'a str> {
     let next = after.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\''));
-    if next.starts_with(['=', ':']) && !next.starts_with("://") {
-        return Some(next[1..].trim_start());
+    let is_sign = |text: &str| text.starts_with(['=', ':']) && !text.starts_with("://");
+    let word = after.char_indices().take(REACH).take_while(|(_, c)| !c.is_whitespace());
+    let in_word = word.map(|(at, _)| &after[at..]).find(|rest| is_sign(rest));
+    if let Some(sign) = Some(next).filter(|next| is_sign(next)).or(in_word) {
+        return Some(sign[1..].trim_start());
     }
     let value = after.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ']'));
-    let is_next = after.is_empty() || (value.len() < after.len() && !value.starts_with('-'));
+    let is_next = after.is_empty() || (value.len() < after.len() && !value.starts_with("--"));
     (name.starts_with('-') && is_next).then_some(value)
+}
+
+/// What follows the name of a scheme, as in `Bearer VALUE`, whatever the field is called (RFC 9110, section 11.4).
+fn credentials<'a>(name: &str, after: &'a str) -> Option<&'a str> {
+    let is_scheme = ["bearer", "basic"]
+        .iter()
+        .any(|scheme| name.eq_ignore_ascii_case(scheme));
+    let value = after.trim_start();
+    (is_scheme && value.len() < after.len() && !value.is_empty()).then_some(value)
 }
 
 fn tells(name: &str) -> bool {
@@ -89,18 +105,19 @@ fn tells(name: &str) -> bool {
 }
 
 /// URLs without who asks and the password: up to the last `@`, since a password may have any character but a blank in it.
-fn without_users(text: &str) -> Cow<'_, str> {
-    let Some(start) = text.find("://").map(|at| at + 3) else {
-        return text.into();
-    };
-    let end = text[start..]
-        .find(char::is_whitespace)
-        .map_or(text.len(), |end| start + end);
-    let rest = without_users(&text[end..]);
-    match text[start..end].rfind('@') {
-        Some(at) => format!("{}{HIDDEN}{}{rest}", &text[..start], &text[start + at..end]).into(),
-        None => format!("{}{rest}", &text[..end]).into(),
+fn without_users(text: &str) -> String {
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(start) = rest.find("://").map(|at| at + 3) {
+        let url = &rest[start..];
+        let (url, after) = url.split_at(url.find(char::is_whitespace).unwrap_or(url.len()));
+        shown.push_str(&rest[..start]);
+        match url.rfind('@') {
+            Some(at) => shown.extend([HIDDEN, &url[at..]]),
+            None => shown.push_str(url),
+        }
+        rest = after;
     }
+    shown + rest
 }
 
 #[cfg(test)]
@@ -160,6 +177,17 @@ mod tests {
                 &["sh", "-c", "a b://…@c d://…@e"],
             ),
             (&["a", "--url=amqp://me:x@mq"], &["a", "--url=amqp://…@mq"]),
+            (&["a", "--token", "-x", "b"], &["a", "--token", "…", "b"]),
+            (&["a", r#"-d{\"password\":\"x\"}"#], &["a", r#"-d{\"password\":…"#]),
+            (&["a", "db[password]=x"], &["a", "db[password]=…"]),
+            (&["a", "--set=auth.passwords[0]=x"], &["a", "--set=auth.passwords[0]=…"]),
+            (&["a", "secret/key=x"], &["a", "secret/key=…"]),
+            (&["sh", "-c", "TOKEN+=x"], &["sh", "-c", "TOKEN+=…"]),
+            (&["a", "-H", "X-Auth: Bearer x"], &["a", "-H", "X-Auth: Bearer …"]),
+            (
+                &["sh", "-c", "a 'X-Auth: basic x'"],
+                &["sh", "-c", "a 'X-Auth: basic …"],
+            ),
         ] {
             assert_eq!(shown(&argv(words)), want, "{words:?}");
         }
@@ -175,9 +203,16 @@ mod tests {
             &["npm", "run", "build:all", "--", "--mode=x"],
             &["sh", "-c", "cd a && b: \"c d\", e=f"],
             &["a", "", "é=ü", "--", "-"],
+            &["a", "bearer", "basic", "--basic auth=x"],
         ] {
             assert_eq!(shown(&argv(words)), words, "{words:?}");
         }
+    }
+
+    #[test]
+    fn a_long_argument_is_read_in_one_go() {
+        let (urls, words) = (":// ".repeat(250_000), "token/secret é ".repeat(60_000));
+        assert_eq!(shown(&[urls.clone(), words.clone()]), [urls, words]);
     }
 
     #[test]

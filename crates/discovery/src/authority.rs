@@ -118,7 +118,7 @@ impl Authority {
     /// That of a system whose files are in `folder`; made now if there is none. Two that make it at the same time get the same.
     ///
     /// # Errors
-    /// [`AuthorityError`]; what was there is as it was.
+    /// [`AuthorityError`]; what was there is as it was. One that was made and could not be synced is there, and given by the next call.
     pub fn open(folder: &Path, domain: &SystemName, now: Timestamp) -> Result<Self, AuthorityError> {
         Self::open_at(folder, Self::file(folder, domain), domain, now)
     }
@@ -126,7 +126,7 @@ impl Authority {
     /// The one that follows it, which issues nothing yet; made now if there is none. Two that make it at the same time get the same.
     ///
     /// # Errors
-    /// [`AuthorityError`]; what was there is as it was.
+    /// [`AuthorityError`]; what was there is as it was. One that was made and could not be synced is there, and given by the next call.
     pub fn open_next(folder: &Path, domain: &SystemName, now: Timestamp) -> Result<Self, AuthorityError> {
         Self::open_at(folder, Self::next_file(folder, domain), domain, now)
     }
@@ -174,6 +174,8 @@ impl Authority {
             Err(error) if error.kind() == ErrorKind::NotFound => make(folder, &file, &authority_params(domain, now)?)?,
             Err(error) => return Err(of_file(&file)(error)),
         };
+        // What is handed out must not be lost with a power cut, also where whoever made it was stopped before this.
+        keep_names(folder).map_err(of_file(folder))?;
         Self::of(&text, file, domain, now)
     }
 
@@ -281,8 +283,6 @@ fn make(folder: &Path, file: &Path, params: &CertificateParams) -> Result<String
     let cert = params.self_signed(&key).map_err(of_key(file))?;
     let text = key.serialize_pem() + &cert.pem();
     whole::write(file, text.as_bytes())?;
-    // What is handed out must not be lost with a power cut.
-    keep_names(folder).map_err(of_file(folder))?;
     Ok(text)
 }
 

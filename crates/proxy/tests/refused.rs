@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use ondol_core::clock::{Clock, SystemClock};
 use ondol_core::wire::proxy::{Protocol, Traffic};
 
 #[test]
@@ -27,12 +28,17 @@ fn a_head_that_is_no_request_leaves_a_line_without_its_bytes_and_many_of_them_fe
         "{text}"
     );
     assert!(line["reason"].is_string() && line["left_out"].is_null(), "{text}");
-    // Whichever seconds these fall into, at most twenty lines are for the first two of them.
+    let begun = SystemClock.mono();
     for _ in 0..200 {
         ask(&mut running.client(), "GET HTTP/1.1\r\n\r\n");
     }
-    let report = controller.report(|report| report.access_log_left_out > 0);
-    assert!(report.access_log_left_out <= 200);
+    let seconds = (SystemClock.mono() - begun).as_secs() + 2;
+    let report = controller.report(|report| running.log.count("refused head") + report.access_log_left_out == 201);
+    let lines = 201 - report.access_log_left_out;
+    assert!(
+        lines <= 3 * (seconds + 1),
+        "{lines} lines of one client in parts of {seconds} seconds"
+    );
 }
 
 #[test]

@@ -222,11 +222,20 @@ impl Write for Log {
 }
 
 impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("lock").clone()).expect("text")
+    }
+
+    /// How many lines have this text.
+    pub fn count(&self, with: &str) -> u64 {
+        self.text().lines().filter(|line| line.contains(with)).count() as u64
+    }
+
     /// The first line with this text, once it is there.
     pub fn line(&self, with: &str) -> serde_json::Value {
         until(|| {
-            let text = String::from_utf8(self.0.lock().expect("lock").clone()).expect("text");
-            text.lines()
+            self.text()
+                .lines()
                 .find(|line| line.contains(with))
                 .map(|line| serde_json::from_str(line).expect("JSON"))
         })
