@@ -3,6 +3,7 @@
 use crate::http::{self, Message};
 use crate::load::without_a_failed_request;
 use crate::system::{System, free_port, until};
+use ondol_core::clock::{Clock, SystemClock};
 use serde_json::Value;
 
 /// Lets a system know another one. Both sides' authorities are exchanged before either runs.
@@ -134,6 +135,10 @@ fn certificates_are_renewed_under_load_and_no_call_fails() {
 fn both_authorities_are_changed_under_load_and_no_call_fails() {
     let two = Two::new("24h");
     let sides = [(&two.shop, "shop", &two.depot), (&two.depot, "depot", &two.shop)];
+    // Ends are told in whole seconds, and tell the new ones from the old.
+    let second = || SystemClock.wall().0 / 1_000;
+    let begun = second();
+    until("another second has begun", || (second() > begun).then_some(()));
     without_a_failed_request(&two.edge(), "/work", |seen| {
         for (system, name, peer) in sides {
             let known = until("the peer's authority is known", || end(peer, &format!("peers/{name}")));
