@@ -21,8 +21,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
-/// Pieces of a body that wait for a copy; each is at most 64 KiB.
-const AHEAD: usize = 8;
+/// Pieces of a body that wait for a copy; each is at most 128 KiB.
+const AHEAD: usize = 4;
 /// Copies under way at a time, per worker.
 const MOST: u32 = 128;
 /// Nobody misses a copy.

@@ -408,6 +408,30 @@ async fn a_client_of_http_1_that_does_not_read_is_cut() {
     assert!(shop.live.peak.load(Ordering::Relaxed) <= 2 * PIECE);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_of_http_1_that_takes_64_kib_within_30_seconds_is_served_and_a_slower_one_is_cut() {
+    const ENOUGH: usize = 2 << 20;
+    for (kib_a_second, served) in [(3, true), (1, false)] {
+        let (mut client, theirs) = UnixStream::pair().expect("a pair");
+        // What the system takes at once is less than what is written.
+        socket2::SockRef::from(&theirs)
+            .set_send_buffer_size(8 << 10)
+            .expect("set");
+        let (mut got, mut some) = (0, vec![0; kib_a_second << 10]);
+        over(Io::Unix(theirs), async {
+            let request = b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n";
+            client.write_all(request).await.expect("write");
+            while got < ENOUGH && client.read_exact(&mut some).await.is_ok() {
+                got += some.len();
+                tokio::time::sleep(SEC).await;
+            }
+            drop(client);
+        })
+        .await;
+        assert_eq!(got >= ENOUGH, served, "{got} bytes at {kib_a_second} KiB a second");
+    }
+}
+
 /// Closed, the connection would keep what was written and is not read, for as long as its client likes.
 #[tokio::test(start_paused = true)]
 async fn for_a_client_that_does_not_read_the_system_keeps_nothing() {

@@ -17,6 +17,9 @@ use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
+/// Of a piece so much must be taken within [`WRITE_TIMEOUT`], bytes.
+const IN_TIME: usize = 64 << 10;
+
 /// What the answer must know of the request's body.
 pub(super) struct Progress {
     /// Bytes to come; `None`: not known.
@@ -105,9 +108,13 @@ impl<'c> H1Reply<'c> {
             self.out.extend_from_slice(tail);
             (data, tail) = (b"", b"");
         }
-        let mut lead = self.out.as_slice();
+        let (mut lead, mut taken_since) = (self.out.as_slice(), 0);
         self.timer.arm(WRITE_TIMEOUT);
         while lead.len() + data.len() + tail.len() > 0 {
+            if taken_since >= IN_TIME {
+                taken_since = 0;
+                self.timer.arm(WRITE_TIMEOUT);
+            }
             let slices = [IoSlice::new(lead), IoSlice::new(data), IoSlice::new(tail)];
             let writing = std::future::poll_fn(|cx| self.io.poll_write_slices(cx, &slices));
             let mut n = match self.timer.limit(writing).await {
@@ -115,6 +122,7 @@ impl<'c> H1Reply<'c> {
                 Some(result) => result?,
                 None => return Err(io::ErrorKind::TimedOut.into()),
             };
+            taken_since += n;
             for part in [&mut lead, &mut data, &mut tail] {
                 let taken = n.min(part.len());
                 *part = &part[taken..];

@@ -6,7 +6,7 @@ use std::fmt;
 use std::task::{Context, Poll};
 
 /// The largest piece of a body in memory, bytes.
-pub const PIECE: usize = 64 << 10;
+pub const PIECE: usize = 128 << 10;
 
 /// Why a body ended before its end.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
