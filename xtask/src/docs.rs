@@ -16,13 +16,15 @@ const GETTING_STARTED: &str = "docs/getting-started.md";
 /// Needs Go, for the shop's `carriers`.
 const GRPC: &str = "docs/guides/grpc.md";
 /// Start systems of their own, at the ports 8090 and 7090, with services in Python.
-const GUIDES: [&str; 12] = [
+const GUIDES: [&str; 14] = [
     "docs/guides/first-service.md",
     "docs/guides/routes.md",
     "docs/guides/change-routes.md",
     "docs/guides/streams.md",
     "docs/guides/new-version.md",
     "docs/guides/resilience.md",
+    "docs/guides/balancing.md",
+    "docs/guides/upgrade.md",
     "docs/guides/cache.md",
     "docs/guides/write-a-saga.md",
     "docs/guides/reconcile.md",
